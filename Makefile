@@ -1,0 +1,37 @@
+# One virtual environment for everything, made when missing or when pyproject.toml changed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo sandbox test check format clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+demo: $(READY) ## the whole story on the embedded Pancake and FolkForm
+	@$(BIN)/customer-sync demo
+
+sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
+	@$(BIN)/customer-sync sandbox
+
+test: $(READY) ## run every test
+	@$(BIN)/pytest -q -n auto
+
+check: $(READY) ## format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(READY) ## put the code into shape
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove the virtual environment and every cache
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing customer-sync and its tools into .venv …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

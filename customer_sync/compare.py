@@ -1,0 +1,57 @@
+"""Pancake's customers against FolkForm's versions, both newest first, second by second, with memory flat."""
+
+from collections.abc import Callable, Iterator
+
+from customer_sync.customer import Customer
+from customer_sync.folkform import StoredVersion
+
+
+class StoredVersions:
+    """A page's versions in FolkForm, looked up while a walk comes down."""
+
+    def __init__(self, versions: Iterator[StoredVersion]) -> None:
+        """*versions* come newest first."""
+        self._coming = versions
+        self._next = next(versions, None)
+        self._second: dict[str, str | None] = {}
+
+    def holds(self, customer: Customer) -> bool:
+        """Whether FolkForm holds this version of her. Customers are asked for newest first."""
+        if self._next is not None and self._next.time >= customer.updated_at:
+            self._read_down_to(customer.updated_at)
+        return self._second.get(customer.psid) == customer.version
+
+    def _read_down_to(self, second: int) -> None:
+        """The same version has the same second, so only that second's are kept."""
+        self._second = {}
+        while self._next is not None and self._next.time >= second:
+            if self._next.time == second:
+                self._second[self._next.psid] = self._next.version
+            self._next = next(self._coming, None)
+
+
+class VersionsAtMark:
+    """What the mark's answer tells: which of its customers FolkForm holds at their present version.
+
+    More customers may share the mark's second than the answer holds; those are read when first asked for.
+    """
+
+    def __init__(
+        self,
+        documents: list[StoredVersion],
+        mark: int | None,
+        read_down_from: Callable[[int], Iterator[StoredVersion]],
+    ) -> None:
+        """*read_down_from* reads FolkForm's versions from a second down; *mark* is None where it is no document's."""
+        self._versions = {stored.psid: stored.version for stored in documents}
+        self._mark = mark
+        self._read_down_from = read_down_from
+        self._tied: StoredVersions | None = None
+
+    def holds(self, customer: Customer) -> bool:
+        """Whether FolkForm is known to hold this version of her."""
+        if customer.updated_at != self._mark or customer.psid in self._versions:
+            return self._versions.get(customer.psid) == customer.version
+        if self._tied is None:
+            self._tied = StoredVersions(self._read_down_from(customer.updated_at))
+        return self._tied.holds(customer)

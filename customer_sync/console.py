@@ -1,0 +1,264 @@
+"""What the user sees: progress, tables, plain lines, JSON. The only room that knows Rich.
+
+stdout is the result, stderr is the story. On a terminal a live display and a table, elsewhere plain lines.
+"""
+
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from customer_sync.errors import CustomerSyncError, SettingsError
+from customer_sync.redact import Redactor
+from customer_sync.result import PageResult, PassResult, Problem, Status
+
+_MOST_LISTED = 20
+_STYLES = {
+    Status.OK: "green",
+    Status.PARTIAL: "yellow",
+    Status.FAILED: "red",
+    Status.BUSY: "yellow",
+    Status.INTERRUPTED: "yellow",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How much is said, and in which form."""
+
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
+    debug: bool = False
+
+
+class Screen:
+    """Says everything the program has to say."""
+
+    def __init__(self, manner: Manner, redact: Redactor) -> None:
+        self._manner = manner
+        self._redact = redact
+        self._out = Console(markup=False, highlight=False, emoji=False)
+        self._err = Console(stderr=True, markup=False, highlight=False, emoji=False)
+        self._bars = _Bars(self._err) if self._err.is_terminal and not manner.quiet else None
+        package = logging.getLogger("customer_sync")
+        package.handlers = [_LogLines(self)]
+        package.setLevel(logging.DEBUG)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While it lasts, a terminal shows the pages at work."""
+        if self._bars is None:
+            yield
+        else:
+            with self._bars:
+                yield
+
+    def page_started(self, result: PageResult) -> None:
+        if self._bars is not None:
+            self._bars.start_page(result)
+
+    def page_ended(self, result: PageResult) -> None:
+        if self._bars is not None:
+            self._bars.end_page(result)
+        elif not self._manner.quiet:
+            self.tell(f"{_page_name(result)}: {_counts(result)}")
+
+    def tell(self, text: str, style: str = "") -> None:
+        """A line of the story."""
+        stamp = "" if self._err.is_terminal else time.strftime("%H:%M:%S ")
+        self._line(self._err, f"{stamp}{text}", style)
+
+    def say(self, text: str) -> None:
+        """A line of the result."""
+        self._line(self._out, text)
+        self._out.file.flush()
+
+    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
+        """A table of the result: the first column names, the others count."""
+        table = Table(title=title, title_justify="left")
+        for number, column in enumerate(columns):
+            table.add_column(column, justify="right" if number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        self._out.print(table)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing, unless silence is wished."""
+        if not self._manner.quiet:
+            self.tell(text)
+
+    def log(self, record: logging.LogRecord) -> None:
+        """A line of the log: each request with `-v`, tracebacks with `--debug`."""
+        if self._manner.verbose or (self._manner.debug and record.exc_info):
+            self.tell(record.getMessage(), "dim")
+        if self._manner.debug and record.exc_info and record.exc_info[1]:
+            self.traceback(record.exc_info[1])
+
+    def traceback(self, error: BaseException) -> None:
+        """The traceback of an error, when `--debug` asks for it, without secrets."""
+        if self._manner.debug:
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                self._line(self._err, line)
+
+    def error(self, error: CustomerSyncError) -> None:
+        """Why nothing could be done, and the next step."""
+        if isinstance(error, SettingsError):
+            for problem in error.problems:
+                self.tell(f"Error: {problem}", "red")
+            if error.next_step:
+                self.tell(error.next_step)
+        else:
+            self.tell(f"Error: {error}", "red")
+        self.traceback(error)
+
+    def unexpected(self, error: Exception) -> None:
+        """An error that customer-sync should have known."""
+        self.tell(
+            f"Error: customer-sync itself failed ({type(error).__name__}). Run it with --debug and report it.",
+            "red",
+        )
+        self.traceback(error)
+
+    def result(self, result: PassResult) -> None:
+        """What the pass did."""
+        if self._manner.json:
+            sys.stdout.write(json.dumps(result.as_json(), ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        if self._manner.quiet and result.exit_code == 0:
+            return
+        summary = self._err if self._manner.quiet else self._out
+        if result.pages and self._out.is_terminal and not self._manner.json and not self._manner.quiet:
+            self._out.print(_table(result))
+        self._troubles(result)
+        if not self._manner.json and result.error is None:
+            self._line(summary, _summary(result))
+
+    def _troubles(self, result: PassResult) -> None:
+        if result.error is not None:
+            self.error(result.error)
+        for warning in result.warnings:
+            self.note(f"Warning: {warning}")
+        for page in result.pages:
+            where = f"Page {page.page.page_id}"
+            if page.error is not None:
+                self.tell(f"{where} failed: {page.error}", "red")
+                self.traceback(page.error)
+            for problem in page.problems[:_MOST_LISTED]:
+                self.tell(f"{where}, {_who(problem)} {problem.problem}: {problem.reason}", "yellow")
+            if len(page.problems) > _MOST_LISTED:
+                self.tell(f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all")
+            for warning in page.warnings:
+                self.note(f"{where}: {warning}")
+
+    def _line(self, console: Console, text: str, style: str = "") -> None:
+        console.print(Text(printable(self._redact(text)), style=style), soft_wrap=True)
+
+
+class _LogLines(logging.Handler):
+    """Hands the program's log to the screen."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._screen.log(record)
+
+
+class _Bars(Progress):
+    """A bar for every page at work, drawn from the results as they fill."""
+
+    def __init__(self, console: Console) -> None:
+        self._results: dict[TaskID, PageResult] = {}
+        super().__init__(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed_text]}", markup=False),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def start_page(self, result: PageResult) -> None:
+        task = self.add_task(_page_name(result), total=None, speed_text="")
+        self._results[task] = result
+
+    def end_page(self, result: PageResult) -> None:
+        for task, shown in list(self._results.items()):
+            if shown is result:
+                del self._results[task]
+                self.remove_task(task)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task, result in list(self._results.items()):
+            speed = self._tasks[task].speed
+            text = f"{speed:,.0f} customers/s" if speed else ""
+            self.update(task, completed=result.read, total=result.expected, speed_text=text)
+        return super().get_renderables()
+
+
+def printable(text: str) -> str:
+    """*text* with every control character, surrogate and invisible mark shown as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _page_name(result: PageResult) -> str:
+    page = result.page
+    return f"{printable(page.name)} ({page.page_id})" if page.name else page.page_id
+
+
+def _who(problem: Problem) -> str:
+    if problem.psid:
+        return f"psid {problem.psid}"
+    return f"Pancake id {problem.pancake_id}" if problem.pancake_id else "a customer without id"
+
+
+def _counts(result: PageResult) -> str:
+    extra = "".join(
+        f", {count:,} {name}" for name, count in (("failed", result.failed), ("malformed", result.malformed)) if count
+    )
+    return (
+        f"{result.status}, {result.read:,} read, {result.upserted:,} {_done(result.dry_run)}, {result.unchanged:,} unchanged{extra}, "
+        f"{result.requests:,} requests"
+    )
+
+
+def _done(dry_run: bool) -> str:
+    return "to upsert" if dry_run else "upserted"
+
+
+def _summary(result: PassResult) -> str:
+    totals = result.totals
+    ended = sum(totals[name] for name in ("upserted", "unchanged", "failed", "malformed"))
+    not_reached = f" + {totals['read'] - ended:,} not reached" if totals["read"] > ended else ""
+    return (
+        f"{result.name}: {result.status}, {totals['pages']:,} pages, {totals['read']:,} read = "
+        f"{totals['upserted']:,} {_done(result.dry_run)} + {totals['unchanged']:,} unchanged + {totals['failed']:,} failed + "
+        f"{totals['malformed']:,} malformed{not_reached}; {totals['requests']:,} requests, {result.duration:.1f} s"
+    )
+
+
+def _table(result: PassResult) -> Table:
+    table = Table(title=f"customer-sync {result.name}" + (" (dry run)" if result.dry_run else ""), title_justify="left")
+    table.add_column("Page")
+    table.add_column("Status")
+    columns = ("read", "upserted", "unchanged", "failed", "malformed", "requests")
+    for name in columns:
+        table.add_column(name.capitalize(), justify="right")
+    for page in result.pages:
+        counts = [f"{getattr(page, name):,}" for name in columns]
+        table.add_row(Text(_page_name(page)), Text(page.status.value, style=_STYLES[page.status]), *counts)
+    return table

@@ -1,0 +1,127 @@
+"""A customer as Pancake lists her, and the times she carries."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dateutil.parser import isoparse
+
+# The four layouts of the guide. isoparse alone would also take years, weeks and bare dates.
+_LAYOUT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?", flags=re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What may stand in another service's message about her without telling who she is.
+_IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of time, both ends included, in whole Unix seconds, UTC."""
+
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer who can be synced: she has a psid and a readable `updated_at`."""
+
+    psid: str
+    page_id: str
+    updated_at: int
+    """Whole Unix seconds, floored, UTC."""
+    version: str
+    """`updated_at` as text, exactly as Pancake gave it."""
+    data: dict[str, Any] = field(repr=False, compare=False)
+    """Everything Pancake said about her, untouched."""
+
+    def hide(self, text: str) -> str:
+        """Takes her name, phone numbers and every other personal detail out of a service's *text*."""
+        details = {detail for detail in _details(self.data) if len(detail) > 1 and detail in text}
+        for detail in sorted(details, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(detail)}(?!\w)", "…", text)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A customer who cannot be synced, known by what Pancake calls her; *updated_at* where it is readable."""
+
+    pancake_id: str | None
+    psid: str | None
+    updated_at: int | None
+    reason: str
+    identity: str
+    """Tells malformed customers apart."""
+
+
+def read_customer(data: Any, page_id: str) -> Customer | Malformed:
+    """What Pancake listed, as a customer of the page or as the reason why she is none."""
+    if not isinstance(data, dict):
+        return Malformed(None, None, None, "not an object", repr(data))
+    psid: Any = data.get("psid")
+    version: Any = data.get("updated_at")
+    pancake_id = data["id"] if isinstance(data.get("id"), str) else None
+    known_psid = psid if isinstance(psid, str) and psid.strip() else None
+    identity = pancake_id or known_psid or repr(data)
+    try:
+        updated_at = parse_customer_updated_at(version)
+    except ValueError as error:
+        return Malformed(pancake_id, known_psid, None, str(error), identity)
+    if known_psid is None:
+        reason = "psid is missing" if psid is None or psid == "" else "psid is not a text"
+        return Malformed(pancake_id, None, updated_at, reason, identity)
+    return Customer(known_psid, page_id, updated_at, version, data)
+
+
+def parse_customer_updated_at(text: Any) -> int:
+    """Unix seconds (floored, UTC) of Pancake's `updated_at`; without a zone it is UTC.
+
+    Takes the guide's layouts: microseconds, none, RFC 3339, nanoseconds, any offset.
+    Raises ValueError, quoting the value, for anything else and for times not after 1970, which mean "no time".
+    """
+    if not isinstance(text, str):
+        raise ValueError("updated_at is missing" if text is None else f"updated_at is not a text: {text!r:.80}")
+    if not _LAYOUT.fullmatch(text):
+        raise ValueError(f"updated_at is not a time: {text!r:.80}")
+    try:
+        moment = isoparse(text)
+        since_epoch = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    except (ValueError, OverflowError):
+        raise ValueError(f"updated_at is not a time: {text!r:.80}") from None
+    seconds = since_epoch.days * 86400 + since_epoch.seconds
+    if seconds <= 0:
+        raise ValueError(f"updated_at is no time of a customer: {text!r:.80}")
+    return seconds
+
+
+def parse_moment(text: str, *, end_of_day: bool = False) -> int:
+    """Unix seconds of a moment as a person writes it: a date, a date and time, or Unix seconds.
+
+    Without a zone it is the machine's. A bare date is its first second, or with *end_of_day* its last one.
+    Raises ValueError, quoting the value.
+    """
+    if text.isascii() and text.isdecimal() and len(text) != len("20190824"):
+        return int(text)
+    try:
+        day_only = len(text) == len("2019-08-24")
+        moment = isoparse(text.replace(" ", "T")) + timedelta(days=1 if day_only and end_of_day else 0)
+        seconds = int(moment.timestamp()) - (1 if day_only and end_of_day else 0)
+    except (ValueError, OverflowError, OSError):
+        seconds = -1
+    if seconds < 0 or not text[:5].endswith("-"):
+        raise ValueError(f"{text!r:.80} is no time: give 2026-01-31, 2026-01-31T14:00, …+07:00, or Unix seconds")
+    return seconds
+
+
+def _details(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in _IMPERSONAL:
+                yield from _details(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _details(inner)
+    elif isinstance(value, str | int) and not isinstance(value, bool):
+        yield str(value)

@@ -1,0 +1,112 @@
+"""The errors a user can meet. Each is one sentence and the next step, and knows its exit code.
+
+CustomerSyncError
+├── SettingsError         the command line or the environment is wrong               2
+├── StopRequested         a signal or the time limit ended the work                  its own
+└── ServiceError          Pancake or FolkForm
+    ├── Unreachable       no usable answer: connection, timeout, 5xx, 429, not JSON  75
+    ├── Refused           it said no to this one request                             3
+    ├── TokenRefused      it said no to us: token, role, permission                  3
+    └── ContractBroken    it answered what the contract rules out                    3
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a scheduler learns from a run."""
+
+    OK = 0
+    PARTIAL = 1
+    USAGE = 2
+    REFUSED = 3
+    TRY_LATER = 75
+    SIGINT = 130
+    SIGTERM = 143
+
+
+class CustomerSyncError(Exception):
+    """*problem* is a sentence without its full stop, *next_step* what to do about it."""
+
+    exit_code = ExitCode.PARTIAL
+
+    def __init__(self, problem: str, next_step: str = "") -> None:
+        super().__init__(problem, next_step)
+        self.problem = problem
+        self.next_step = next_step
+
+    @property
+    def sentence(self) -> str:
+        """What went wrong, without the next step."""
+        return self.problem
+
+    def __str__(self) -> str:
+        return f"{self.sentence}. {self.next_step}" if self.next_step else self.sentence
+
+
+class SettingsError(CustomerSyncError):
+    """The command line or the environment is wrong; *problems* names everything at once."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problems: list[str], next_step: str = "") -> None:
+        super().__init__("; ".join(problems), next_step)
+        self.problems = problems
+
+
+class StopRequested(CustomerSyncError):
+    """The work was asked to end; its exit code is that of the request."""
+
+    def __init__(self, problem: str, exit_code: ExitCode) -> None:
+        super().__init__(problem)
+        self.exit_code = exit_code
+
+
+class ServiceError(CustomerSyncError):
+    """One of the two services is the cause; *service* is its name, *said* its own words."""
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self, service: str, problem: str, next_step: str = "", *, said: str = "") -> None:
+        super().__init__(f"{service} {problem}", next_step)
+        self.service = service
+        self.said = said
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.problem}: {self.said}" if self.said else self.problem
+
+
+class Unreachable(ServiceError):
+    """No usable answer, but there may be one later.
+
+    *retry_after* is how long the service asked us to wait (seconds), *too_many* that we asked too fast.
+    """
+
+    exit_code = ExitCode.TRY_LATER
+
+    def __init__(
+        self,
+        service: str,
+        problem: str,
+        next_step: str = "",
+        *,
+        said: str = "",
+        retry_after: float = 0.0,
+        too_many: bool = False,
+    ) -> None:
+        super().__init__(service, problem, next_step, said=said)
+        self.retry_after = retry_after
+        self.too_many = too_many
+
+
+class Refused(ServiceError):
+    """The service said no to this one request; asking again would not help."""
+
+
+class TokenRefused(ServiceError):
+    """The service said no to us: a token, a role or a permission."""
+
+
+class ContractBroken(ServiceError):
+    """The service answered what its contract rules out; going on could lose customers."""

@@ -1,0 +1,310 @@
+"""FolkForm, where the customers go: pages, what is stored already, and the upsert.
+
+Facts: FolkForm's routes and envelope as its Go service serves them; times above 10^11 are milliseconds.
+"""
+
+import heapq
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from itertools import count, islice
+from typing import Any
+from urllib.parse import quote
+
+from customer_sync.clock import Clock
+from customer_sync.customer import Customer, parse_customer_updated_at
+from customer_sync.errors import ContractBroken, Refused, Unreachable
+from customer_sync.http import TRIES, Answer, ApiSession, Call
+from customer_sync.page import Page
+from customer_sync.rate_limiter import AdaptiveRateLimiter
+
+log = logging.getLogger(__name__)
+
+SERVICE = "FolkForm"
+CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and what that role may do."  # noqa: S105
+LARGEST_LIMIT = 1000
+_PAGES_AT_ONCE = 50
+_SAMPLE = 100
+_MILLISECONDS_FROM = 10**11
+# A text with a zone may sort this much before or after its true time.
+_ZONES_EAST, _ZONES_WEST = 14 * 3600, 12 * 3600
+
+
+class TimeField(Enum):
+    """Where this FolkForm keeps Pancake's time: it has three dialects, told apart by what is stored."""
+
+    PANCAKE_UPDATED_AT = "panCakeUpdatedAt"
+    UPDATED_AT = "updatedAt"
+    VERSION = "panCakeData.updated_at"
+    """The version itself: text, which sorts by time but for its zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """What FolkForm holds of a customer. *time* is Pancake's, whole Unix seconds, UTC."""
+
+    psid: str
+    version: str | None
+    time: int
+
+
+class FolkFormClient:
+    """Calls FolkForm. Threads share it."""
+
+    def __init__(
+        self, session: ApiSession, clock: Clock, *, token: str, role_id: str | None, customer_path: str
+    ) -> None:
+        self._session = session
+        self._limiter = AdaptiveRateLimiter(clock)
+        self._headers = {"Authorization": f"Bearer {token}"}
+        if role_id:
+            self._headers["X-Active-Role-ID"] = role_id
+        self._customers = customer_path
+        self._time_field: TimeField | None = None
+        self._learning = threading.Lock()
+        self._down = threading.Event()
+
+    def pages(self) -> list[Page]:
+        """Every page record, synced or not."""
+        pages: dict[str, Page] = {}
+        records = 0
+        for number in count(1):
+            data = self._get("/facebook/page/find-with-pagination", {"page": str(number), "limit": str(_PAGES_AT_ONCE)})
+            documents = _documents(data)
+            found = {page.page_id: page for page in map(_read_page, documents) if page}
+            records += len(documents)
+            total = data.get("total") if isinstance(data, dict) else None
+            if not found.keys() - pages.keys() or (isinstance(total, int) and records >= total):
+                return [*(pages | found).values()]
+            pages |= found
+        raise AssertionError("unreachable")
+
+    def upsert_customer(self, customer: Customer) -> None:
+        """Inserts or updates her, found by psid and page. Raises Refused with her personal details hidden."""
+        body = {"panCakeData": {**customer.data, "page_id": customer.data.get("page_id") or customer.page_id}}
+        params = {"filter": json.dumps({"psid": customer.psid, "pageId": customer.page_id})}
+        call = Call(
+            "POST",
+            f"{self._customers}/upsert-one",
+            params,
+            body,
+            headers=self._headers,
+            about=customer.page_id,
+        )
+        self._session.call(call, self._limiter)
+
+    def last_customers(self, page_id: str, limit: int) -> list[StoredVersion]:
+        """The newest customers of a page by Pancake's time, newest first."""
+        return list(islice(self._in_order(page_id, newest_first=True, batch=limit), limit))
+
+    def oldest_customers(self, page_id: str, limit: int) -> list[StoredVersion]:
+        """The oldest customers of a page by Pancake's time, oldest first."""
+        return list(islice(self._in_order(page_id, newest_first=False, batch=limit), limit))
+
+    def versions(self, page_id: str, until: int) -> Iterator[StoredVersion]:
+        """Every customer of a page from *until* (Unix seconds) down, newest first, read as they are asked for."""
+        for stored in self._in_order(page_id, newest_first=True, batch=LARGEST_LIMIT, until=until):
+            if stored.time <= until:
+                yield stored
+
+    def count(self, page_id: str) -> int:
+        """How many customers FolkForm holds for a page."""
+        number = self._get(f"{self._customers}/count", {"filter": json.dumps({"pageId": page_id})}, about=page_id)
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise ContractBroken(SERVICE, "answered a count that is no number")
+        return number
+
+    def ping(self, page_id: str) -> None:
+        """One cheap call, tried once. Raises Unreachable when FolkForm does not answer."""
+        try:
+            self._get(f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}", {}, about=page_id, tries=1)
+        except Refused:
+            log.info("FolkForm refused the cheap call; it answers all the same")
+        self._down.clear()
+
+    def ensure_up(self, page_id: str) -> None:
+        """After an outage, one cheap call before anything else. Raises Unreachable while it lasts."""
+        if self._down.is_set():
+            self.ping(page_id)
+
+    def _get(self, path: str, params: dict[str, str], *, about: str | None = None, tries: int = TRIES) -> Any:
+        """The `data` of an answer. When the tries for it run out, FolkForm counts as down."""
+        call = Call("GET", path, params, headers=self._headers, about=about, tries=tries)
+        try:
+            return self._session.call(call, self._limiter).body["data"]
+        except Unreachable:
+            self._down.set()
+            raise
+
+    def _find(self, filter_: dict[str, Any], options: dict[str, Any], about: str | None = None) -> list[Any]:
+        projection = {"psid": 1, **{field.value: 1 for field in TimeField}}
+        params = {"filter": json.dumps(filter_), "options": json.dumps({**options, "projection": projection})}
+        return _documents(self._get(f"{self._customers}/find", params, about=about))
+
+    def _in_order(
+        self, page_id: str, *, newest_first: bool, batch: int, until: int | None = None
+    ) -> Iterator[StoredVersion]:
+        """A page's customers by Pancake's time. A new request starts at the last time seen, so that nobody is
+        missed between two; who shares that time is read twice and given once.
+        """
+        field = self._learn_time_field(page_id)
+        if field is None:
+            return
+        documents = self._documents_in_order(page_id, field, newest_first, batch, until)
+        if field is TimeField.VERSION:
+            yield from _by_true_time(documents, newest_first)
+        else:
+            for document in documents:
+                if (time := _read_time(document.get(field.value))) is not None:
+                    yield _stored(document, time)
+
+    def _documents_in_order(
+        self, page_id: str, field: TimeField, newest_first: bool, batch: int, until: int | None
+    ) -> Iterator[dict[str, Any]]:
+        limit = LARGEST_LIMIT if field is TimeField.VERSION else batch
+        condition: dict[str, Any] = {"$gt": "" if field is TimeField.VERSION else 0}
+        if until is not None:
+            condition["$lte"] = _upper_bound(field, until)
+        options: dict[str, Any] = {"sort": {field.value: -1 if newest_first else 1}, "limit": limit}
+        at_edge: set[str] = set()
+        edge: Any = None
+        skip = 0
+        while True:
+            found = self._find({"pageId": page_id, field.value: condition}, options | {"skip": skip}, page_id)
+            for document in found:
+                value = _value(document, field)
+                if value != edge:
+                    _check_order(edge, value, newest_first)
+                    at_edge, edge, skip = set(), value, 0
+                psid = document.get("psid")
+                if isinstance(psid, str) and psid not in at_edge:
+                    at_edge.add(psid)
+                    yield document
+            if len(found) < limit:
+                return
+            # More customers share one time than one answer holds: only there count places, not times.
+            skip = skip + limit if _value(found[0], field) == edge else 0
+            condition = {**condition, "$lte" if newest_first else "$gte": edge}
+
+    def _learn_time_field(self, page_id: str) -> TimeField | None:
+        """Learned once, as soon as FolkForm holds anything; None while it is empty."""
+        with self._learning:
+            if self._time_field is None:
+                self._time_field = self._time_field_in_use(page_id)
+            return self._time_field
+
+    def _time_field_in_use(self, page_id: str) -> TimeField | None:
+        sample = self._find({}, {"limit": _SAMPLE}, page_id)
+        if not sample:
+            return None
+        pancake_time = TimeField.PANCAKE_UPDATED_AT
+        # Another writer may have left zeros in the sample, so its absence there proves nothing.
+        if any(_read_time(document.get(pancake_time.value)) for document in sample) or self._find(
+            {pancake_time.value: {"$gt": 0}}, {"limit": 1}, page_id
+        ):
+            return pancake_time
+        if all(_updated_at_is_pancakes(document) for document in sample):
+            return TimeField.UPDATED_AT
+        return TimeField.VERSION
+
+
+def check_envelope(answer: Answer, said: str) -> None:
+    """Raises when an answer is not FolkForm's `{"status": "success", "data": …}`."""
+    if answer.body.get("status") == "error":
+        raise Refused(SERVICE, "refused the request", said=said)
+    if answer.body.get("status") != "success" or "data" not in answer.body:
+        raise ContractBroken(SERVICE, 'answered without "status" and "data"', "Check FOLKFORM_BASE_URL.")
+
+
+def _documents(data: Any) -> list[Any]:
+    """The documents of an answer: a list, `{"items": list}`, or null for none."""
+    items = data.get("items", ...) if isinstance(data, dict) else data
+    if items is None:
+        return []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ContractBroken(SERVICE, "answered something else than a list of documents")
+    return items
+
+
+def _check_order(before: Any, value: Any, newest_first: bool) -> None:
+    """FolkForm sorts and filters, or what it seems to hold is wrong."""
+    try:
+        ordered = before is None or (value < before if newest_first else value > before)
+    except TypeError:
+        ordered = False
+    if not ordered or value is None:
+        raise ContractBroken(SERVICE, "answered customers out of the order asked for")
+
+
+def _read_page(record: dict[str, Any]) -> Page | None:
+    page_id = record.get("pageId")
+    if not isinstance(page_id, str) or not page_id:
+        return None
+    return Page(
+        page_id,
+        str(record.get("pageName") or record.get("pageUsername") or ""),
+        record.get("isSync") is True,
+        str(record.get("pageAccessToken") or ""),
+        str(record.get("accessToken") or ""),
+    )
+
+
+def _stored(document: dict[str, Any], time: int) -> StoredVersion:
+    return StoredVersion(document["psid"], _version(document), time)
+
+
+def _value(document: dict[str, Any], field: TimeField) -> Any:
+    return _version(document) if field is TimeField.VERSION else document.get(field.value)
+
+
+def _version(document: dict[str, Any]) -> str | None:
+    data = document.get("panCakeData")
+    version = data.get("updated_at") if isinstance(data, dict) else None
+    return version if isinstance(version, str) else None
+
+
+def _version_time(document: dict[str, Any]) -> int | None:
+    try:
+        return parse_customer_updated_at(_version(document))
+    except ValueError:
+        return None
+
+
+def _read_time(value: Any) -> int | None:
+    """Whole Unix seconds of a stored time; None for 0, which is no time, and for what is no number."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        return None
+    return int(value // 1000 if value > _MILLISECONDS_FROM else value)
+
+
+def _updated_at_is_pancakes(document: dict[str, Any]) -> bool:
+    time = _read_time(document.get("updatedAt"))
+    return time is not None and time == _version_time(document)
+
+
+def _upper_bound(field: TimeField, until: int) -> Any:
+    """A bound of *field* that leaves nobody out whose time is *until* or before."""
+    if field is TimeField.VERSION:
+        return datetime.fromtimestamp(until + 1 + _ZONES_EAST, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return until * 1000 + 999
+
+
+def _by_true_time(documents: Iterator[dict[str, Any]], newest_first: bool) -> Iterator[StoredVersion]:
+    """Documents sorted by the text of their version, sorted by its time: zones shift a text by hours."""
+    sign = -1 if newest_first else 1
+    slack = _ZONES_WEST if newest_first else _ZONES_EAST
+    waiting: list[tuple[int, int, StoredVersion]] = []
+    for number, document in enumerate(documents):
+        time = _version_time(document)
+        if time is None:
+            continue
+        heapq.heappush(waiting, (sign * time, number, _stored(document, time)))
+        text_time = parse_customer_updated_at(str(_version(document))[:19])
+        while waiting and waiting[0][0] < sign * text_time - slack:
+            yield heapq.heappop(waiting)[2]
+    while waiting:
+        yield heapq.heappop(waiting)[2]

@@ -1,0 +1,271 @@
+"""One call to one service: paced, tried again, bounded, redacted, its errors our own.
+
+The only room that knows `requests` and `backoff`.
+"""
+
+import json
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+
+import backoff
+import requests
+import urllib3
+
+from customer_sync import __version__
+from customer_sync.clock import Clock
+from customer_sync.errors import ContractBroken, Refused, ServiceError, TokenRefused, Unreachable
+from customer_sync.rate_limiter import AdaptiveRateLimiter
+from customer_sync.redact import Redactor
+
+log = logging.getLogger(__name__)
+
+TRIES = 5
+CONNECT_TIMEOUT = 5.0
+WHOLE_CALL_TIMEOUT = 60.0
+LARGEST_ANSWER = 64 * 1024 * 1024
+_FIRST_WAIT = 0.5
+_LONGEST_MESSAGE = 300
+_TRY_AGAIN_STATUSES = frozenset({408, 409, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A service's answer: HTTP status, headers, and the JSON object it sent."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+    @property
+    def date(self) -> float | None:
+        """The service's clock when it answered, Unix seconds; None when it did not say."""
+        return read_http_date(self.headers.get("Date"))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Whom to call, and what to tell the user when that fails."""
+
+    name: str
+    base_url: str
+    address_setting: str
+    """The variable that holds the base address."""
+    token_step: str
+    """What to do when the service refuses our token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What to ask. *about* is the page it is asked for (None: no page), *tries* how often at most."""
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+    body: Any = None
+    headers: Mapping[str, str] | None = None
+    about: str | None = None
+    tries: int = TRIES
+
+
+class ApiSession:
+    """Calls one service. Threads share it; each has its own connection."""
+
+    def __init__(
+        self,
+        service: Service,
+        check: Callable[[Answer, str], None],
+        *,
+        clock: Clock,
+        redact: Redactor,
+        timeout: float,
+    ) -> None:
+        """*check* raises our errors for what the service's envelope says; it is given the answer and the service's
+        own words in it, redacted. *timeout* is seconds of silence.
+        """
+        self.requests_by_page: Counter[str | None] = Counter()
+        self._service = service
+        self._name = service.name
+        self._base_url = service.base_url.rstrip("/")
+        self._check = check
+        self._clock = clock
+        self._redact = redact
+        self._timeout = timeout
+        self._counting = threading.Lock()
+        self._threads = threading.local()
+
+    def call(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
+        """The service's answer to one call, tried again while that can help.
+
+        Raises Unreachable when the tries ran out, and what *check* raises.
+        """
+        tried = 0
+
+        def pause(details: Mapping[str, Any]) -> None:
+            nonlocal tried
+            tried = details["tries"]
+            error: Unreachable = details["exception"]
+            log.info("%s; trying again", error.sentence)
+            self._clock.sleep(_FIRST_WAIT * 2 ** (tried - 1) * random.uniform(0.75, 1.25))
+
+        # backoff counts the tries; the wait is the clock's, so that a requested stop ends it.
+        once = backoff.on_exception(
+            backoff.constant,
+            Unreachable,
+            max_tries=call.tries,
+            interval=0,
+            jitter=None,
+            on_backoff=pause,
+            logger=None,
+        )(self._call_once)
+        try:
+            return once(call, limiter)
+        except Unreachable as error:
+            if tried:
+                error.problem += f" {_times(tried + 1)}"
+            raise
+
+    def _call_once(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
+        allowed_at = limiter.wait()
+        with self._counting:
+            self.requests_by_page[call.about] += 1
+        try:
+            answer = self._send(call)
+            self._check(answer, self._words(answer.body))
+        except Unreachable as error:
+            if error.too_many:
+                limiter.too_many(allowed_at)
+            limiter.pause(error.retry_after)
+            raise
+        limiter.answered(answer.headers)
+        return answer
+
+    def _send(self, call: Call) -> Answer:
+        """One request on the wire. Raises ServiceError when no JSON object with a good status came back."""
+        started = self._clock.monotonic()
+        try:
+            with self._session().request(
+                call.method,
+                self._base_url + call.path,
+                params=call.params,
+                data=None if call.body is None else self._encode(call.body),
+                headers={"Content-Type": "application/json", **(call.headers or {})},
+                timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                text = self._read(response, started)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            # `from None`: the library's own text carries the address, and with it the token.
+            raise self._connection_error(error) from None
+        status = response.status_code
+        took = self._clock.monotonic() - started
+        log.debug(self._redact(f"{call.method} {response.url} → {status}, {len(text)} bytes, {took:.3f} s"))
+        return Answer(status, response.headers, self._parse(status, response.headers, text))
+
+    def _encode(self, body: Any) -> bytes:
+        try:
+            return json.dumps(body, allow_nan=False).encode()
+        except ValueError:
+            raise Refused(self._name, "was not asked, because a number is too large for JSON") from None
+
+    def _read(self, response: requests.Response, started: float) -> bytes:
+        """The body, as it arrives: a drip of bytes never trips the silence timeout, so time is checked here."""
+        text = bytearray()
+        # urllib3 1.26 has no read1.
+        read = getattr(response.raw, "read1", response.raw.read)
+        while chunk := read(65536, decode_content=True):
+            text += chunk
+            if len(text) > LARGEST_ANSWER:
+                raise ContractBroken(self._name, f"sent an answer larger than {LARGEST_ANSWER >> 20} MiB")
+            if self._clock.monotonic() - started > WHOLE_CALL_TIMEOUT:
+                raise Unreachable(self._name, f"took longer than {WHOLE_CALL_TIMEOUT:.0f} s for one answer")
+        return bytes(text)
+
+    def _parse(self, status: int, headers: Mapping[str, str], text: bytes) -> dict[str, Any]:
+        try:
+            body = json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            body = None
+        if 200 <= status < 300 and not isinstance(body, dict):
+            kind = headers.get("Content-Type", "no type")[:60]
+            raise Unreachable(self._name, self._redact(f"answered {status} without a JSON object ({kind})"))
+        if not 200 <= status < 300:
+            self._raise_for(status, headers, body if isinstance(body, dict) else {})
+        return body  # type: ignore[no-any-return]
+
+    def _raise_for(self, status: int, headers: Mapping[str, str], body: dict[str, Any]) -> NoReturn:
+        said, problem = self._words(body), f"answered {status}"
+        if status in _TRY_AGAIN_STATUSES or status >= 500:
+            wait = _read_retry_after(headers.get("Retry-After"), self._clock.now())
+            raise Unreachable(self._name, problem, said=said, retry_after=wait, too_many=status == 429)
+        if status in (401, 403):
+            raise TokenRefused(self._name, problem, self._service.token_step, said=said)
+        if 300 <= status < 400:
+            target = self._redact(headers.get("Location", "nowhere"))[:_LONGEST_MESSAGE]
+            step = f"Set {self._service.address_setting} to the new address."
+            raise Refused(self._name, problem, step, said=f"moved to {target}")
+        raise Refused(self._name, problem, said=said)
+
+    def _words(self, body: Mapping[str, Any]) -> str:
+        """What the service itself said in *body*, redacted: its code and its message."""
+        said = [str(body[key]) for key in ("error_code", "code", "message") if isinstance(body.get(key), str | int)]
+        return self._redact(" ".join(said))[:_LONGEST_MESSAGE]
+
+    def _connection_error(self, error: Exception) -> ServiceError:
+        address, setting = self._redact(self._base_url), self._service.address_setting
+        if isinstance(error, requests.exceptions.InvalidSchema | requests.exceptions.InvalidURL):
+            return Refused(self._name, f"cannot be called at {address}", f"Check {setting}.")
+        if isinstance(error, requests.exceptions.SSLError):
+            return Unreachable(self._name, f"showed no certificate to trust at {address}", "Check REQUESTS_CA_BUNDLE.")
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            problem = f"could not be connected to within {CONNECT_TIMEOUT:g} s at {address}"
+        elif isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
+            problem = f"did not answer within {self._timeout:g} s at {address}"
+        elif "refused" in str(error):
+            problem = f"refused the connection at {address}"
+        else:
+            problem = f"broke the connection off at {address}"
+        return Unreachable(self._name, problem, f"Is {setting} right and {self._name} up? The next run tries again.")
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = requests.Session()
+            session.headers["User-Agent"] = f"customer-sync/{__version__}"
+            # Without this, requests would replace our bearer token by what ~/.netrc says of the host.
+            session.auth = _leave_as_is
+        return session
+
+
+def read_http_date(text: str | None) -> float | None:
+    """Unix seconds of an HTTP date, None when it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read_retry_after(text: str | None, now: float) -> float:
+    """Seconds to wait, from `Retry-After` as seconds or as a date; 0 for nonsense."""
+    if text and text.strip().isdecimal():
+        return float(text)
+    date = read_http_date(text)
+    return max(0.0, date - now) if date is not None else 0.0
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _times(count: int) -> str:
+    return {2: "twice", 3: "three times", 4: "four times", 5: "five times"}.get(count, f"{count} times")

@@ -1,0 +1,28 @@
+"""The marks: where a pass starts, read from FolkForm, the only state there is.
+
+A pass has several upserts in flight. Killed, it leaves customers stored above (a backfill: below) one who is not.
+The SPAN rule (write.py) keeps those fewer than SPAN, so the SPAN-th newest customer is never above a hole, and the
+SPAN-th oldest never below one.
+"""
+
+from collections.abc import Sequence
+
+from customer_sync.folkform import StoredVersion
+
+# Below one batch of Pancake's list, so that an idle page's first answer already reaches the stop rule.
+SPAN = 50
+FIRST_RUN = 30 * 86400
+
+
+def newest_mark(newest: Sequence[StoredVersion], until: int, span: int = SPAN) -> int:
+    """Where an incremental starts (Unix seconds): all customers from there on may be missing.
+
+    *newest* are the newest *span* customers stored. Fewer: nothing is known to be covered, so at least 30 days.
+    """
+    times = [stored.time for stored in newest]
+    return min(times) if len(times) >= span else min([until - FIRST_RUN, *times])
+
+
+def oldest_mark(oldest: Sequence[StoredVersion], span: int = SPAN) -> int | None:
+    """Where a backfill starts (Unix seconds); None while too few customers are stored to tell."""
+    return max(stored.time for stored in oldest) if len(oldest) >= span else None

@@ -1,0 +1,17 @@
+"""A shop's page, as FolkForm keeps it."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page record of FolkForm."""
+
+    page_id: str
+    name: str
+    is_sync: bool
+    """Whether the shop wants this page synced."""
+    page_access_token: str = field(repr=False)
+    """Opens this page's customers in Pancake; empty when FolkForm holds none."""
+    access_token: str = field(default="", repr=False)
+    """The user token that can make a page token; empty when FolkForm holds none."""

@@ -1,0 +1,90 @@
+"""Pancake, where the customers come from: the list of one page's customers.
+
+Facts: `public_api/v1/pages/{page_id}/page_customers` of Pancake's public documentation. Every token travels in
+the query string; a refusal as often comes with HTTP 200 and `"success": false` as with an HTTP error.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from customer_sync.clock import Clock
+from customer_sync.errors import ContractBroken, Refused, TokenRefused, Unreachable
+from customer_sync.http import Answer, ApiSession, Call
+from customer_sync.page import Page
+from customer_sync.rate_limiter import AdaptiveRateLimiter
+
+SERVICE = "Pancake"
+LARGEST_PAGE_SIZE = 100
+_TOKEN_CODES = frozenset({102, 103, 105, 106, 107})
+RENEW_TOKEN = "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerList:
+    """One answer of Pancake's list."""
+
+    customers: list[Any]
+    """As Pancake sent them; anything may stand here."""
+    total: int | None
+    """How many customers the window holds, None when Pancake did not say."""
+    date: float | None
+    """Pancake's clock, Unix seconds."""
+
+
+class PancakeClient:
+    """Lists the customers of one page."""
+
+    def __init__(self, session: ApiSession, page: Page, clock: Clock, calls_per_second: float) -> None:
+        self._session = session
+        self._page = page
+        self._limiter = AdaptiveRateLimiter(clock, calls_per_second)
+
+    def get_customers(
+        self, page_number: int, page_size: int, since: int, until: int, order_by: str = "updated_at"
+    ) -> CustomerList:
+        """One answer of the list, newest first. Pages count from 1; *since* and *until* are Unix seconds, UTC.
+
+        Raises TokenRefused, Refused, Unreachable, and ContractBroken when the answer holds no list.
+        """
+        if not self._page.page_access_token:
+            raise TokenRefused(
+                SERVICE,
+                f"cannot be asked: FolkForm holds no token of page {self._page.page_id}",
+                RENEW_TOKEN,
+            )
+        call = Call(
+            "GET",
+            f"/public_api/v1/pages/{quote(self._page.page_id, safe='')}/page_customers",
+            {
+                "page_access_token": self._page.page_access_token,
+                "page_number": str(page_number),
+                "page_size": str(page_size),
+                "since": str(since),
+                "until": str(until),
+                "order_by": order_by,
+            },
+            about=self._page.page_id,
+        )
+        answer = self._session.call(call, self._limiter)
+        customers, total = answer.body.get("customers"), answer.body.get("total")
+        if not isinstance(customers, list):
+            raise ContractBroken(SERVICE, 'answered without a list "customers"')
+        known = isinstance(total, int) and not isinstance(total, bool)
+        return CustomerList(customers, total if known else None, answer.date)
+
+
+def check_envelope(answer: Answer, said: str) -> None:
+    """Raises what `"success": false` means."""
+    if answer.body.get("success") is True:
+        return
+    if answer.body.get("success") is not False:
+        raise ContractBroken(SERVICE, 'answered without "success"')
+    code = str(answer.body.get("error_code", ""))
+    if code == "429":
+        raise Unreachable(SERVICE, "answered that we ask too often", said=said, too_many=True)
+    if code.isdecimal() and int(code) in _TOKEN_CODES:
+        raise TokenRefused(SERVICE, "refused the page's token", RENEW_TOKEN, said=said)
+    if "try again later" in said.lower():
+        raise Unreachable(SERVICE, "could not answer", said=said)
+    raise Refused(SERVICE, "refused the request", said=said)

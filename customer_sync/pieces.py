@@ -1,0 +1,73 @@
+"""An incremental's window, oldest customers first, in pieces that fit into memory.
+
+Pancake lists the newest first, so a window is read to its end before its oldest customer is known. When too many come
+together, the reading is given up and an older piece is taken first: the mark climbs piece by piece.
+"""
+
+from collections.abc import Callable, Iterator
+
+from customer_sync.customer import Customer, Malformed, Window
+from customer_sync.walk import CustomerWalk
+
+LARGEST_PIECE = 2000
+
+
+class Pieces:
+    """Iterating yields lists of customers, oldest first, that together are the window."""
+
+    def __init__(self, walk: Callable[[Window], CustomerWalk], window: Window, largest: int = LARGEST_PIECE) -> None:
+        """*walk* starts a walk through a window."""
+        self.until = window.until
+        """Comes down as the walks' does."""
+        self.skipped = 0
+        """How many customers were later than the window."""
+        self.pancake_now: float | None = None
+        """Pancake's clock at the first answer, Unix seconds."""
+        self._walk = walk
+        self._window = window
+        self._largest = largest
+        self._malformed: dict[str, Malformed] = {}
+
+    @property
+    def malformed(self) -> list[Malformed]:
+        """Who cannot be synced, each once."""
+        return list(self._malformed.values())
+
+    def __iter__(self) -> Iterator[list[Customer]]:
+        since, width = self._window.since, self._window.until - self._window.since
+        while since <= self.until:
+            piece = Window(since, min(since + width, self.until))
+            customers, cut = self._read(piece)
+            if cut is not None:
+                width = cut - since
+                continue
+            yield customers
+            since = piece.until + 1
+            if len(customers) < self._largest // 2:
+                width = 2 * width + 1
+
+    def _read(self, piece: Window) -> tuple[list[Customer], int | None]:
+        """The customers of a piece; or where to cut it, when they are too many to be held."""
+        walk = self._walk(piece)
+        customers: list[Customer] = []
+        cut: int | None = None
+        for batch in walk:
+            customers += batch
+            if len(customers) > self._largest and not walk.ignores_window and piece.since < piece.until:
+                cut = _older_half(piece, customers[-1].updated_at)
+                break
+        self._note(walk, piece)
+        return customers[::-1], cut
+
+    def _note(self, walk: CustomerWalk, piece: Window) -> None:
+        self._malformed |= {malformed.identity: malformed for malformed in walk.malformed}
+        if walk.until < piece.until:
+            self.until = min(self.until, walk.until)
+        if self.pancake_now is None:
+            self.pancake_now, self.skipped = walk.pancake_now, walk.skipped
+
+
+def _older_half(piece: Window, counted_down_to: int) -> int:
+    """The end of the older half, below whoever was counted already where that is possible."""
+    middle = (piece.since + piece.until) // 2
+    return min(middle, counted_down_to - 1) if counted_down_to > piece.since else middle

@@ -1,0 +1,102 @@
+"""How fast one service may be asked, learned from its own answers."""
+
+import threading
+from collections.abc import Mapping
+from typing import Protocol
+
+_FIRST_INTERVAL = 0.1
+_LONGEST_INTERVAL = 10.0
+_RECOVERY = 0.9
+_PROBE_INTERVAL = 1.0
+_POLL = 0.02
+_LONGEST_WINDOW = 3600.0
+
+
+class Time(Protocol):
+    """What the limiter needs of a clock."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class AdaptiveRateLimiter:
+    """Paces the calls to one service. Threads share it; *rate* is calls per second at most, None for no bound.
+
+    Slows down at once when the service says "too many", and speeds up again step by step. Where answers carry
+    `X-RateLimit-*`, runs at full speed while something remains and pauses until the reset when nothing does.
+    """
+
+    def __init__(self, clock: Time, rate: float | None = None) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._shortest = 1 / rate if rate else 0.0
+        self._interval = self._shortest
+        self._next_call = clock.monotonic()
+        self._slowed_at = -1.0
+        self._remaining: int | None = None
+        self._resets_at = 0.0
+
+    def wait(self) -> float:
+        """Returns when the next call may be made, with the moment it was allowed. Raises what the clock raises."""
+        while True:
+            with self._lock:
+                now = self._clock.monotonic()
+                delay = self._delay(now)
+                if delay <= 0:
+                    self._take(now)
+                    return now
+            self._clock.sleep(delay)
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        """A call was answered as wished: speed returns, and the service's own count is taken over."""
+        with self._lock:
+            self._interval = max(self._shortest, self._interval * _RECOVERY)
+            if self._shortest == 0 and self._interval < 0.001:
+                self._interval = 0.0
+            self._read_window(headers)
+
+    def too_many(self, allowed_at: float) -> None:
+        """The call allowed at *allowed_at* was one too many; calls of the same burst count once."""
+        with self._lock:
+            if allowed_at > self._slowed_at:
+                self._slowed_at = self._clock.monotonic()
+                self._interval = min(max(self._interval * 2, _FIRST_INTERVAL), _LONGEST_INTERVAL)
+
+    def pause(self, seconds: float) -> None:
+        """Nobody calls for so many seconds."""
+        with self._lock:
+            self._next_call = max(self._next_call, self._clock.monotonic() + seconds)
+
+    def _delay(self, now: float) -> float:
+        if now < self._next_call:
+            return self._next_call - now
+        if self._remaining is None or self._remaining > 0:
+            return 0.0
+        if now < self._resets_at:
+            return max(self._resets_at - now, _POLL)
+        return 0.0
+
+    def _take(self, now: float) -> None:
+        self._next_call = now + self._interval
+        if self._remaining is None:
+            return
+        if self._remaining > 0:
+            self._remaining -= 1
+        else:  # The window should be over: one call finds out, the others wait for its answer.
+            self._resets_at = now + _PROBE_INTERVAL
+
+    def _read_window(self, headers: Mapping[str, str]) -> None:
+        try:
+            remaining, reset = int(headers["X-RateLimit-Remaining"]), float(headers["X-RateLimit-Reset"])
+        except (KeyError, ValueError):
+            return
+        if not 0 <= reset <= _LONGEST_WINDOW:
+            return
+        resets_at = self._clock.monotonic() + reset
+        # The reset is told in whole seconds: later by more than that means another window.
+        if self._remaining is None or resets_at > self._resets_at + 1.5:
+            self._remaining = remaining
+        else:
+            self._remaining = min(self._remaining, remaining)
+        self._resets_at = resets_at

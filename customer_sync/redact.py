@@ -1,0 +1,32 @@
+"""Keeps secrets out of every text that leaves the program."""
+
+import re
+from urllib.parse import quote, quote_plus
+
+HIDDEN = "***"
+_BY_NAME = re.compile(
+    r"""((?:access_?token|id_?token|password|authorization|api_?key|[?&]key)["']?\s*[=:]\s*["']?(?:Bearer\s+)?)"""
+    r"""[^\s&"',;)}\]]+""",
+    re.IGNORECASE,
+)
+# Shorter values would tear holes into ordinary words.
+_SHORTEST = 6
+
+
+class Redactor:
+    """Knows the secrets of this run; hides them by value and, unknown ones, by the name of their parameter."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+
+    def add(self, *secrets: str | None) -> None:
+        """From now on these values, plain or URL-encoded, are hidden."""
+        for secret in secrets:
+            if secret and len(secret) >= _SHORTEST:
+                self._values |= {secret, quote(secret, safe=""), quote_plus(secret)}
+
+    def __call__(self, text: str) -> str:
+        """*text* without secrets."""
+        for value in sorted(self._values, key=len, reverse=True):
+            text = text.replace(value, HIDDEN)
+        return _BY_NAME.sub(rf"\g<1>{HIDDEN}", text)

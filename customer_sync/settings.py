@@ -1,0 +1,204 @@
+"""What the environment and the command line say, read and checked once.
+
+Each setting is declared in one place: its variable, its option, its default, how it is read and what it is for.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+from urllib.parse import urlsplit
+
+from customer_sync.errors import SettingsError
+
+_PASSWORD_IN_ADDRESS = re.compile("//[^/@]*@")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _header_value(value: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise ValueError("it holds characters that no HTTP header carries")
+    return value
+
+
+def _address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("give an address such as https://example.com/api")
+    return value.rstrip("/")
+
+
+def _path(value: str) -> str:
+    if not re.fullmatch(r"(/[\w-]+)+", value):
+        raise ValueError("give a path such as /customer")
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if not value.isascii() or not value.isdecimal() or not low <= int(value) <= high:
+            raise ValueError(f"give a whole number from {low} to {high}")
+        return int(value)
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(value: str) -> float:
+        if not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII) or not low <= float(value) <= high:
+            raise ValueError(f"give a number from {low:g} to {high:g}")
+        return float(value)
+
+    return read
+
+
+def read_duration(value: str) -> int:
+    """Seconds of "90", "20s", "4m", "2h" or "1d"."""
+    found = re.fullmatch(r"(\d{1,9})([smhd]?)", value, re.ASCII)
+    if not found:
+        raise ValueError("give a duration such as 20s, 4m or 2h")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _directory(value: str) -> Path:
+    return Path(value).expanduser()
+
+
+def setting(
+    variable: str,
+    read: Callable[[str], Any],
+    purpose: str,
+    *,
+    default: str | None = None,
+    required: bool = False,
+    secret: bool = False,
+) -> Any:
+    """Declares a setting. *default* is written as a user would write it; a *secret* is no option, but may be a file."""
+    meta = {
+        "variable": variable,
+        "read": read,
+        "purpose": purpose,
+        "default": default,
+        "required": required,
+        "secret": secret,
+    }
+    return field(metadata=meta, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, ready to use; durations are seconds."""
+
+    folkform_base_url: str = setting(
+        "FOLKFORM_BASE_URL", _address, "FolkForm's address; it ends in /api/v1", required=True
+    )
+    folkform_token: str = setting(
+        "FOLKFORM_TOKEN", _header_value, "FolkForm's bearer token", required=True, secret=True
+    )
+    folkform_role_id: str | None = setting("FOLKFORM_ROLE_ID", _header_value, "the role to act in (X-Active-Role-ID)")
+    folkform_customer_path: str = setting(
+        "FOLKFORM_CUSTOMER_PATH",
+        _path,
+        "where FolkForm keeps customers; newer servers: /fb-customer",
+        default="/customer",
+    )
+    pancake_base_url: str = setting("PANCAKE_BASE_URL", _address, "Pancake's address", default="https://pages.fm/api")
+    workers: int = setting("CUSTOMER_SYNC_WORKERS", _whole(1, 64), "upserts in flight, all pages together", default="8")
+    pages_at_once: int = setting("CUSTOMER_SYNC_PAGES_AT_ONCE", _whole(1, 64), "pages synced at once", default="4")
+    page_size: int = setting(
+        "CUSTOMER_SYNC_PAGE_SIZE", _whole(1, 100), "customers per answer of Pancake", default="100"
+    )
+    pancake_rps: float = setting(
+        "CUSTOMER_SYNC_PANCAKE_RPS",
+        _number(0.01, 1000),
+        "requests a second to Pancake, per page",
+        default="5",
+    )
+    overlap: int = setting(
+        "CUSTOMER_SYNC_OVERLAP",
+        read_duration,
+        "how far below the mark to start, for a FolkForm with other writers",
+        default="0",
+    )
+    timeout: float = setting(
+        "CUSTOMER_SYNC_TIMEOUT",
+        _number(0.1, 600),
+        "seconds of silence before a call is given up",
+        default="30",
+    )
+    lock_dir: Path = setting(
+        "CUSTOMER_SYNC_LOCK_DIR",
+        _directory,
+        "where the lock files are kept; else in the user's runtime directory",
+    )
+
+
+def declared() -> dict[str, Mapping[str, Any]]:
+    """Field name → declaration of every setting, in order."""
+    return {one.name: one.metadata for one in fields(Settings)}
+
+
+def option_name(name: str) -> str:
+    """`pancake_rps` → `--pancake-rps`."""
+    return "--" + name.replace("_", "-")
+
+
+def load_settings(environment: Mapping[str, str], options: Mapping[str, str | None]) -> Settings:
+    """The settings of *environment*, overridden by *options* (field name → text).
+
+    Raises SettingsError that names everything missing or malformed at once, with where it comes from.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, declaration in declared().items():
+        try:
+            values[name] = _value(name, declaration, environment, options)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingsError(problems)
+    if values["lock_dir"] is None:
+        values["lock_dir"] = _default_lock_dir(environment)
+    return Settings(**values)
+
+
+def _value(name: str, declared: Mapping[str, Any], environment: Mapping[str, str], options: Mapping[str, Any]) -> Any:
+    variable = declared["variable"]
+    text, source = options.get(name), option_name(name)
+    if text is None:
+        text, source = environment.get(variable) or None, f"environment variable {variable}"
+    if text is None and declared["secret"] and (path := environment.get(f"{variable}_FILE")):
+        text, source = _read_secret(f"{variable}_FILE", path), f"the file of {variable}_FILE"
+    if text is None:
+        if declared["required"]:
+            ways = f"{variable} or {variable}_FILE" if declared["secret"] else f"{variable} or {option_name(name)}"
+            raise ValueError(f"{variable} is missing: set {ways} ({declared['purpose']})")
+        text = declared["default"]
+    if text is None:
+        return None
+    try:
+        return declared["read"](text.strip())
+    except ValueError as error:
+        shown = "" if declared["secret"] else f" is {_PASSWORD_IN_ADDRESS.sub('//***@', text)!r:.80}"
+        raise ValueError(f"{variable}{shown} (from {source}): {error}") from None
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ValueError(f"{variable} {path} cannot be read ({reason})") from None
+    if not text:
+        raise ValueError(f"{variable} {path} is empty")
+    return text
+
+
+def _default_lock_dir(environment: Mapping[str, str]) -> Path:
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        return Path(runtime) / "customer-sync"
+    return Path(gettempdir()) / f"customer-sync-{os.getuid()}"

@@ -1,0 +1,340 @@
+"""The two passes. FolkForm is the only state: where a pass starts is read from what FolkForm holds.
+
+The invariant: the customers of a page that FolkForm holds are one unbroken span of Pancake's times. An incremental
+raises its top and writes the oldest first, a backfill lowers its floor and writes the newest first; killed at any
+moment, neither leaves a hole inside it.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from customer_sync.clock import Clock
+from customer_sync.compare import StoredVersions, VersionsAtMark
+from customer_sync.customer import Customer, Malformed, Window, read_customer
+from customer_sync.errors import ContractBroken, CustomerSyncError, ServiceError, SettingsError, StopRequested
+from customer_sync.folkform import SERVICE as FOLKFORM
+from customer_sync.folkform import StoredVersion
+from customer_sync.locks import BusyError
+from customer_sync.marks import newest_mark, oldest_mark
+from customer_sync.page import Page
+from customer_sync.pieces import Pieces
+from customer_sync.read_ahead import ReadAhead
+from customer_sync.result import PageResult, Status
+from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
+from customer_sync.write import CustomerWriter, Order, Upserts
+
+log = logging.getLogger(__name__)
+
+INCREMENTAL, BACKFILL = "incremental", "backfill"
+# The guide's refresh of the oldest mark.
+BATCHES_PER_RECEIPT = 10
+_CLOCKS_DIFFER = 60.0
+
+
+class CustomerStore(Protocol):
+    """What the passes need of FolkForm, beside the upsert."""
+
+    def last_customers(self, page_id: str, limit: int) -> list[StoredVersion]: ...
+
+    def oldest_customers(self, page_id: str, limit: int) -> list[StoredVersion]: ...
+
+    def versions(self, page_id: str, until: int) -> Iterator[StoredVersion]: ...
+
+    def count(self, page_id: str) -> int: ...
+
+    def ensure_up(self, page_id: str) -> None: ...
+
+
+class Locks(Protocol):
+    """What keeps two runs from the same pass over the same page."""
+
+    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]: ...
+
+
+class Listener(Protocol):
+    """Who is told how a pass goes on, from several threads; the result is filled in as it goes."""
+
+    def page_started(self, result: PageResult) -> None: ...
+
+    def page_ended(self, result: PageResult) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asks of one run. *since* and *until* are Unix seconds, UTC."""
+
+    full: bool = False
+    rewrite: bool = False
+    since: int | None = None
+    until: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything one run of a pass works with. *overlap* is seconds."""
+
+    wishes: Wishes
+    folkform: CustomerStore
+    pancake: Callable[[Page], CustomerSource]
+    upserts: Upserts
+    locks: Locks
+    clock: Clock
+    listener: Listener
+    requests: Callable[[str], int]
+    """How many requests a page has cost so far."""
+    page_size: int
+    pages_at_once: int
+    overlap: int = 0
+
+
+def select_pages(pages: Iterable[Page], named: Iterable[str]) -> list[Page]:
+    """The pages to sync: the *named* ones, switched on or not, or else all that are switched on.
+
+    Raises SettingsError for a name that no page has.
+    """
+    known = {page.page_id: page for page in pages}
+    if unknown := [page_id for page_id in named if page_id not in known]:
+        listed = ", ".join(known) or "none"
+        raise SettingsError([f"FolkForm knows no page {page_id}" for page_id in unknown], f"It knows: {listed}.")
+    return [known[page_id] for page_id in dict.fromkeys(named)] or [page for page in known.values() if page.is_sync]
+
+
+def sync_new_customers(run: Run, pages: Iterable[Page]) -> list[PageResult]:
+    """The incremental pass: what changed lately, of all pages."""
+    return _sync_each(run, pages, sync_new_customers_of_page)
+
+
+def sync_all_customers(run: Run, pages: Iterable[Page]) -> list[PageResult]:
+    """The backfill pass: the older history, of all pages."""
+    return _sync_each(run, pages, sync_all_customers_of_page)
+
+
+def sync_new_customers_of_page(run: Run, page: Page, result: PageResult) -> None:
+    """From the newest mark up to now. Raises ServiceError, StopRequested, BusyError."""
+    with run.locks.held(INCREMENTAL, page.page_id):
+        _PageSync(run, page, result).incremental(wishes=run.wishes)
+
+
+def sync_all_customers_of_page(run: Run, page: Page, result: PageResult) -> None:
+    """From the oldest mark down to 0, between two incrementals. Raises ServiceError, StopRequested, BusyError.
+
+    The first incremental closes the gap that an unfinished one may have left above the oldest mark. The second one
+    brings whoever changed meanwhile: the backfill may have written her former version over a newer one.
+    """
+    sync = _PageSync(run, page, result)
+    with run.locks.held(BACKFILL, page.page_id):
+        with run.locks.held(INCREMENTAL, page.page_id, wait=True):
+            covered = sync.incremental()
+        floor = sync.backfill(below=covered.since)
+        with run.locks.held(INCREMENTAL, page.page_id, wait=True):
+            top = sync.incremental(above=covered.until)
+        result.since, result.until = floor, top.until
+        if not run.wishes.dry_run:
+            sync.compare_counts()
+
+
+class _PageSync:
+    """One page's share of a pass."""
+
+    def __init__(self, run: Run, page: Page, result: PageResult) -> None:
+        self._run = run
+        self._page_id = page.page_id
+        self._pancake = run.pancake(page)
+        self._result = result
+        self._span = run.upserts.span
+        self._malformed: set[str] = set()
+
+    def incremental(self, *, above: int | None = None, wishes: Wishes | None = None) -> Window:
+        """Writes what changed since the newest mark, or after *above*, oldest first. Returns what is covered now.
+
+        *wishes* may lower both ends, so that no gap can open above the mark.
+        """
+        newest = self._run.folkform.last_customers(self._page_id, self._span)
+        until = int(self._run.clock.now()) - SETTLED
+        since = newest_mark(newest, until, self._span) - self._run.overlap if above is None else above + 1
+        if wishes and wishes.since is not None:
+            since = min(since, wishes.since)
+        if wishes and wishes.until is not None:
+            until = min(until, wishes.until)
+        pieces = Pieces(self._walk, Window(max(since, 0), until))
+        is_stored = self._lookup(newest, min((stored.time for stored in newest), default=None))
+        with self._writer(Order.OLDEST_FIRST, newest) as writer, ReadAhead(pieces) as coming:
+            for piece in coming:
+                writer.write(self._without_stored(piece, is_stored))
+        self._note_read(pieces.skipped, pieces.malformed)
+        self._compare_clocks(pieces.pancake_now)
+        self._result.since, self._result.until = max(since, 0), pieces.until
+        return Window(max(since, 0), pieces.until)
+
+    def backfill(self, *, below: int) -> int:
+        """Writes the history before *below*, from the oldest mark down, newest first. Returns how far down it went."""
+        wishes, folkform = self._run.wishes, self._run.folkform
+        oldest = folkform.oldest_customers(self._page_id, self._span)
+        mark = oldest_mark(oldest, self._span)
+        walk = self._walk(Window(wishes.since or 0, _backfill_until(mark, wishes, below - 1)))
+        is_stored = self._lookup(oldest, mark)
+        if wishes.full and not wishes.rewrite:
+            is_stored = StoredVersions(folkform.versions(self._page_id, walk.until)).holds
+        receipt, read_before = _Receipt(mark, self._span), self._result.read
+        with (
+            self._writer(Order.NEWEST_FIRST, oldest, bound_from=mark, heard=receipt.landed) as writer,
+            ReadAhead(walk) as coming,
+        ):
+            for number, batch in enumerate(coming, start=1):
+                self._result.expected = None if walk.total is None else read_before + walk.total
+                writer.write(self._without_stored(batch, is_stored))
+                if number % BATCHES_PER_RECEIPT == 0 and not (wishes.full or wishes.dry_run):
+                    receipt.check(folkform.oldest_customers(self._page_id, self._span))
+        self._note_read(walk.skipped, walk.malformed)
+        return walk.since
+
+    def compare_counts(self) -> None:
+        """Warns when the two sides do not hold equally many customers, within what may have changed just now."""
+        result, now = self._result, int(self._run.clock.now())
+        try:
+            listed = self._pancake.get_customers(1, self._run.page_size, 0, now + 1)
+            stored = self._run.folkform.count(self._page_id)
+        except ServiceError as error:
+            result.warnings.append(f"The two sides could not be counted: {error.sentence}")
+            return
+        if listed.total is None:
+            return
+        rows = [read_customer(data, self._page_id) for data in listed.customers]
+        newer = sum(1 for row in rows if row.updated_at is not None and row.updated_at > (result.until or 0))
+        if not listed.total - newer - result.malformed - result.failed <= stored <= listed.total:
+            result.warnings.append(
+                f"Pancake counts {listed.total:,} customers, FolkForm {stored:,}: "
+                f"customer-sync backfill --page {self._page_id} repairs what is missing"
+            )
+
+    def _walk(self, window: Window) -> CustomerWalk:
+        return CustomerWalk(self._pancake, self._page_id, window, self._run.page_size)
+
+    def _writer(
+        self,
+        order: Order,
+        stored: list[StoredVersion],
+        *,
+        bound_from: int | None = None,
+        heard: Callable[[Customer], None] | None = None,
+    ) -> CustomerWriter:
+        def written(customer: Customer) -> None:
+            self._result.upserted += 1
+            if heard:
+                heard(customer)
+
+        def failed(customer: Customer, error: ServiceError) -> None:
+            self._result.add_failed(customer, customer.hide(error.sentence))
+
+        return CustomerWriter(self._run.upserts, order, stored, written, failed, bound_from=bound_from)
+
+    def _lookup(self, documents: list[StoredVersion], mark: int | None) -> Callable[[Customer], bool]:
+        """Whether FolkForm is known to hold a customer's version; never, when all are to be rewritten."""
+        if self._run.wishes.rewrite:
+            return lambda customer: False  # noqa: ARG005
+        return VersionsAtMark(documents, mark, partial(self._run.folkform.versions, self._page_id)).holds
+
+    def _without_stored(
+        self, customers: Iterable[Customer], is_stored: Callable[[Customer], bool]
+    ) -> Iterator[Customer]:
+        for customer in customers:
+            self._result.read += 1
+            if is_stored(customer):
+                self._result.unchanged += 1
+            else:
+                yield customer
+
+    def _note_read(self, skipped: int, malformed: list[Malformed]) -> None:
+        self._result.skipped += skipped
+        for one in malformed:
+            if one.identity not in self._malformed:
+                self._malformed.add(one.identity)
+                self._result.add_malformed(one)
+
+    def _compare_clocks(self, pancake_now: float | None) -> None:
+        """A clock that is behind delays customers, and nobody would know why."""
+        if pancake_now is None:
+            return
+        behind = self._run.clock.now() - pancake_now
+        if abs(behind) > _CLOCKS_DIFFER:
+            whose = "Pancake's clock is" if behind > 0 else "this machine's clock is"
+            self._result.warnings.append(
+                f"{whose} {abs(behind):,.0f} s behind the other: whoever changed since is synced that much later"
+            )
+
+
+class _Receipt:
+    """Proof that FolkForm keeps what a backfill writes: the oldest mark comes down."""
+
+    def __init__(self, mark: int | None, span: int) -> None:
+        self._mark = mark
+        self._span = span
+        self._landed = 0
+
+    def landed(self, customer: Customer) -> None:
+        """She has been written."""
+        if self._mark is None or customer.updated_at < self._mark:
+            self._landed += 1
+
+    def check(self, oldest: list[StoredVersion]) -> None:
+        """Raises ContractBroken when the mark should have come down and has not."""
+        mark = oldest_mark(oldest, self._span)
+        came_down = mark is not None and (self._mark is None or mark < self._mark)
+        if self._landed >= self._span and not came_down:
+            problem = f"accepted {self._landed} older customers, but its oldest ones are still the same"
+            raise ContractBroken(FOLKFORM, problem, "Check that it stores what is sent (role, permissions, database).")
+        if came_down:
+            self._mark, self._landed = mark, 0
+
+
+def _backfill_until(mark: int | None, wishes: Wishes, top: int) -> int:
+    """Where a backfill starts: at the mark, or higher when wished, but never above *top*, where nothing is missing.
+
+    Below the mark it would leave a gap behind; a full one without `--until` starts at the top.
+    """
+    if mark is None or (wishes.full and wishes.until is None):
+        return top
+    return min(top, max(mark, wishes.until or 0))
+
+
+def _sync_each(run: Run, pages: Iterable[Page], sync_page: Callable[[Run, Page, PageResult], None]) -> list[PageResult]:
+    """All pages, some at once, in random order, so that a time limit starves none."""
+    results = [PageResult(page, run.wishes.dry_run) for page in pages]
+    shuffled = random.sample(results, len(results))
+    with ThreadPoolExecutor(run.pages_at_once, thread_name_prefix="page") as pool:
+        list(pool.map(lambda result: _sync_one(run, result, sync_page), shuffled))
+    return results
+
+
+def _sync_one(run: Run, result: PageResult, sync_page: Callable[[Run, Page, PageResult], None]) -> None:
+    """One page, whose errors end no other page."""
+    run.listener.page_started(result)
+    try:
+        run.clock.check()
+        run.folkform.ensure_up(result.page.page_id)
+        sync_page(run, result.page, result)
+        result.complete = True
+        result.status = Status.PARTIAL if result.failed else Status.OK
+    except StopRequested:
+        result.status = Status.INTERRUPTED
+    except BusyError as error:
+        result.status = Status.BUSY
+        result.warnings.append(error.sentence)
+    except CustomerSyncError as error:
+        result.status, result.error = Status.FAILED, error
+    except Exception as error:
+        log.debug("page %s failed", result.page.page_id, exc_info=True)
+        problem = f"An error of customer-sync itself ended this page ({type(error).__name__})"
+        result.status, result.error = (
+            Status.FAILED,
+            CustomerSyncError(problem, "Run it with --debug and report it."),
+        )
+    result.requests = run.requests(result.page.page_id)
+    run.listener.page_ended(result)

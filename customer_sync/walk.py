@@ -1,0 +1,183 @@
+"""The walk through one page's customers in Pancake, newest first, with nobody slipping past.
+
+Pancake's list is live: a customer who changes leaves the window, everybody behind her moves up one place, and the
+next page number would skip somebody. Therefore the window's upper edge comes down to what was read last, and page 1
+is asked again. Only where one second fills a whole answer do page numbers grow; then that second's pages are read
+once more from the last to the first: rows only move up, so whoever slipped past going forward is met going back.
+"""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from customer_sync.customer import Customer, Malformed, Window, read_customer
+from customer_sync.errors import ContractBroken
+from customer_sync.pancake import LARGEST_PAGE_SIZE, SERVICE, CustomerList
+
+# A second that is still running, or whose commits come late, is not read.
+SETTLED = 2
+
+
+class CustomerSource(Protocol):
+    """What the walk needs of Pancake."""
+
+    def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    rows: list[Customer | Malformed]
+    first: int
+    """How many rows of the window stand before this answer's."""
+    ends: bool
+    """Whether the list ends here."""
+    lowest: int | None
+    """The second of the last customer with a readable time."""
+
+
+class CustomerWalk:
+    """Iterating yields batches of customers, newest first, with `since <= updated_at <= until`, nobody twice.
+
+    *until* comes down to two seconds before Pancake's own clock as soon as that is known.
+    """
+
+    def __init__(
+        self, pancake: CustomerSource, page_id: str, window: Window, page_size: int = LARGEST_PAGE_SIZE
+    ) -> None:
+        self.since = window.since
+        self.until = window.until
+        self.malformed: list[Malformed] = []
+        """Who cannot be synced, each once."""
+        self.skipped = 0
+        """How many customers were later than the window."""
+        self.ignores_window = False
+        """Whether Pancake has shown a customer later than asked."""
+        self.pancake_now: float | None = None
+        """Pancake's clock at the first answer, Unix seconds."""
+        self.total: int | None = None
+        """How many customers there are up to *until*, as Pancake says."""
+        self._pancake = pancake
+        self._page_id = page_id
+        self._page_size = page_size
+        # The next second is asked for: whether 22.7 is inside `until=22` is not documented.
+        self._upper = window.until + 1
+        self._asked = False
+        self._seen: dict[str, int] = {}
+        self._malformed_seen: set[str] = set()
+
+    def __iter__(self) -> Iterator[list[Customer]]:
+        while self.since <= self.until:
+            answer = self._ask(1)
+            if self.ignores_window:
+                self.skipped = 0  # The list starts from its top again.
+                yield from self._by_page_number(answer)
+                return
+            if answer.lowest is not None and answer.lowest + 1 < self._upper:
+                yield self._fresh(answer.rows)
+            else:
+                answer = yield from self._through_one_second(answer)
+            if self._is_last(answer) or answer.lowest is None:
+                return
+            self._upper = answer.lowest + 1
+            self._forget_later_than(self._upper)
+
+    def _by_page_number(self, answer: _Answer) -> Iterator[list[Customer]]:
+        """The rest where the window is ignored: rows that change move to the top, the others down, nobody slips."""
+        while True:
+            yield self._fresh(answer.rows)
+            if self._is_last(answer):
+                return
+            if answer.rows and (newest := answer.rows[0].updated_at) is not None:
+                self._forget_later_than(newest)
+            answer = self._ask(self._next_number(answer))
+
+    def _through_one_second(self, answer: _Answer) -> Generator[list[Customer], None, _Answer]:
+        """Forward by page number until the second is left behind, then back. Returns the last answer forward.
+
+        Whoever belongs to an earlier second is handed out only after the way back.
+        """
+        second = self._upper - 1
+        earlier: list[Customer | Malformed] = []
+        while True:
+            earlier += _before(second, answer.rows)
+            yield self._fresh(_from(second, answer.rows))
+            if self._is_last(answer) or (answer.lowest is not None and answer.lowest < second):
+                break
+            answer = self._ask(self._next_number(answer))
+        back = answer
+        while back.first > 0:
+            back = self._ask(-(-back.first // self._page_size))
+            earlier += _before(second, back.rows)
+            yield self._fresh(_from(second, back.rows))
+        if not self._is_last(answer) and answer.lowest is not None:
+            earlier = _from(answer.lowest, earlier)
+        yield self._fresh(sorted(earlier, key=lambda row: -(row.updated_at or 0)))
+        return answer
+
+    def _is_last(self, answer: _Answer) -> bool:
+        """The stop rule: the list ends, or has come below *since*."""
+        return answer.ends or (answer.lowest is not None and answer.lowest < self.since)
+
+    def _next_number(self, answer: _Answer) -> int:
+        return (answer.first + len(answer.rows)) // self._page_size + 1
+
+    def _ask(self, number: int) -> _Answer:
+        size = self._page_size
+        # `since` is always 0: a window that looks at `inserted_at` would hide old customers who changed.
+        listed = self._pancake.get_customers(number, size, 0, self._upper)
+        if not self._asked:
+            self._first_answer(listed)
+        if len(listed.customers) > size:
+            raise ContractBroken(SERVICE, f"sent {len(listed.customers)} customers where {size} were asked for")
+        rows = [read_customer(data, self._page_id) for data in listed.customers]
+        times = [row.updated_at for row in rows if row.updated_at is not None]
+        if any(later > before for before, later in pairwise(times)):
+            raise ContractBroken(SERVICE, "did not list the newest customers first")
+        if times and times[0] > self._upper:
+            self.ignores_window = True
+        first = (number - 1) * size
+        # A short answer ends the list only when the total says so: the server may have cut page_size.
+        ends = not rows or (len(rows) < size and listed.total is not None and first + len(rows) >= listed.total)
+        if not ends:
+            self._page_size = len(rows)
+        return _Answer(rows, first, ends, times[-1] if times else None)
+
+    def _first_answer(self, listed: CustomerList) -> None:
+        self._asked = True
+        self.total = listed.total
+        self.pancake_now = listed.date
+        if listed.date is not None:
+            self.until = min(self.until, int(listed.date) - SETTLED)
+
+    def _fresh(self, rows: list[Customer | Malformed]) -> list[Customer]:
+        """The customers of *rows* inside the window who were not met before."""
+        batch: list[Customer] = []
+        for row in rows:
+            if isinstance(row, Malformed):
+                self._note_malformed(row)
+            elif row.psid not in self._seen and row.updated_at >= self.since:
+                self._seen[row.psid] = row.updated_at
+                if row.updated_at > self.until:
+                    self.skipped += 1
+                elif row.updated_at <= self._upper:  # Later ones were handed out on the way down.
+                    batch.append(row)
+        return batch
+
+    def _note_malformed(self, row: Malformed) -> None:
+        inside = row.updated_at is None or self.since <= row.updated_at <= self.until
+        if inside and row.identity not in self._malformed_seen:
+            self._malformed_seen.add(row.identity)
+            self.malformed.append(row)
+
+    def _forget_later_than(self, second: int) -> None:
+        """Nobody later can be listed again, so that memory does not grow with the history."""
+        self._seen = {psid: time for psid, time in self._seen.items() if time <= second}
+
+
+def _from(second: int, rows: list[Customer | Malformed]) -> list[Customer | Malformed]:
+    return [row for row in rows if row.updated_at is None or row.updated_at >= second]
+
+
+def _before(second: int, rows: list[Customer | Malformed]) -> list[Customer | Malformed]:
+    return [row for row in rows if row.updated_at is not None and row.updated_at < second]
