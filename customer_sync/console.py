@@ -227,13 +227,16 @@ def _who(problem: Problem) -> str:
 
 
 def _counts(result: PageResult) -> str:
-    extra = "".join(
-        f", {count:,} {name}" for name, count in (("failed", result.failed), ("malformed", result.malformed)) if count
-    )
-    return (
-        f"{result.status}, {result.read:,} read, {result.upserted:,} {_done(result.dry_run)}, {result.unchanged:,} unchanged{extra}, "
-        f"{result.requests:,} requests"
-    )
+    troubled = {"failed": result.failed, "malformed": result.malformed}
+    parts = [
+        str(result.status),
+        f"{result.read:,} read",
+        f"{result.upserted:,} {_done(result.dry_run)}",
+        f"{result.unchanged:,} unchanged",
+        *(f"{count:,} {name}" for name, count in troubled.items() if count),
+        f"{result.requests:,} requests",
+    ]
+    return ", ".join(parts)
 
 
 def _done(dry_run: bool) -> str:
@@ -242,12 +245,14 @@ def _done(dry_run: bool) -> str:
 
 def _summary(result: PassResult) -> str:
     totals = result.totals
-    ended = sum(totals[name] for name in ("upserted", "unchanged", "failed", "malformed"))
-    not_reached = f" + {totals['read'] - ended:,} not reached" if totals["read"] > ended else ""
+    ended = {_done(result.dry_run): totals["upserted"]}
+    ended |= {name: totals[name] for name in ("unchanged", "failed", "malformed")}
+    if (not_reached := totals["read"] - sum(ended.values())) > 0:
+        ended["not reached"] = not_reached
+    parts = " + ".join(f"{count:,} {name}" for name, count in ended.items())
     return (
-        f"{result.name}: {result.status}, {totals['pages']:,} pages, {totals['read']:,} read = "
-        f"{totals['upserted']:,} {_done(result.dry_run)} + {totals['unchanged']:,} unchanged + {totals['failed']:,} failed + "
-        f"{totals['malformed']:,} malformed{not_reached}; {totals['requests']:,} requests, {result.duration:.1f} s"
+        f"{result.name}: {result.status}, {totals['pages']:,} pages, {totals['read']:,} read = {parts}; "
+        f"{totals['requests']:,} requests, {result.duration:.1f} s"
     )
 
 

@@ -68,7 +68,7 @@ def _compare(screen: Screen, sandbox: "Sandbox") -> int:
     rows = [
         [
             page_id,
-            f"{sandbox.pancake.count(page_id):,}",
+            f"{len(sandbox.pancake.customers(page_id)):,}",
             f"{len(sandbox.folkform.documents(page_id)):,}",
             f"{len(page.missing):,}",
             f"{len(page.stale):,}",

@@ -84,7 +84,7 @@ class FolkFormClient:
         raise AssertionError("unreachable")
 
     def upsert_customer(self, customer: Customer) -> None:
-        """Inserts or updates her, found by psid and page. Raises Refused with her personal details hidden."""
+        """Inserts or updates her, found by psid and page. Errors do not tell who she is."""
         body = {"panCakeData": {**customer.data, "page_id": customer.data.get("page_id") or customer.page_id}}
         params = {"filter": json.dumps({"psid": customer.psid, "pageId": customer.page_id})}
         call = Call(
@@ -94,6 +94,7 @@ class FolkFormClient:
             body,
             headers=self._headers,
             about=customer.page_id,
+            hide=customer.hide,
         )
         self._session.call(call, self._limiter)
 
@@ -212,10 +213,10 @@ class FolkFormClient:
         return TimeField.VERSION
 
 
-def check_envelope(answer: Answer, said: str) -> None:
+def check_envelope(answer: Answer) -> None:
     """Raises when an answer is not FolkForm's `{"status": "success", "data": …}`."""
     if answer.body.get("status") == "error":
-        raise Refused(SERVICE, "refused the request", said=said)
+        raise Refused(SERVICE, "refused the request")
     if answer.body.get("status") != "success" or "data" not in answer.body:
         raise ContractBroken(SERVICE, 'answered without "status" and "data"', "Check FOLKFORM_BASE_URL.")
 

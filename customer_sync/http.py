@@ -62,7 +62,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What to ask. *about* is the page it is asked for (None: no page), *tries* how often at most."""
+    """What to ask. *about* is the page it is asked for (None: no page), *tries* how often at most.
+
+    *hide* takes out of the service's own words what must not be shown.
+    """
 
     method: str
     path: str
@@ -71,6 +74,7 @@ class Call:
     headers: Mapping[str, str] | None = None
     about: str | None = None
     tries: int = TRIES
+    hide: Callable[[str], str] = str
 
 
 class ApiSession:
@@ -79,15 +83,13 @@ class ApiSession:
     def __init__(
         self,
         service: Service,
-        check: Callable[[Answer, str], None],
+        check: Callable[[Answer], None],
         *,
         clock: Clock,
         redact: Redactor,
         timeout: float,
     ) -> None:
-        """*check* raises our errors for what the service's envelope says; it is given the answer and the service's
-        own words in it, redacted. *timeout* is seconds of silence.
-        """
+        """*check* raises our errors for what the service's envelope says; *timeout* is seconds of silence."""
         self.requests_by_page: Counter[str | None] = Counter()
         self._service = service
         self._name = service.name
@@ -136,7 +138,7 @@ class ApiSession:
             self.requests_by_page[call.about] += 1
         try:
             answer = self._send(call)
-            self._check(answer, self._words(answer.body))
+            self._check_envelope(call, answer)
         except Unreachable as error:
             if error.too_many:
                 limiter.too_many(allowed_at)
@@ -144,6 +146,13 @@ class ApiSession:
             raise
         limiter.answered(answer.headers)
         return answer
+
+    def _check_envelope(self, call: Call, answer: Answer) -> None:
+        try:
+            self._check(answer)
+        except ServiceError as error:
+            error.said = self._words(call, answer.body)
+            raise
 
     def _send(self, call: Call) -> Answer:
         """One request on the wire. Raises ServiceError when no JSON object with a good status came back."""
@@ -166,7 +175,7 @@ class ApiSession:
         status = response.status_code
         took = self._clock.monotonic() - started
         log.debug(self._redact(f"{call.method} {response.url} → {status}, {len(text)} bytes, {took:.3f} s"))
-        return Answer(status, response.headers, self._parse(status, response.headers, text))
+        return Answer(status, response.headers, self._parse(call, status, response.headers, text))
 
     def _encode(self, body: Any) -> bytes:
         try:
@@ -187,7 +196,7 @@ class ApiSession:
                 raise Unreachable(self._name, f"took longer than {WHOLE_CALL_TIMEOUT:.0f} s for one answer")
         return bytes(text)
 
-    def _parse(self, status: int, headers: Mapping[str, str], text: bytes) -> dict[str, Any]:
+    def _parse(self, call: Call, status: int, headers: Mapping[str, str], text: bytes) -> dict[str, Any]:
         try:
             body = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
@@ -196,11 +205,11 @@ class ApiSession:
             kind = headers.get("Content-Type", "no type")[:60]
             raise Unreachable(self._name, self._redact(f"answered {status} without a JSON object ({kind})"))
         if not 200 <= status < 300:
-            self._raise_for(status, headers, body if isinstance(body, dict) else {})
+            self._raise_for(status, headers, self._words(call, body) if isinstance(body, dict) else "")
         return body  # type: ignore[no-any-return]
 
-    def _raise_for(self, status: int, headers: Mapping[str, str], body: dict[str, Any]) -> NoReturn:
-        said, problem = self._words(body), f"answered {status}"
+    def _raise_for(self, status: int, headers: Mapping[str, str], said: str) -> NoReturn:
+        problem = f"answered {status}"
         if status in _TRY_AGAIN_STATUSES or status >= 500:
             wait = _read_retry_after(headers.get("Retry-After"), self._clock.now())
             raise Unreachable(self._name, problem, said=said, retry_after=wait, too_many=status == 429)
@@ -212,10 +221,10 @@ class ApiSession:
             raise Refused(self._name, problem, step, said=f"moved to {target}")
         raise Refused(self._name, problem, said=said)
 
-    def _words(self, body: Mapping[str, Any]) -> str:
-        """What the service itself said in *body*, redacted: its code and its message."""
+    def _words(self, call: Call, body: Mapping[str, Any]) -> str:
+        """What the service itself said in *body*, fit to be shown: its code and its message."""
         said = [str(body[key]) for key in ("error_code", "code", "message") if isinstance(body.get(key), str | int)]
-        return self._redact(" ".join(said))[:_LONGEST_MESSAGE]
+        return call.hide(self._redact(" ".join(said)))[:_LONGEST_MESSAGE]
 
     def _connection_error(self, error: Exception) -> ServiceError:
         address, setting = self._redact(self._base_url), self._service.address_setting

@@ -74,17 +74,18 @@ class PancakeClient:
         return CustomerList(customers, total if known else None, answer.date)
 
 
-def check_envelope(answer: Answer, said: str) -> None:
+def check_envelope(answer: Answer) -> None:
     """Raises what `"success": false` means."""
-    if answer.body.get("success") is True:
+    body = answer.body
+    if body.get("success") is True:
         return
-    if answer.body.get("success") is not False:
+    if body.get("success") is not False:
         raise ContractBroken(SERVICE, 'answered without "success"')
-    code = str(answer.body.get("error_code", ""))
+    code = str(body.get("error_code", ""))
     if code == "429":
-        raise Unreachable(SERVICE, "answered that we ask too often", said=said, too_many=True)
+        raise Unreachable(SERVICE, "answered that we ask too often", too_many=True)
     if code.isdecimal() and int(code) in _TOKEN_CODES:
-        raise TokenRefused(SERVICE, "refused the page's token", RENEW_TOKEN, said=said)
-    if "try again later" in said.lower():
-        raise Unreachable(SERVICE, "could not answer", said=said)
-    raise Refused(SERVICE, "refused the request", said=said)
+        raise TokenRefused(SERVICE, "refused the page's token", RENEW_TOKEN)
+    if "try again later" in str(body.get("message", "")).lower():
+        raise Unreachable(SERVICE, "could not answer")
+    raise Refused(SERVICE, "refused the request")

@@ -231,7 +231,7 @@ class _PageSync:
                 heard(customer)
 
         def failed(customer: Customer, error: ServiceError) -> None:
-            self._result.add_failed(customer, customer.hide(error.sentence))
+            self._result.add_failed(customer, error.sentence)
 
         return CustomerWriter(self._run.upserts, order, stored, written, failed, bound_from=bound_from)
 
