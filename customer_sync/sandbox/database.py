@@ -1,0 +1,77 @@
+"""The SQLite database that both services keep their data in: a file that a user can open, or memory."""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Columns have no type: SQLite then compares numbers with numbers and text with text, as MongoDB does.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS pancake_pages (page_id PRIMARY KEY, name, user_token, page_token);
+CREATE TABLE IF NOT EXISTS pancake_tokens (token PRIMARY KEY, page_id);
+CREATE TABLE IF NOT EXISTS pancake_customers (
+  position INTEGER PRIMARY KEY, page_id, psid, updated_at_us, inserted_at_us, customer);
+CREATE INDEX IF NOT EXISTS pancake_updated ON pancake_customers (page_id, updated_at_us DESC);
+CREATE INDEX IF NOT EXISTS pancake_inserted ON pancake_customers (page_id, inserted_at_us DESC);
+CREATE INDEX IF NOT EXISTS pancake_psid ON pancake_customers (psid, page_id);
+
+CREATE TABLE IF NOT EXISTS pages (pageId PRIMARY KEY, document);
+CREATE TABLE IF NOT EXISTS customers (
+  id PRIMARY KEY, psid, pageId, createdAt, updatedAt, panCakeUpdatedAt, version, document);
+CREATE UNIQUE INDEX IF NOT EXISTS customers_psid ON customers (psid, pageId);
+CREATE INDEX IF NOT EXISTS customers_newest ON customers (pageId, updatedAt DESC);
+CREATE INDEX IF NOT EXISTS customers_oldest ON customers (pageId, updatedAt);
+CREATE INDEX IF NOT EXISTS customers_pancake_time ON customers (pageId, panCakeUpdatedAt);
+CREATE INDEX IF NOT EXISTS customers_version ON customers (pageId, version);
+"""
+
+
+class Database:
+    """One connection that several threads may use; a sequence that belongs together is a `transaction`."""
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+        # A machine that loses power may lose sample data; a killed process loses nothing.
+        self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + _SCHEMA)
+
+    def create_function(self, name: str, parameters: int, function: Any) -> None:
+        """Makes a pure function known to SQL."""
+        self._connection.create_function(name, parameters, function, deterministic=True)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """All rows of the answer."""
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Executes one statement and returns how many rows it touched."""
+        with self._lock:
+            return self._connection.execute(sql, parameters).rowcount
+
+    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Executes one statement for each of the rows, all or none."""
+        with self.transaction():
+            self._connection.executemany(sql, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keeps other threads out and keeps all that is written inside, or nothing; may be nested."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Closes the file; the database cannot be used any more."""
+        with self._lock:
+            self._connection.close()

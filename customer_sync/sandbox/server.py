@@ -1,0 +1,208 @@
+"""The sandbox as a whole: sample data, both services, and the server that runs them on loopback."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from starlette.routing import Router
+
+from customer_sync.sandbox import people
+from customer_sync.sandbox.behaviour import Behaviour
+from customer_sync.sandbox.control_api import ControlApi
+from customer_sync.sandbox.database import Database
+from customer_sync.sandbox.difference import Difference, compare
+from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, FolkForm
+from customer_sync.sandbox.folkform_api import FolkFormApi
+from customer_sync.sandbox.gate import routes
+from customer_sync.sandbox.pancake import Pancake
+from customer_sync.sandbox.pancake_api import PancakeApi
+from customer_sync.sandbox.request_log import RequestLog
+
+_HOST = "127.0.0.1"
+_START_TIMEOUT = 30.0
+
+
+class Sandbox:
+    """A Pancake and a FolkForm on 127.0.0.1.
+
+    `with Sandbox() as sandbox:` serves in a thread; `serve_forever` serves until a signal comes. Stopped, it
+    can be started again on the same port with the same data, until it is closed.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        pages: int = 3,
+        customers: int = 300,
+        seed: int = 1,
+        data: str | Path | None = None,
+        behaviour: Behaviour | None = None,
+        time_formats: people.TimeFormats = "real",
+    ) -> None:
+        """Makes *pages* of *customers* each unless the file *data* holds some; *port* 0 takes a free one."""
+        self._behaviour = behaviour or Behaviour()
+        self.requests = RequestLog()
+        self._database = Database(data)
+        self.pancake = Pancake(self._database, self.behaviour, seed)
+        self.folkform = FolkForm(self._database, self.behaviour)
+        self._port = port
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        if not self.pancake.page_ids():
+            self._add_sample(pages, customers, seed, time_formats)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How the services behave; change its fields at any time."""
+        return self._behaviour
+
+    @property
+    def url(self) -> str:
+        """The address that it serves at, once it has started."""
+        return f"http://{_HOST}:{self._port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point customer-sync here."""
+        variables = {
+            "PANCAKE_BASE_URL": self.url + PancakeApi.prefix,
+            "FOLKFORM_BASE_URL": self.url + FolkFormApi.prefix,
+            "FOLKFORM_TOKEN": TOKEN,
+            "FOLKFORM_ROLE_ID": ROLE_ID,
+        }
+        if self.behaviour.customer_path != "/customer":
+            variables["FOLKFORM_CUSTOMER_PATH"] = self.behaviour.customer_path
+        return variables
+
+    def add_page(self, page_id: str, name: str = "", *, is_sync: bool = True) -> None:
+        """Adds a page to both services, with its tokens in FolkForm's record."""
+        self.pancake.add_page(page_id, name)
+        tokens: dict[str, Any] = {
+            "accessToken": self.pancake.user_token(page_id),
+            "pageAccessToken": self.pancake.make_page_token(page_id),
+        }
+        self.folkform.add_page(page_id, name, isSync=is_sync, **tokens)
+
+    def difference(self, page_id: str | None = None) -> Difference:
+        """Compares both sides exactly, one page or all."""
+        return compare(self.pancake, self.folkform, page_id)
+
+    def start(self) -> None:
+        """Serves in a thread; returns when the port accepts."""
+        listener = self._bind()
+        self._server = _Server(self._config())
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
+        self._thread.start()
+        if not self._server.ready.wait(_START_TIMEOUT):
+            raise RuntimeError("the sandbox did not start")
+
+    def stop(self) -> None:
+        """Stops serving and cuts what is in flight; the data stays."""
+        if self._server and self._thread:
+            self._server.should_exit = True
+            self._thread.join()
+        self._server = self._thread = None
+
+    def serve_forever(self, ready: Callable[[Self], None] = lambda _sandbox: None) -> None:
+        """Serves in this thread until SIGINT or SIGTERM; calls *ready* once the port is known."""
+        listener = self._bind()
+        ready(self)
+        _Server(self._config()).run([listener])
+
+    def close(self) -> None:
+        """Stops serving and lets go of the data."""
+        self.stop()
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _add_sample(self, pages: int, customers: int, seed: int, time_formats: people.TimeFormats) -> None:
+        now = time.time_ns() // 1000
+        for index in range(pages):
+            page_id, name = people.page(seed, index)
+            self.add_page(page_id, name)
+            sample = people.SampleCustomers(page_id, seed, now, time_formats)
+            self.pancake.add_customers(page_id, sample.take(customers))
+
+    def _bind(self) -> socket.socket:
+        # Only where TCP is named does asyncio turn off Nagle's algorithm, which holds answers back for 40 ms.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((_HOST, self._port))
+        except OSError:
+            listener.close()
+            raise
+        listener.listen(1024)
+        self._port = listener.getsockname()[1]
+        return listener
+
+    def _config(self) -> uvicorn.Config:
+        control = ControlApi(self.behaviour, self.pancake, self.requests, self.difference)
+        app = Router(
+            [
+                *routes(FolkFormApi(self.folkform, self.behaviour), self.requests),
+                *routes(PancakeApi(self.pancake, self.behaviour), self.requests),
+                *routes(control, RequestLog()),
+            ]
+        )
+        return uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            # Pancake's clock may be set: the gate writes the Date header.
+            date_header=False,
+            server_header=False,
+            timeout_keep_alive=75,
+        )
+
+
+def serve(
+    *,
+    port: int,
+    pages: int,
+    customers: int,
+    seed: int,
+    data: str | Path | None,
+    ready: Callable[[Sandbox], None],
+) -> None:
+    """Serves a sandbox until SIGINT or SIGTERM; calls *ready* once its address is known."""
+    sandbox = Sandbox(port=port, pages=pages, customers=customers, seed=seed, data=data)
+    try:
+        sandbox.serve_forever(ready)
+    finally:
+        sandbox.close()
+
+
+class _Server(uvicorn.Server):
+    """Tells when it accepts connections, and stops at once."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # What is in flight may be told to wait for minutes: it is cut, as by a machine that dies.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        self.force_exit = True
+        await super().shutdown(sockets)

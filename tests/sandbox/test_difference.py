@@ -1,0 +1,85 @@
+"""The exact comparison of both sides."""
+
+from .services import Services
+
+
+def test_equal(services: Services) -> None:
+    """A page_id that Pancake leaves out and the order of keys are no difference."""
+    customer = services.customer("7", name="Mai", thread_id=2**60 + 1)
+    services.has({name: customer[name] for name in reversed(customer) if name != "page_id"})
+    services.upsert(customer)
+    difference = services.sandbox.difference(services.page_id)
+    assert difference.equal
+    assert difference.pages.keys() == {services.page_id}
+
+
+def test_missing(services: Services) -> None:
+    """A customer whom FolkForm lacks is missing."""
+    services.has(services.customer("7"))
+    assert services.sandbox.difference(services.page_id).missing == ["7"]
+
+
+def test_stale(services: Services) -> None:
+    """A customer whose version differs is stale, even where both versions are the same moment."""
+    services.has(services.customer("7", "2025-12-07T10:23:23"), services.customer("8", "2025-12-07T10:23:23"))
+    services.upsert(services.customer("7", "2025-12-07T10:23:22"))
+    services.upsert(services.customer("8", "2025-12-07T10:23:23Z"))
+    assert services.sandbox.difference(services.page_id).stale == ["7", "8"]
+
+
+def test_changed(services: Services) -> None:
+    """A customer of the right version is changed when anything in her data is not as Pancake has it."""
+    pairs = {"1": (1, 1.0), "2": (1, True), "3": (2**53, 2**53 + 1), "4": ([1, 2], [2, 1]), "5": (None, "")}
+    for psid, (pancake, folkform) in pairs.items():
+        services.has(services.customer(psid, value=pancake))
+        services.upsert(services.customer(psid, value=folkform))
+    services.has(services.customer("6", value=None))
+    services.upsert(services.customer("6"))
+    assert services.sandbox.difference(services.page_id).changed == [*pairs, "6"]
+
+
+def test_extra(services: Services) -> None:
+    """A customer whom only FolkForm has is extra."""
+    services.has(services.customer("7"), services.customer("8"))
+    services.upsert(services.customer("7"))
+    services.upsert(services.customer("8"))
+    services.sandbox.pancake.remove_customer(services.page_id, "7")
+    assert services.sandbox.difference(services.page_id).extra == ["7"]
+
+
+def test_malformed(services: Services) -> None:
+    """Customers who cannot be synced are told, but are no difference, whatever FolkForm has of them."""
+    services.has(
+        {"id": "no psid", "updated_at": "2025-12-07T10:23:23"},
+        {"id": "null", "psid": None, "updated_at": "2025-12-07T10:23:23"},
+        "no object",
+        services.customer("7", "yesterday"),
+        services.customer("8", "1970-01-01T00:00:00"),
+    )
+    services.upsert(services.customer("7"))
+    difference = services.sandbox.difference(services.page_id)
+    assert sorted(difference.malformed) == ["None", "id-7", "id-8", "no psid", "null"]
+    assert difference.equal
+
+
+def test_the_newest_of_several(services: Services) -> None:
+    """Of several customers with one psid FolkForm must have the newest."""
+    services.has(services.customer("7", "2025-12-08T00:00:00"), services.customer("7", "2025-12-07T00:00:00"))
+    services.upsert(services.customer("7", "2025-12-08T00:00:00"))
+    assert services.sandbox.difference(services.page_id).equal
+
+
+def test_other_writers(services: Services) -> None:
+    """What another writer stores or deletes in FolkForm is found."""
+    folkform = services.sandbox.folkform
+    services.has(services.customer("7"), services.customer("8"))
+    for psid in ("7", "8"):
+        services.upsert(services.customer(psid))
+    folkform.store({"psid": "7", "pageId": services.page_id, "panCakeData": {}, "panCakeUpdatedAt": 0})
+    folkform.store({"psid": "9", "pageId": services.page_id, "updatedAt": 0})
+    assert folkform.delete(services.page_id, "8") == 1
+    difference = services.sandbox.difference(services.page_id)
+    assert (difference.stale, difference.missing, difference.extra) == (["7"], ["8"], ["9"])
+    document = folkform.document(services.page_id, "9")
+    assert document is not None
+    assert len(document["id"]) == 24
