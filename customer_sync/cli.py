@@ -4,35 +4,22 @@ import functools
 import inspect
 import os
 import signal
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from customer_sync import __version__
 from customer_sync.clock import Clock
-from customer_sync.console import Manner, Screen
-from customer_sync.customer import Customer, parse_moment
+from customer_sync.console import Manner, Screen, local_time
+from customer_sync.customer import parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
-from customer_sync.locks import PageLocks
-from customer_sync.page import Page
+from customer_sync.passes import run_pass
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult
-from customer_sync.services import Services
 from customer_sync.settings import Settings, declared, load_settings, option_name
-from customer_sync.sync import (
-    BACKFILL,
-    INCREMENTAL,
-    Run,
-    Wishes,
-    select_pages,
-    sync_all_customers,
-    sync_new_customers,
-)
-from customer_sync.write import Upserts
+from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
 
 app = typer.Typer(
     add_completion=False,
@@ -63,38 +50,37 @@ def customer_sync(
     """Copies every Pancake page's customers into FolkForm, and loses none."""
 
 
-PageIds = Annotated[
-    list[str] | None,
-    typer.Option("--page", metavar="ID", help="Only this page; repeatable. Synced even when off."),
-]
-Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Start this early. A date, date and time, or Unix seconds.")
-]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="End here. A bare date means its last second.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing, say what would be done.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something failed.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell each request, secrets hidden.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
+@dataclass(frozen=True)
+class Choice:
+    """The options that choose pages and time."""
+
+    page: Annotated[
+        list[str] | None,
+        typer.Option("--page", metavar="ID", help="Only this page; repeatable. Synced even when off."),
+    ] = None
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Start this early. A date, date and time, or Unix seconds.")
+    ] = None
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="End here. A bare date means its last second.")] = (
+        None
+    )
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read everything, write nothing, say what would be done.")
+    ] = False
 
 
-def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives *command* an option for every setting that is no secret; it receives them as `options`."""
-    names = [name for name, declaration in declared().items() if not declaration["secret"]]
-    own = [one for name, one in inspect.signature(command).parameters.items() if name != "options"]
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_setting_option(name))
-        for name in names
-    ]
+@dataclass(frozen=True)
+class Output:
+    """The options that every pass has for what it says."""
 
-    @functools.wraps(command)
-    def with_settings(**given: Any) -> None:
-        command(options={name: given.pop(name) for name in names}, **given)
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something failed.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell each request, secrets hidden.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False
 
-    parameters = own + added
-    with_settings.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_settings.__annotations__ = {one.name: one.annotation for one in parameters}
-    return with_settings
+    @property
+    def manner(self) -> Manner:
+        return Manner(self.quiet, self.verbose, self.json, self.debug)
 
 
 def _setting_option(name: str) -> Any:
@@ -106,33 +92,63 @@ def _setting_option(name: str) -> Any:
     ]
 
 
+SettingTexts: Any = make_dataclass(
+    "SettingTexts",
+    [(name, _setting_option(name), None) for name, declaration in declared().items() if not declaration["secret"]],
+)
+"""An option for every setting that is no secret, as text."""
+
+
+def _with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Lets *command* take its options in dataclasses: each field of such a parameter becomes an option."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
+    parameters = [
+        option
+        for name, parameter in inspect.signature(command).parameters.items()
+        for option in (_options_of(groups[name]) if name in groups else [parameter])
+    ]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        grouped = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**grouped, **given)
+
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_options
+
+
+def _options_of(group: type) -> Iterator[inspect.Parameter]:
+    annotations = get_type_hints(group, include_extras=True)
+    for field in fields(group):
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        yield inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotations[field.name]
+        )
+
+
 @app.command()
-@_with_settings
-def incremental(
-    options: dict[str, str | None],
-    page: PageIds = None,
-    since: Since = None,
-    until: Until = None,
-    dry_run: DryRun = False,
-    json: AsJson = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-) -> None:
+@_with_option_groups
+def incremental(choice: Choice, output: Output, texts: SettingTexts) -> None:
     """One pass over all pages: what changed lately.
 
     Starts at the newest time that is safely in FolkForm; nothing there yet: 30 days back. --since and --until can
     only start earlier and end earlier, never leave a gap.
     """
-    command = _Pass(INCREMENTAL, sync_new_customers, page or [], since, until, Wishes(dry_run=dry_run), options)
-    _end(Manner(quiet, verbose, json, debug), command.run)
+    _end(output.manner, lambda terminal: _run_pass(terminal, INCREMENTAL, choice, texts))
 
 
 @app.command()
-@_with_settings
+@_with_option_groups
 def backfill(
-    options: dict[str, str | None],
-    page: PageIds = None,
+    choice: Choice,
+    output: Output,
+    texts: SettingTexts,
+    *,
     full: Annotated[
         bool,
         typer.Option("--full", help="Compare everything down to the oldest, write what differs. Implied by --page."),
@@ -140,22 +156,14 @@ def backfill(
     rewrite: Annotated[
         bool, typer.Option("--rewrite", help="With --full: send unchanged customers again, too.")
     ] = False,
-    since: Since = None,
-    until: Until = None,
-    dry_run: DryRun = False,
-    json: AsJson = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """One pass over all pages: the older history.
 
     Starts at the oldest time that is safely in FolkForm and goes down to the first customer (or --since), between
     two incrementals. With --page it repairs: the whole page, writing only what differs.
     """
-    wishes = Wishes(full=full or bool(page), rewrite=rewrite, dry_run=dry_run)
-    command = _Pass(BACKFILL, sync_all_customers, page or [], since, until, wishes, options)
-    _end(Manner(quiet, verbose, json, debug), command.run)
+    full = full or bool(choice.page)
+    _end(output.manner, lambda terminal: _run_pass(terminal, BACKFILL, choice, texts, full=full, rewrite=rewrite))
 
 
 @app.command()
@@ -165,7 +173,7 @@ def sandbox(
     customers: Annotated[int, typer.Option(min=0, help="How many customers a page has.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same customers.")] = 1,
     data: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Keep the data in this SQLite file. [default: memory]")
+        str | None, typer.Option(metavar="FILE", help="Keep the data in this SQLite file; else in memory.")
     ] = None,
 ) -> None:
     """Serves an embedded Pancake and FolkForm on 127.0.0.1, to try everything without an account."""
@@ -204,83 +212,45 @@ def _end(manner: Manner, work: Callable[[_Terminal], int]) -> None:
     raise typer.Exit(code)
 
 
-@dataclass(frozen=True)
-class _Pass:
-    """One run of `incremental` or `backfill`, as the command line asks for it."""
+def _run_pass(
+    terminal: _Terminal, name: str, choice: Choice, texts: Any, *, full: bool = False, rewrite: bool = False
+) -> int:
+    """Returns the exit code. Raises SettingsError that names everything wrong at once."""
+    problems: list[str] = []
+    since = _read_moment("--since", choice.since, problems)
+    until = _read_moment("--until", choice.until, problems, end_of_day=True)
+    if rewrite and not full:
+        problems.append("--rewrite goes with --full or --page")
+    if since is not None and until is not None and since > until:
+        problems.append("--since is later than --until")
+    settings = _read_settings(texts, problems)
+    if settings is None or problems:
+        raise SettingsError(problems)
+    for option, moment in (("--since", since), ("--until", until)):
+        if moment is not None:
+            terminal.screen.note(f"{option} is {local_time(moment)} by this machine's zone")
+    clock = Clock()
+    _stop_on_signals(clock)
+    with terminal.screen.watching():
+        result = run_pass(
+            name,
+            choice.page or [],
+            Wishes(full, rewrite, since, until, choice.dry_run),
+            settings=settings,
+            clock=clock,
+            redact=terminal.redact,
+            listener=terminal.screen,
+        )
+    terminal.screen.result(result)
+    return result.exit_code
 
-    name: str
-    sync: Callable[[Run, list[Page]], list[PageResult]]
-    page_ids: list[str]
-    since: str | None
-    until: str | None
-    wishes: Wishes
-    options: dict[str, str | None]
 
-    def run(self, terminal: _Terminal) -> int:
-        """Returns the exit code. Raises SettingsError."""
-        settings, wishes = self._read()
-        clock = Clock()
-        _stop_on_signals(clock)
-        services = Services(settings, clock, terminal.redact)
-        result = PassResult(self.name, started_at=clock.now(), dry_run=wishes.dry_run)
-        started = clock.monotonic()
-        try:
-            pages = select_pages(services.pages(), self.page_ids)
-            if not pages:
-                result.warnings.append("FolkForm has no page switched on (isSync), so there was nothing to do")
-            result.pages = self._sync(settings, wishes, clock, services, terminal.screen, pages)
-        except SettingsError:
-            raise
-        except CustomerSyncError as error:
-            result.error = error
-        result.stopped = clock.stopping
-        result.duration = clock.monotonic() - started
-        result.requests = services.requests()
-        terminal.screen.result(result)
-        return result.exit_code
-
-    def _sync(
-        self,
-        settings: Settings,
-        wishes: Wishes,
-        clock: Clock,
-        services: Services,
-        screen: Screen,
-        pages: list[Page],
-    ) -> list[PageResult]:
-        with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool, screen.watching():
-            upsert = _write_nothing if wishes.dry_run else services.folkform.upsert_customer
-            run = Run(
-                wishes,
-                services.folkform,
-                services.pancake,
-                Upserts(pool, settings.workers, upsert, services.folkform.ping, clock),
-                PageLocks(settings.lock_dir, clock),
-                clock,
-                screen,
-                services.requests,
-                settings.page_size,
-                settings.pages_at_once,
-                settings.overlap,
-            )
-            return self.sync(run, pages)
-
-    def _read(self) -> tuple[Settings, Wishes]:
-        """Settings and wishes; everything that is wrong with either is named at once."""
-        problems: list[str] = []
-        since = _read_moment("--since", self.since, problems)
-        until = _read_moment("--until", self.until, problems, end_of_day=True)
-        if self.wishes.rewrite and not self.wishes.full:
-            problems.append("--rewrite goes with --full or --page")
-        if since is not None and until is not None and since > until:
-            problems.append("--since is later than --until")
-        try:
-            settings = load_settings(os.environ, self.options)
-        except SettingsError as error:
-            problems += error.problems
-        if problems:
-            raise SettingsError(problems)
-        return settings, replace(self.wishes, since=since, until=until)
+def _read_settings(texts: Any, problems: list[str]) -> Settings | None:
+    try:
+        return load_settings(os.environ, vars(texts))
+    except SettingsError as error:
+        problems += error.problems
+        return None
 
 
 def _read_moment(option: str, text: str | None, problems: list[str], *, end_of_day: bool = False) -> int | None:
@@ -291,10 +261,6 @@ def _read_moment(option: str, text: str | None, problems: list[str], *, end_of_d
     except ValueError as error:
         problems.append(f"{option}: {error}")
         return None
-
-
-def _write_nothing(_: Customer) -> None:
-    """The upsert of a dry run."""
 
 
 def _stop_on_signals(clock: Clock) -> None:

@@ -215,6 +215,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
+def local_time(seconds: int) -> str:
+    """Unix *seconds* as this machine tells the time: `2026-01-31 14:00:00 +0700`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+
+
 def _page_name(result: PageResult) -> str:
     page = result.page
     return f"{printable(page.name)} ({page.page_id})" if page.name else page.page_id

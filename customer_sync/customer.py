@@ -13,6 +13,9 @@ _LAYOUT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What may stand in another service's message about her without telling who she is.
 _IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
+# A shorter detail may be part of an ordinary word, and is then left there.
+_SHORTEST_ANYWHERE = 6
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].+)?", flags=re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,13 @@ class Customer:
 
     def hide(self, text: str) -> str:
         """Takes her name, phone numbers and every other personal detail out of a service's *text*."""
-        details = {detail for detail in _details(self.data) if len(detail) > 1 and detail in text}
+        details = {detail for detail in _details(self.data) if len(detail) > 1}
         for detail in sorted(details, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(detail)}(?!\w)", "…", text)
+            pattern = re.escape(detail)
+            if len(detail) < _SHORTEST_ANYWHERE:
+                text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text)
+            else:
+                text = re.sub(pattern, "…", text, flags=re.IGNORECASE)
         return text
 
 
@@ -70,7 +77,7 @@ def read_customer(data: Any, page_id: str) -> Customer | Malformed:
     except ValueError as error:
         return Malformed(pancake_id, known_psid, None, str(error), identity)
     if known_psid is None:
-        reason = "psid is missing" if psid is None or psid == "" else "psid is not a text"
+        reason = "psid is missing" if psid is None or isinstance(psid, str) else "psid is not a text"
         return Malformed(pancake_id, None, updated_at, reason, identity)
     return Customer(known_psid, page_id, updated_at, version, data)
 
@@ -110,7 +117,7 @@ def parse_moment(text: str, *, end_of_day: bool = False) -> int:
         seconds = int(moment.timestamp()) - (1 if day_only and end_of_day else 0)
     except (ValueError, OverflowError, OSError):
         seconds = -1
-    if seconds < 0 or not text[:5].endswith("-"):
+    if seconds < 0 or not _MOMENT.fullmatch(text):
         raise ValueError(f"{text!r:.80} is no time: give 2026-01-31, 2026-01-31T14:00, …+07:00, or Unix seconds")
     return seconds
 

@@ -5,10 +5,9 @@ Facts: FolkForm's routes and envelope as its Go service serves them; times above
 
 import heapq
 import json
-import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import count, islice
@@ -18,11 +17,9 @@ from urllib.parse import quote
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer, parse_customer_updated_at
 from customer_sync.errors import ContractBroken, Refused, Unreachable
-from customer_sync.http import TRIES, Answer, ApiSession, Call
+from customer_sync.http import Answer, ApiSession, Call
 from customer_sync.page import Page
 from customer_sync.rate_limiter import AdaptiveRateLimiter
-
-log = logging.getLogger(__name__)
 
 SERVICE = "FolkForm"
 CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and what that role may do."  # noqa: S105
@@ -96,7 +93,7 @@ class FolkFormClient:
             about=customer.page_id,
             hide=customer.hide,
         )
-        self._session.call(call, self._limiter)
+        self._call(call)
 
     def last_customers(self, page_id: str, limit: int) -> list[StoredVersion]:
         """The newest customers of a page by Pancake's time, newest first."""
@@ -120,26 +117,31 @@ class FolkFormClient:
         return number
 
     def ping(self, page_id: str) -> None:
-        """One cheap call, tried once. Raises Unreachable when FolkForm does not answer."""
+        """One cheap call, tried once. Raises Unreachable, and counts FolkForm as down, when it does not answer."""
+        self._down.set()
         try:
-            self._get(f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}", {}, about=page_id, tries=1)
+            self._get(f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}", {}, about=page_id)
         except Refused:
-            log.info("FolkForm refused the cheap call; it answers all the same")
-        self._down.clear()
+            self._down.clear()  # An answer all the same.
 
     def ensure_up(self, page_id: str) -> None:
         """After an outage, one cheap call before anything else. Raises Unreachable while it lasts."""
         if self._down.is_set():
             self.ping(page_id)
 
-    def _get(self, path: str, params: dict[str, str], *, about: str | None = None, tries: int = TRIES) -> Any:
+    def _get(self, path: str, params: dict[str, str], *, about: str | None = None) -> Any:
         """The `data` of an answer. When the tries for it run out, FolkForm counts as down."""
-        call = Call("GET", path, params, headers=self._headers, about=about, tries=tries)
         try:
-            return self._session.call(call, self._limiter).body["data"]
+            return self._call(Call("GET", path, params, headers=self._headers, about=about)).body["data"]
         except Unreachable:
             self._down.set()
             raise
+
+    def _call(self, call: Call) -> Answer:
+        """While FolkForm is down every call is tried once; the first good answer ends that."""
+        answer = self._session.call(replace(call, tries=1) if self._down.is_set() else call, self._limiter)
+        self._down.clear()
+        return answer
 
     def _find(self, filter_: dict[str, Any], options: dict[str, Any], about: str | None = None) -> list[Any]:
         projection = {"psid": 1, **{field.value: 1 for field in TimeField}}
