@@ -14,7 +14,7 @@ import typer
 from customer_sync import __version__
 from customer_sync.clock import Clock
 from customer_sync.console import Manner, Screen, local_time
-from customer_sync.customer import parse_moment
+from customer_sync.customer import names_zone, parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
 from customer_sync.passes import run_pass
 from customer_sync.redact import Redactor
@@ -226,9 +226,9 @@ def _run_pass(
     settings = _read_settings(texts, problems)
     if settings is None or problems:
         raise SettingsError(problems)
-    for option, moment in (("--since", since), ("--until", until)):
-        if moment is not None:
-            terminal.screen.note(f"{option} is {local_time(moment)} by this machine's zone")
+    for option, text, moment in (("--since", choice.since, since), ("--until", choice.until, until)):
+        if text is not None and moment is not None and not names_zone(text):
+            terminal.screen.note(f"{option} {text} is taken as this machine's time: {local_time(moment)}")
     clock = Clock()
     _stop_on_signals(clock)
     with terminal.screen.watching():

@@ -23,7 +23,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         """Waits; raises StopRequested as soon as a stop is requested."""
-        self._stopping.wait(max(seconds, 0.0))
+        self._stopping.wait(min(max(seconds, 0.0), threading.TIMEOUT_MAX))
         self.check()
 
     def stop(self, reason: StopRequested) -> None:

@@ -57,11 +57,11 @@ class Screen:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """While it lasts, a terminal shows the pages at work."""
-        if self._bars is None:
+        try:
             yield
-        else:
-            with self._bars:
-                yield
+        finally:
+            if self._bars is not None:
+                self._bars.stop()
 
     def page_started(self, result: PageResult) -> None:
         if self._bars is not None:
@@ -132,7 +132,7 @@ class Screen:
     def result(self, result: PassResult) -> None:
         """What the pass did."""
         if self._manner.json:
-            sys.stdout.write(json.dumps(result.as_json(), ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(result.as_json()) + "\n")
             sys.stdout.flush()
         if self._manner.quiet and result.exit_code == 0:
             return
@@ -191,6 +191,7 @@ class _Bars(Progress):
         )
 
     def start_page(self, result: PageResult) -> None:
+        self.start()  # Not before: a pass that cannot begin shows no empty display.
         task = self.add_task(_page_name(result), total=None, speed_text="")
         self._results[task] = result
 
@@ -212,7 +213,7 @@ def printable(text: str) -> str:
     """*text* with every control character, surrogate and invisible mark shown as an escape."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def local_time(seconds: int) -> str:
@@ -239,9 +240,13 @@ def _counts(result: PageResult) -> str:
         f"{result.upserted:,} {_done(result.dry_run)}",
         f"{result.unchanged:,} unchanged",
         *(f"{count:,} {name}" for name, count in troubled.items() if count),
-        f"{result.requests:,} requests",
+        _count(result.requests, "request"),
     ]
     return ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _done(dry_run: bool) -> str:
@@ -256,8 +261,8 @@ def _summary(result: PassResult) -> str:
         ended["not reached"] = not_reached
     parts = " + ".join(f"{count:,} {name}" for name, count in ended.items())
     return (
-        f"{result.name}: {result.status}, {totals['pages']:,} pages, {totals['read']:,} read = {parts}; "
-        f"{totals['requests']:,} requests, {result.duration:.1f} s"
+        f"{result.name}: {result.status}, {_count(totals['pages'], 'page')}, {totals['read']:,} read = {parts}; "
+        f"{_count(totals['requests'], 'request')}, {result.duration:.1f} s"
     )
 
 
@@ -267,7 +272,8 @@ def _table(result: PassResult) -> Table:
     table.add_column("Status")
     columns = ("read", "upserted", "unchanged", "failed", "malformed", "requests")
     for name in columns:
-        table.add_column(name.capitalize(), justify="right")
+        title = _done(result.dry_run) if name == "upserted" else name
+        table.add_column(title.capitalize(), justify="right")
     for page in result.pages:
         counts = [f"{getattr(page, name):,}" for name in columns]
         table.add_row(Text(_page_name(page)), Text(page.status.value, style=_STYLES[page.status]), *counts)

@@ -10,6 +10,8 @@ from dateutil.parser import isoparse
 
 # The four layouts of the guide. isoparse alone would also take years, weeks and bare dates.
 _LAYOUT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?", flags=re.ASCII)
+# Eight digits are a date to many people, and from twelve on milliseconds.
+_UNIX_SECONDS = re.compile(r"\d{1,7}|\d{9,11}", flags=re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What may stand in another service's message about her without telling who she is.
 _IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
@@ -109,7 +111,7 @@ def parse_moment(text: str, *, end_of_day: bool = False) -> int:
     Without a zone it is the machine's. A bare date is its first second, or with *end_of_day* its last one.
     Raises ValueError, quoting the value.
     """
-    if text.isascii() and text.isdecimal() and len(text) != len("20190824"):
+    if _UNIX_SECONDS.fullmatch(text):
         return int(text)
     try:
         day_only = len(text) == len("2019-08-24")
@@ -120,6 +122,11 @@ def parse_moment(text: str, *, end_of_day: bool = False) -> int:
     if seconds < 0 or not _MOMENT.fullmatch(text):
         raise ValueError(f"{text!r:.80} is no time: give 2026-01-31, 2026-01-31T14:00, …+07:00, or Unix seconds")
     return seconds
+
+
+def names_zone(text: str) -> bool:
+    """Whether a moment as a person writes it says by itself which one it is: with a zone, or as Unix seconds."""
+    return bool(_UNIX_SECONDS.fullmatch(text)) or isoparse(text.replace(" ", "T")).tzinfo is not None
 
 
 def _details(value: Any) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The embedded Pancake and FolkForm for people: `sandbox` serves them, `demo` tells the whole story on them."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -35,6 +36,8 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingsError([f"the sandbox cannot serve on port {port} ({reason})"], "Try --port 0.") from None
+    except sqlite3.Error as error:
+        raise SettingsError([f"--data {data} cannot be used ({error})"], "Name a SQLite file or a new one.") from None
     except KeyboardInterrupt:
         screen.note("Ended.")
     return ExitCode.OK
@@ -52,14 +55,16 @@ def tell_the_story(screen: Screen) -> int:
         _run(screen, "incremental", "the last 30 days", environment)
         _run(screen, "backfill", "the older history", environment)
         changed = sandbox.pancake.change_customers(_CHANGES)
-        screen.say(f"\n… {len(changed)} customers write to their shops and change in Pancake …")
+        screen.say("")
+        screen.say(f"… {len(changed)} customers write to their shops and change in Pancake …")
         time.sleep(_SETTLED)
         _run(screen, "incremental", "what changed", environment)
         return _compare(screen, sandbox)
 
 
 def _run(screen: Screen, command: str, why: str, environment: dict[str, str]) -> None:
-    screen.say(f"\n$ customer-sync {command}    # {why}")
+    screen.say("")
+    screen.say(f"$ customer-sync {command}    # {why}")
     subprocess.run([sys.executable, "-m", "customer_sync", command], env=environment, check=False)  # noqa: S603
 
 

@@ -97,11 +97,11 @@ class FolkFormClient:
 
     def last_customers(self, page_id: str, limit: int) -> list[StoredVersion]:
         """The newest customers of a page by Pancake's time, newest first."""
-        return list(islice(self._in_order(page_id, newest_first=True, batch=limit), limit))
+        return list(islice(self._in_order(page_id, newest_first=True, batch=min(limit, LARGEST_LIMIT)), limit))
 
     def oldest_customers(self, page_id: str, limit: int) -> list[StoredVersion]:
         """The oldest customers of a page by Pancake's time, oldest first."""
-        return list(islice(self._in_order(page_id, newest_first=False, batch=limit), limit))
+        return list(islice(self._in_order(page_id, newest_first=False, batch=min(limit, LARGEST_LIMIT)), limit))
 
     def versions(self, page_id: str, until: int) -> Iterator[StoredVersion]:
         """Every customer of a page from *until* (Unix seconds) down, newest first, read as they are asked for."""
@@ -154,7 +154,7 @@ class FolkFormClient:
         """A page's customers by Pancake's time. A new request starts at the last time seen, so that nobody is
         missed between two; who shares that time is read twice and given once.
         """
-        field = self._learn_time_field(page_id)
+        field = self._learn_time_field()
         if field is None:
             return
         documents = self._documents_in_order(page_id, field, newest_first, batch, until)
@@ -180,7 +180,7 @@ class FolkFormClient:
             found = self._find({"pageId": page_id, field.value: condition}, options | {"skip": skip}, page_id)
             for document in found:
                 value = _value(document, field)
-                if value != edge:
+                if value != edge or value is None:
                     _check_order(edge, value, newest_first)
                     at_edge, edge, skip = set(), value, 0
                 psid = document.get("psid")
@@ -193,21 +193,21 @@ class FolkFormClient:
             skip = skip + limit if _value(found[0], field) == edge else 0
             condition = {**condition, "$lte" if newest_first else "$gte": edge}
 
-    def _learn_time_field(self, page_id: str) -> TimeField | None:
+    def _learn_time_field(self) -> TimeField | None:
         """Learned once, as soon as FolkForm holds anything; None while it is empty."""
         with self._learning:
             if self._time_field is None:
-                self._time_field = self._time_field_in_use(page_id)
+                self._time_field = self._time_field_in_use()
             return self._time_field
 
-    def _time_field_in_use(self, page_id: str) -> TimeField | None:
-        sample = self._find({}, {"limit": _SAMPLE}, page_id)
+    def _time_field_in_use(self) -> TimeField | None:
+        sample = self._find({}, {"limit": _SAMPLE})
         if not sample:
             return None
         pancake_time = TimeField.PANCAKE_UPDATED_AT
         # Another writer may have left zeros in the sample, so its absence there proves nothing.
         if any(_read_time(document.get(pancake_time.value)) for document in sample) or self._find(
-            {pancake_time.value: {"$gt": 0}}, {"limit": 1}, page_id
+            {pancake_time.value: {"$gt": 0}}, {"limit": 1}
         ):
             return pancake_time
         if all(_updated_at_is_pancakes(document) for document in sample):
@@ -277,6 +277,14 @@ def _version_time(document: dict[str, Any]) -> int | None:
         return None
 
 
+def _text_time(version: str) -> int:
+    """Where the text of a readable version sorts: its time as if it named no zone."""
+    try:
+        return parse_customer_updated_at(version[:19])
+    except ValueError:
+        return 0  # In its own zone it was 1969 still.
+
+
 def _read_time(value: Any) -> int | None:
     """Whole Unix seconds of a stored time; None for 0, which is no time, and for what is no number."""
     if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
@@ -306,7 +314,7 @@ def _by_true_time(documents: Iterator[dict[str, Any]], newest_first: bool) -> It
         if time is None:
             continue
         heapq.heappush(waiting, (sign * time, number, _stored(document, time)))
-        text_time = parse_customer_updated_at(str(_version(document))[:19])
+        text_time = _text_time(str(_version(document)))
         while waiting and waiting[0][0] < sign * text_time - slack:
             yield heapq.heappop(waiting)[2]
     while waiting:

@@ -10,8 +10,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
+from urllib.parse import unquote_plus
 
 import backoff
 import requests
@@ -32,6 +34,7 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 _FIRST_WAIT = 0.5
 _LONGEST_MESSAGE = 300
 _TRY_AGAIN_STATUSES = frozenset({408, 409, 425, 429})
+_NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,9 @@ class ApiSession:
             raise self._connection_error(error) from None
         status = response.status_code
         took = self._clock.monotonic() - started
-        log.debug(self._redact(f"{call.method} {response.url} → {status}, {len(text)} bytes, {took:.3f} s"))
+        log.debug(
+            self._redact(f"{call.method} {unquote_plus(response.url)} → {status}, {len(text)} bytes, {took:.3f} s")
+        )
         return Answer(status, response.headers, self._parse(call, status, response.headers, text))
 
     def _encode(self, body: Any) -> bytes:
@@ -182,6 +187,8 @@ class ApiSession:
             return json.dumps(body, allow_nan=False).encode()
         except ValueError:
             raise Refused(self._name, "was not asked, because a number is too large for JSON") from None
+        except RecursionError:
+            raise Refused(self._name, "was not asked, because the data is nested too deep for JSON") from None
 
     def _read(self, response: requests.Response, started: float) -> bytes:
         """The body, as it arrives: a drip of bytes never trips the silence timeout, so time is checked here."""
@@ -202,8 +209,8 @@ class ApiSession:
         except (ValueError, RecursionError):
             body = None
         if 200 <= status < 300 and not isinstance(body, dict):
-            kind = headers.get("Content-Type", "no type")[:60]
-            raise Unreachable(self._name, self._redact(f"answered {status} without a JSON object ({kind})"))
+            kind = self._redact(headers.get("Content-Type", "no type"))[:60]
+            raise Unreachable(self._name, f"answered {status} without a JSON object ({kind})")
         if not 200 <= status < 300:
             self._raise_for(status, headers, self._words(call, body) if isinstance(body, dict) else "")
         return body  # type: ignore[no-any-return]
@@ -224,11 +231,11 @@ class ApiSession:
     def _words(self, call: Call, body: Mapping[str, Any]) -> str:
         """What the service itself said in *body*, fit to be shown: its code and its message."""
         said = [str(body[key]) for key in ("error_code", "code", "message") if isinstance(body.get(key), str | int)]
-        return call.hide(self._redact(" ".join(said)))[:_LONGEST_MESSAGE]
+        return call.hide(self._redact(": ".join(said)))[:_LONGEST_MESSAGE]
 
     def _connection_error(self, error: Exception) -> ServiceError:
         address, setting = self._redact(self._base_url), self._service.address_setting
-        if isinstance(error, requests.exceptions.InvalidSchema | requests.exceptions.InvalidURL):
+        if isinstance(error, _NO_ADDRESS):
             return Refused(self._name, f"cannot be called at {address}", f"Check {setting}.")
         if isinstance(error, requests.exceptions.SSLError):
             return Unreachable(self._name, f"showed no certificate to trust at {address}", "Check REQUESTS_CA_BUNDLE.")
@@ -245,19 +252,28 @@ class ApiSession:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._threads, "session", None)
         if session is None:
-            session = self._threads.session = requests.Session()
+            session = requests.Session()
             session.headers["User-Agent"] = f"customer-sync/{__version__}"
-            # Without this, requests would replace our bearer token by what ~/.netrc says of the host.
-            session.auth = _leave_as_is
+            # Proxy and certificate are asked of the environment once, not at every call; ~/.netrc, which would replace
+            # our bearer token, never.
+            try:
+                environment = session.merge_environment_settings(self._base_url, {}, None, None, None)
+            except ValueError as error:
+                raise requests.exceptions.InvalidURL(error) from None
+            session.proxies, session.verify = environment["proxies"], environment["verify"]
+            session.trust_env = False
+            session.auth = _leave_as_is  # A login in the address would replace the token as well.
+            self._threads.session = session
         return session
 
 
 def read_http_date(text: str | None) -> float | None:
-    """Unix seconds of an HTTP date, None when it is none."""
+    """Unix seconds of an HTTP date, which is UTC where it names no zone; None when it is none."""
     try:
-        return parsedate_to_datetime(text).timestamp() if text else None
+        moment = parsedate_to_datetime(text or "")
     except (ValueError, OverflowError):
         return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _read_retry_after(text: str | None, now: float) -> float:

@@ -26,6 +26,8 @@ class Pieces:
         self._walk = walk
         self._window = window
         self._largest = largest
+        self._honoured = True
+        """Whether Pancake keeps to the windows asked; otherwise small ones are no cheaper than large ones."""
         self._malformed: dict[str, Malformed] = {}
 
     @property
@@ -36,7 +38,7 @@ class Pieces:
     def __iter__(self) -> Iterator[list[Customer]]:
         since, width = self._window.since, self._window.until - self._window.since
         while since <= self.until:
-            piece = Window(since, min(since + width, self.until))
+            piece = Window(since, min(since + width, self.until) if self._honoured else self.until)
             customers, cut = self._read(piece)
             if cut is not None:
                 width = cut - since
@@ -53,7 +55,8 @@ class Pieces:
         cut: int | None = None
         for batch in walk:
             customers += batch
-            if len(customers) > self._largest and not walk.ignores_window and piece.since < piece.until:
+            self._honoured = self._honoured and not walk.ignores_window
+            if len(customers) > self._largest and self._honoured and piece.since < piece.until:
                 cut = _older_half(piece, customers[-1].updated_at)
                 break
         self._note(walk, piece)

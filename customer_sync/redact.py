@@ -9,6 +9,7 @@ _BY_NAME = re.compile(
     r"""[^\s&"',;)}\]]+""",
     re.IGNORECASE,
 )
+_LOGIN_IN_ADDRESS = re.compile(r"//[^/@\s]*@")
 # Shorter values would tear holes into ordinary words.
 _SHORTEST = 6
 
@@ -29,4 +30,4 @@ class Redactor:
         """*text* without secrets."""
         for value in sorted(self._values, key=len, reverse=True):
             text = text.replace(value, HIDDEN)
-        return _BY_NAME.sub(rf"\g<1>{HIDDEN}", text)
+        return _LOGIN_IN_ADDRESS.sub(f"//{HIDDEN}@", _BY_NAME.sub(rf"\g<1>{HIDDEN}", text))

@@ -39,7 +39,7 @@ def _path(value: str) -> str:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(value: str) -> int:
-        if not value.isascii() or not value.isdecimal() or not low <= int(value) <= high:
+        if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or not low <= int(value) <= high:
             raise ValueError(f"give a whole number from {low} to {high}")
         return int(value)
 

@@ -60,6 +60,8 @@ class CustomerWalk:
         self._pancake = pancake
         self._page_id = page_id
         self._page_size = page_size
+        self._largest = 1
+        """How many rows an answer has brought, so that as many may be asked for."""
         # The next second is asked for: whether 22.7 is inside `until=22` is not documented.
         self._upper = window.until + 1
         self._asked = False
@@ -84,10 +86,13 @@ class CustomerWalk:
 
     def _by_page_number(self, answer: _Answer) -> Iterator[list[Customer]]:
         """The rest where the window is ignored: rows that change move to the top, the others down, nobody slips."""
+        latest = self._upper
         while True:
-            yield self._fresh(answer.rows)
+            # Many changes at once push whole answers down into this one; those were handed out already.
+            yield [customer for customer in self._fresh(answer.rows) if customer.updated_at <= latest]
             if self._is_last(answer):
                 return
+            latest = latest if answer.lowest is None else min(latest, answer.lowest)
             if answer.rows and (newest := answer.rows[0].updated_at) is not None:
                 self._forget_later_than(newest)
             answer = self._ask(self._next_number(answer))
@@ -107,6 +112,7 @@ class CustomerWalk:
             answer = self._ask(self._next_number(answer))
         back = answer
         while back.first > 0:
+            self._page_size = self._largest  # The last answer may have been a short one.
             back = self._ask(-(-back.first // self._page_size))
             earlier += _before(second, back.rows)
             yield self._fresh(_from(second, back.rows))
@@ -137,10 +143,11 @@ class CustomerWalk:
         if times and times[0] > self._upper:
             self.ignores_window = True
         first = (number - 1) * size
-        # A short answer ends the list only when the total says so: the server may have cut page_size.
-        ends = not rows or (len(rows) < size and listed.total is not None and first + len(rows) >= listed.total)
+        # A short answer ends the list only when the total agrees: the server may have cut page_size.
+        ends = not rows or (len(rows) < size and listed.total == first + len(rows))
         if not ends:
             self._page_size = len(rows)
+        self._largest = max(self._largest, len(rows))
         return _Answer(rows, first, ends, times[-1] if times else None)
 
     def _first_answer(self, listed: CustomerList) -> None:

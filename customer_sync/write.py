@@ -81,9 +81,8 @@ class CustomerWriter:
         self._in_flight = 0
         self._given_up: list[tuple[Customer, Unreachable]] = []
         """Whose first set of tries ran out."""
-        self._second_try_since: dict[Customer, int] = {}
-        """Who has her second set of tries, with how many upserts had got through when it began."""
-        self._got_through = 0
+        self._second_tries: set[Customer] = set()
+        """Who has her second set of tries."""
         self._failed_in_a_row = 0
         self._ended = False
         self._outcomes: SimpleQueue[tuple[Customer, Exception | None]] = SimpleQueue()
@@ -182,18 +181,15 @@ class CustomerWriter:
         return outcome
 
     def _arrived(self, customer: Customer) -> None:
-        self._got_through += 1
         self._failed_in_a_row = 0
         self._finish(customer)
         self._written(customer)
 
     def _tries_ran_out(self, customer: Customer, error: Unreachable) -> None:
-        began = self._second_try_since.get(customer)
-        if began is None:
+        if customer not in self._second_tries:
             self._given_up.append((customer, error))
-        else:
-            if began == self._got_through:
-                self._upserts.ping(customer.page_id)
+        else:  # Whoever got through since proves nothing: FolkForm may have gone down after that.
+            self._upserts.ping(customer.page_id)
             self._pass_over(customer, error)
             self._refuse_too_many(error)
 
@@ -203,7 +199,7 @@ class CustomerWriter:
 
     def _try_again(self) -> None:
         for customer, _ in self._given_up:
-            self._second_try_since[customer] = self._got_through
+            self._second_tries.add(customer)
             self._submit(customer)
         self._given_up.clear()
 
@@ -219,7 +215,7 @@ class CustomerWriter:
             raise Refused(SERVICE, problem, "Nothing more of this page was tried.", said=error.sentence)
 
     def _finish(self, customer: Customer) -> None:
-        self._second_try_since.pop(customer, None)
+        self._second_tries.discard(customer)
         self._unfinished.remove(self._place(customer.updated_at))
 
     def _abandon(self) -> None:

@@ -83,7 +83,8 @@ def _compare_page(pancake: Pancake, folkform: FolkForm, page_id: str) -> PageDif
     customers, malformed = _sorted_out(each if isinstance(each, dict) else {} for each in listed)
     for customer in malformed:
         result.malformed.append(str(customer.get("id")))
-        documents.pop(customer.get("psid"), None)
+        if isinstance(psid := customer.get("psid"), str):
+            documents.pop(psid, None)
     for psid, customer in customers.items():
         document = documents.pop(psid, None)
         if document is None:

@@ -1,0 +1,365 @@
+"""Reading a customer and her times, and keeping who she is out of every message."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from customer_sync.customer import Customer, Malformed, parse_customer_updated_at, parse_moment, read_customer
+
+PAGE_ID = "104000000000001"
+SECOND = 1566656122  # 2019-08-24T14:15:22Z
+
+READABLE = [
+    ("2019-08-24T14:15:22.000000", SECOND),
+    ("2019-08-24T14:15:22.123456", SECOND),
+    ("2019-08-24T14:15:22.999999", SECOND),
+    ("2019-08-24T14:15:22", SECOND),
+    ("2019-08-24T14:15:22Z", SECOND),
+    ("2019-08-24T14:15:22.1Z", SECOND),
+    ("2019-08-24T14:15:22.123Z", SECOND),
+    ("2019-08-24T14:15:22.9999999", SECOND),
+    ("2019-08-24T14:15:22.123456789Z", SECOND),
+    ("2019-08-24T14:15:22.999999999Z", SECOND),
+    ("2019-08-24T14:15:22.999999999", SECOND),
+    ("2019-08-24T21:15:22+07:00", SECOND),
+    ("2019-08-24T21:15:22.999999+07:00", SECOND),
+    ("2019-08-24T20:00:22.5+05:45", SECOND),
+    ("2019-08-24T10:15:22-04:00", SECOND),
+    ("2019-08-25T04:15:22.000001+14:00", SECOND),
+    ("2019-08-24T02:15:22-12:00", SECOND),
+    ("2019-08-24T14:15:22+00:00", SECOND),
+    ("2019-08-24T14:15:22-00:00", SECOND),
+    ("2020-02-29T00:00:00", 1582934400),
+    ("1970-01-01T00:00:01", 1),
+    ("1970-01-01T00:00:01.999999999", 1),
+    ("1969-12-31T19:00:01-05:00", 1),
+    ("2038-01-19T03:14:08Z", 2**31),
+    ("9999-12-31T23:59:59-23:59", 253402387139),
+]
+
+REFUSED: list[Any] = [
+    "",
+    " ",
+    "null",
+    "yesterday",
+    "1566656122",
+    0,
+    1566656122,
+    1566656122123,
+    1566656122.5,
+    True,
+    [],
+    ["2019-08-24T14:15:22"],
+    {},
+    b"2019-08-24T14:15:22",
+    datetime.fromisoformat("2019-08-24T14:15:22+00:00"),
+    "2019",
+    "2019-08",
+    "2019-08-24",
+    "2019-08-24T",
+    "2019-08-24T14",
+    "2019-08-24T14:15",
+    "2019-08-24T14:15Z",
+    "2019-08-24 14:15:22",
+    "2019-08-24t14:15:22",
+    "20190824T141522",
+    "20190824T141522Z",
+    "2019-08-24T141522",
+    "2019-W34-6T14:15:22",
+    "2019-236T14:15:22",
+    "2019-8-24T14:15:22",
+    "2019-08-24T4:15:22",
+    "2019/08/24T14:15:22",
+    "24-08-2019T14:15:22",
+    "2019-08-24T24:00:00",
+    "2019-08-24T25:15:22",
+    "2019-08-24T14:60:22",
+    "2019-08-24T14:15:60",
+    "2019-08-24T23:59:60Z",
+    "2019-13-24T14:15:22",
+    "2019-00-24T14:15:22",
+    "2019-08-32T14:15:22",
+    "2019-08-00T14:15:22",
+    "2019-02-29T14:15:22",
+    "2100-02-29T14:15:22Z",
+    "2019-08-24T14:15:22.",
+    "2019-08-24T14:15:22.Z",
+    "2019-08-24T14:15:22.1234567890",
+    "2019-08-24T14:15:22,123",
+    "2019-08-24T14:15:22.12e3",
+    "2019-08-24T14:15:22z",
+    "2019-08-24T14:15:22ZZ",
+    "2019-08-24T14:15:22UTC",
+    "2019-08-24T14:15:22Z+07:00",
+    "2019-08-24T14:15:22+07",
+    "2019-08-24T14:15:22+0700",
+    "2019-08-24T14:15:22 +07:00",
+    "2019-08-24T14:15:22+7:00",
+    "2019-08-24T14:15:22+07:60",
+    "2019-08-24T14:15:22+24:00",
+    "2019-08-24T14:15:22\N{MINUS SIGN}07:00",
+    " 2019-08-24T14:15:22",
+    "2019-08-24T14:15:22 ",
+    "2019-08-24T14:15:22\n",
+    "2019-08-24T14:15:22\x00",
+    "+2019-08-24T14:15:22",
+    "-2019-08-24T14:15:22",
+    "02019-08-24T14:15:22",
+    "２０１９-08-24T14:15:22",
+    "2019-08-24T14:15:٢٢",
+    "0000-00-00T00:00:00",
+    "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+14:00",
+    "1969-12-31T23:59:59Z",
+    "1970-01-01T00:00:00",
+    "1970-01-01T00:00:00.999999Z",
+    "1970-01-01T07:00:00+07:00",
+]
+
+
+@pytest.fixture
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The machine's zone, until the test ends."""
+    with monkeypatch.context() as environment:
+        environment.setenv("TZ", request.param)
+        time.tzset()
+        yield request.param
+    time.tzset()
+
+
+def customer(**fields: Any) -> Customer:
+    """A customer with these fields beside what every customer has."""
+    data = {"id": "600208cc", "psid": "25149", "updated_at": "2025-12-07T10:23:23", **fields}
+    read = read_customer(data, PAGE_ID)
+    assert isinstance(read, Customer)
+    return read
+
+
+@pytest.mark.parametrize(("text", "seconds"), READABLE)
+def test_reads_every_layout(text: str, seconds: int) -> None:
+    """Each layout of the guide is read to the whole second, floored, UTC."""
+    assert parse_customer_updated_at(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["Asia/Ho_Chi_Minh", "America/New_York", "Asia/Kathmandu", "ICT-7", "EST5EDT,M3.2.0,M11.1.0", "NPT-5:45"],
+    indirect=True,
+)
+@pytest.mark.usefixtures("zone")
+def test_no_zone_means_utc() -> None:
+    """The machine's zone changes no customer's time, in winter, in summer and where its clocks jump."""
+    assert [parse_customer_updated_at(text) for text, _ in READABLE] == [seconds for _, seconds in READABLE]
+    jumps = ["2024-03-10T02:30:00", "2024-03-10T07:30:00", "2024-11-03T01:30:00", "2024-11-03T06:30:00"]
+    assert [parse_customer_updated_at(text) - parse_customer_updated_at(text + "Z") for text in jumps] == [0] * 4
+
+
+@pytest.mark.parametrize("value", REFUSED, ids=repr)
+def test_refuses_everything_else(value: Any) -> None:
+    """Anything but the guide's layouts, and any time not after 1970, is an error that quotes the value."""
+    with pytest.raises(ValueError, match="updated_at") as refusal:
+        parse_customer_updated_at(value)
+    assert repr(value) in str(refusal.value)
+
+
+def test_a_missing_time_is_called_missing() -> None:
+    """No `updated_at` at all is said in words of its own."""
+    with pytest.raises(ValueError, match="updated_at is missing"):
+        parse_customer_updated_at(None)
+
+
+def test_a_long_value_is_quoted_in_part() -> None:
+    """A value of any length makes a short message."""
+    with pytest.raises(ValueError, match="is not a time: 'xxx") as refusal:
+        parse_customer_updated_at("x" * 100_000)
+    assert len(str(refusal.value)) < 150
+
+
+def test_reads_a_customer_untouched() -> None:
+    """Psid, second and version are read out of what Pancake said, which stays as it is."""
+    data = {"id": "600208cc", "psid": " 25149 ", "updated_at": "2019-08-24T21:15:22.7+07:00", "huge": 2**70, "x": [{}]}
+    before = repr(data)
+    read = read_customer(data, PAGE_ID)
+    assert read == Customer(" 25149 ", PAGE_ID, SECOND, "2019-08-24T21:15:22.7+07:00", data)
+    assert isinstance(read, Customer)
+    assert read.data is data
+    assert repr(data) == before
+
+
+@pytest.mark.parametrize(
+    ("psid", "reason"),
+    [
+        (None, "psid is missing"),
+        ("", "psid is missing"),
+        ("  ", "psid is missing"),
+        (25149, "psid is not a text"),
+        (0, "psid is not a text"),
+        (True, "psid is not a text"),
+        (["25149"], "psid is not a text"),
+        ({"$ne": None}, "psid is not a text"),
+    ],
+)
+def test_without_a_psid_she_is_malformed(psid: Any, reason: str) -> None:
+    """A customer without identity is never upserted; her time is known all the same."""
+    data = {"id": "600208cc", "psid": psid, "updated_at": "2019-08-24T14:15:22"}
+    assert read_customer(data, PAGE_ID) == Malformed("600208cc", None, SECOND, reason, "600208cc")
+
+
+def test_a_missing_psid_is_malformed() -> None:
+    """A psid that is not there is like one that is null."""
+    read = read_customer({"id": "600208cc", "updated_at": "2019-08-24T14:15:22"}, PAGE_ID)
+    assert read == Malformed("600208cc", None, SECOND, "psid is missing", "600208cc")
+
+
+@pytest.mark.parametrize("version", [None, "", 5, "soon", "0001-01-01T00:00:00Z"])
+def test_without_a_time_she_is_malformed(version: Any) -> None:
+    """A customer without a readable time is known by her ids, and the reason is the parser's."""
+    read = read_customer({"id": "600208cc", "psid": "25149", "updated_at": version}, PAGE_ID)
+    assert isinstance(read, Malformed)
+    assert (read.pancake_id, read.psid, read.updated_at) == ("600208cc", "25149", None)
+    with pytest.raises(ValueError, match="updated_at") as refusal:
+        parse_customer_updated_at(version)
+    assert read.reason == str(refusal.value)
+
+
+@pytest.mark.parametrize("row", [None, 5, "25149", [], [{"psid": "25149"}], True])
+def test_what_is_no_object_is_malformed(row: Any) -> None:
+    """Anything may stand in Pancake's list."""
+    assert read_customer(row, PAGE_ID) == Malformed(None, None, None, "not an object", repr(row))
+
+
+def test_malformed_customers_are_told_apart() -> None:
+    """By Pancake's id, else by psid, else by everything: two who differ in nothing are one."""
+    rows: list[dict[str, Any]] = [
+        {"id": "a"},
+        {"id": "b"},
+        {"psid": "a-psid"},
+        {"id": 7, "psid": "other-psid"},
+        {"name": "An"},
+        {"name": "Bình"},
+        {},
+    ]
+    identities = [one.identity for row in rows if isinstance(one := read_customer(row, PAGE_ID), Malformed)]
+    assert len(set(identities)) == len(rows)
+    again = read_customer({"name": "An"}, PAGE_ID)
+    assert isinstance(again, Malformed)
+    assert again.identity in identities
+
+
+def test_hides_every_personal_detail() -> None:
+    """Name, phones, email, birthday, place, notes and what is nested anywhere do not survive in a message."""
+    personal = {
+        "name": "Nguyễn Thị Thảo",
+        "phone_numbers": ["0903154539", "+84 903 154 540"],
+        "email": "thao@example.com",
+        "birthday": "1990-02-03",
+        "lives_in": "Đắk Lắk",
+        "thread_id": 9223372036854775807,
+        "notes": [{"message": "Gọi trước khi giao ☎️", "created_by": {"uid": None, "name": "Chị Tư"}}],
+        "unknown": {"deep": [[{"deeper": "Người yêu tên Bảo (bí mật)"}]]},
+    }
+    secrets = [
+        *("Nguyễn Thị Thảo", "0903154539", "+84 903 154 540", "thao@example.com", "1990-02-03", "Đắk Lắk"),
+        *("9223372036854775807", "Gọi trước khi giao ☎️", "Chị Tư", "Người yêu tên Bảo (bí mật)"),
+    ]
+    for template in ("{}", "E11000 duplicate key: {}.", 'dup key: {{ name: "{}" }}', "'{}'", "<b>{}</b>", "({}):{}"):
+        for secret in secrets:
+            hidden = customer(**personal).hide(template.format(secret, secret))
+            assert secret not in hidden
+            assert hidden == template.format("…", "…")
+
+
+@pytest.mark.parametrize(
+    ("message", "hidden"),
+    [
+        ("phone_0903154539 is taken", "phone_… is taken"),
+        ("cannot store\\nNguyễn Thị Thảo", "cannot store\\n…"),
+        ("THAO@EXAMPLE.COM is no address", "… is no address"),
+        ("nguyễn thị thảo", "…"),
+    ],
+)
+def test_hides_details_however_they_are_written(message: str, hidden: str) -> None:
+    """Letters around a detail, and another case, do not give it away."""
+    personal = {"name": "Nguyễn Thị Thảo", "phone_numbers": ["0903154539"], "email": "Thao@Example.com"}
+    assert customer(**personal).hide(message) == hidden
+
+
+def test_hiding_leaves_the_message_readable() -> None:
+    """Ids, times, codes and ordinary words stay, though a short name is part of a word."""
+    message = "VAL_002 psid 25149 of page 104 at 2025-12-07T10:23:23 cannot be stored: Another An has an index"
+    assert customer(name="An", page_id="104", gender="female", email=None, notes=[], x=False).hide(message) == (
+        "VAL_002 psid 25149 of page 104 at 2025-12-07T10:23:23 cannot be stored: Another … has an index"
+    )
+
+
+def test_hides_the_longer_detail_first() -> None:
+    """A name that is part of another leaves nothing of either."""
+    assert customer(name="Mai", notes=["Mai Thao"]).hide("Mai Thao, Mai") == "…, …"
+
+
+def test_what_looks_like_a_pattern_is_text() -> None:
+    """A name full of special characters is hidden as it stands."""
+    assert customer(name=r"(.*)+ \d[x]").hide(r"a (.*)+ \d[x] b") == "a … b"
+
+
+def test_a_customer_shows_no_personal_details() -> None:
+    """Her repr, as it may stand in a traceback, tells the psid and no name."""
+    assert "Thảo" not in repr(customer(name="Thảo"))
+
+
+@pytest.mark.parametrize("zone", ["ICT-7"], indirect=True)
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("2019-08-24", 1566579600, 1566665999),
+        ("2019-08-24T14:15", 1566630900, 1566630900),
+        ("2019-08-24 14:15:22", 1566630922, 1566630922),
+        ("2019-08-24T14:15:22.9", 1566630922, 1566630922),
+        ("2019-08-24T14:15:22Z", SECOND, SECOND),
+        ("2019-08-24T14:15:22-04:00", 1566670522, 1566670522),
+        ("1566656122", SECOND, SECOND),
+        ("0", 0, 0),
+    ],
+)
+@pytest.mark.usefixtures("zone")
+def test_reads_a_moment(text: str, first: int, last: int) -> None:
+    """A date, a date and time, or Unix seconds; the machine's zone where none is named."""
+    assert parse_moment(text) == first
+    assert parse_moment(text, end_of_day=True) == last
+
+
+@pytest.mark.parametrize("zone", ["EST5EDT,M3.2.0,M11.1.0"], indirect=True)
+@pytest.mark.usefixtures("zone")
+def test_a_day_is_as_long_as_the_clocks_make_it() -> None:
+    """The last second of a day whose clocks jump is the one before the next day."""
+    for day, after, hours in (("2024-03-10", "2024-03-11", 23), ("2024-11-03", "2024-11-04", 25)):
+        assert parse_moment(day, end_of_day=True) + 1 == parse_moment(after)
+        assert parse_moment(after) - parse_moment(day) == hours * 3600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "yesterday", "-5", "1.5", "1e9", "20190824", "２０１９", "٢٠١٩", "2019-08", "2019-W01"),
+        *(
+            "2019-W01-3",
+            "2019-236",
+            "2019-13-01",
+            "2019-02-29",
+            "2019-08-24T",
+            "2019-08-24Tx",
+            "2019-08-24T14:15:22+99:00",
+        ),
+        *("2019-08-2x", "24.08.2019", "08/24/2019", "1960-01-01", "2019-08-24T25:00", "2019-08-24T14:15:22 +07:00"),
+    ],
+)
+def test_refuses_what_is_no_moment(text: str) -> None:
+    """Anything else, and any moment before 1970, is an error that quotes the value."""
+    for end_of_day in (False, True):
+        with pytest.raises(ValueError, match="is no time: give") as refusal:
+            parse_moment(text, end_of_day=end_of_day)
+        assert repr(text) in str(refusal.value)

@@ -1,0 +1,211 @@
+"""The tree of errors, and the exit code and status that a pass ends with."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from customer_sync.errors import (
+    ContractBroken,
+    CustomerSyncError,
+    ExitCode,
+    Refused,
+    ServiceError,
+    SettingsError,
+    StopRequested,
+    TokenRefused,
+    Unreachable,
+)
+from customer_sync.locks import BusyError
+from customer_sync.page import Page
+from customer_sync.result import PageResult, PassResult, Status
+
+PAGE = Page("104", "Trà sữa", is_sync=True, page_access_token="page-token", access_token="user-token")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CustomerSyncError("x"), 1),
+        (BusyError("x"), 1),
+        (SettingsError(["x"]), 2),
+        (Refused("FolkForm", "x"), 3),
+        (TokenRefused("FolkForm", "x"), 3),
+        (ContractBroken("FolkForm", "x"), 3),
+        (ServiceError("FolkForm", "x"), 3),
+        (Unreachable("FolkForm", "x"), 75),
+        (StopRequested("x", ExitCode.OK), 0),
+        (StopRequested("x", ExitCode.SIGINT), 130),
+        (StopRequested("x", ExitCode.SIGTERM), 143),
+    ],
+    ids=repr,
+)
+def test_exit_codes(error: CustomerSyncError, code: int) -> None:
+    """Every error knows what a scheduler is to learn."""
+    assert error.exit_code == code
+
+
+def test_an_error_is_a_sentence_and_a_step() -> None:
+    """What went wrong, what the service said, what to do about it."""
+    error = Refused("FolkForm", "answered 400", "Check it.", said="VAL_002 bad")
+    assert error.sentence == "FolkForm answered 400: VAL_002 bad"
+    assert str(error) == "FolkForm answered 400: VAL_002 bad. Check it."
+    assert str(Refused("FolkForm", "answered 400")) == "FolkForm answered 400"
+    assert str(SettingsError(["A is missing", "B is wrong"], "Set them.")) == "A is missing; B is wrong. Set them."
+
+
+def test_unreachable_tells_how_long_to_wait() -> None:
+    """Only when the service said so is there a wait."""
+    plain, asked = Unreachable("X", "y"), Unreachable("X", "y", retry_after=30, too_many=True)
+    assert (plain.retry_after, plain.too_many, asked.retry_after, asked.too_many) == (0, False, 30, True)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a page ended."""
+
+    status: Status
+    error: CustomerSyncError | None = None
+
+
+OK = Ending(Status.OK)
+PARTIAL = Ending(Status.PARTIAL)
+BUSY = Ending(Status.BUSY)
+INTERRUPTED = Ending(Status.INTERRUPTED)
+PANCAKE_REFUSED = Ending(Status.FAILED, TokenRefused("Pancake", "x"))
+PANCAKE_BROKEN = Ending(Status.FAILED, ContractBroken("Pancake", "x"))
+PANCAKE_DOWN = Ending(Status.FAILED, Unreachable("Pancake", "x"))
+FOLKFORM_REFUSED = Ending(Status.FAILED, TokenRefused("FolkForm", "x"))
+FOLKFORM_DOWN = Ending(Status.FAILED, Unreachable("FolkForm", "x"))
+NO_LOCK = Ending(Status.FAILED, SettingsError(["x"]))
+OUR_BUG = Ending(Status.FAILED, CustomerSyncError("x"))
+SIGTERM = StopRequested("Ended by SIGTERM", ExitCode.SIGTERM)
+SIGINT = StopRequested("Ended by SIGINT", ExitCode.SIGINT)
+TIME_IS_UP = StopRequested("The time is up", ExitCode.OK)
+
+
+def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> PassResult:
+    """A pass whose pages ended so."""
+    result = PassResult("incremental", started_at=0.0, stopped=stopped)
+    for ending in endings:
+        page = PageResult(PAGE, status=ending.status, error=ending.error)
+        page.complete = ending.status in (Status.OK, Status.PARTIAL)
+        result.pages.append(page)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("endings", "code", "status"),
+    [
+        ([], 0, "ok"),
+        ([OK], 0, "ok"),
+        ([OK, OK], 0, "ok"),
+        # Some customers failed.
+        ([PARTIAL], 1, "partial"),
+        ([PARTIAL, PARTIAL], 1, "partial"),
+        ([OK, PARTIAL], 1, "partial"),
+        # Busy pages are a warning, unless all are.
+        ([OK, BUSY], 0, "partial"),
+        ([BUSY], 75, "busy"),
+        ([BUSY, BUSY], 75, "busy"),
+        ([PARTIAL, BUSY], 1, "partial"),
+        # Pancake's trouble is one page's own, unless every page has it.
+        ([OK, PANCAKE_REFUSED], 1, "partial"),
+        ([OK, PANCAKE_DOWN], 1, "partial"),
+        ([PARTIAL, PANCAKE_REFUSED], 1, "partial"),
+        ([PANCAKE_REFUSED], 3, "failed"),
+        ([PANCAKE_REFUSED, PANCAKE_BROKEN], 3, "failed"),
+        ([PANCAKE_DOWN], 75, "failed"),
+        ([PANCAKE_DOWN, PANCAKE_DOWN], 75, "failed"),
+        ([PANCAKE_REFUSED, PANCAKE_DOWN], 3, "failed"),
+        ([PANCAKE_REFUSED, BUSY], 3, "partial"),
+        ([PANCAKE_DOWN, BUSY], 75, "partial"),
+        ([OK, PANCAKE_DOWN, BUSY], 1, "partial"),
+        # FolkForm's trouble is everybody's.
+        ([OK, FOLKFORM_DOWN], 75, "partial"),
+        ([OK, FOLKFORM_REFUSED], 3, "partial"),
+        ([OK, OK, FOLKFORM_DOWN, FOLKFORM_REFUSED], 3, "partial"),
+        ([FOLKFORM_DOWN, FOLKFORM_DOWN], 75, "failed"),
+        ([PANCAKE_REFUSED, FOLKFORM_DOWN, OK], 75, "partial"),
+        ([PANCAKE_DOWN, FOLKFORM_REFUSED], 3, "failed"),
+        ([BUSY, FOLKFORM_DOWN, OK], 75, "partial"),
+        # A setting goes before a service.
+        ([OK, NO_LOCK], 2, "partial"),
+        ([NO_LOCK, FOLKFORM_REFUSED, FOLKFORM_DOWN], 2, "failed"),
+        # An error of our own.
+        ([OK, OUR_BUG], 1, "partial"),
+        ([OUR_BUG], 1, "failed"),
+    ],
+)
+def test_exit_code_of_a_pass(endings: list[Ending], code: int, status: str) -> None:
+    """2, then 3 or 75 when FolkForm or every page is concerned, else 1 for trouble and 0 for none."""
+    for order in (endings, endings[::-1]):
+        result = pass_result(order)
+        assert (result.exit_code, result.status) == (code, status)
+        assert result.complete == all(ending in (OK, PARTIAL) for ending in endings)
+
+
+@pytest.mark.parametrize("endings", [[OK], [INTERRUPTED], [OK, INTERRUPTED], [FOLKFORM_REFUSED, NO_LOCK], [BUSY], []])
+def test_a_signal_goes_before_everything(endings: list[Ending]) -> None:
+    """A pass ended by a signal has that signal's exit code, whatever else happened."""
+    assert pass_result(endings, SIGTERM).exit_code == 143
+    assert pass_result(endings, SIGINT).exit_code == 130
+    expected = Status.INTERRUPTED if INTERRUPTED in endings else pass_result(endings).status
+    assert pass_result(endings, SIGTERM).status == expected
+
+
+@pytest.mark.parametrize(
+    ("endings", "code"),
+    [
+        ([INTERRUPTED], 0),
+        ([OK, INTERRUPTED], 0),
+        ([INTERRUPTED, BUSY], 0),
+        ([INTERRUPTED, PARTIAL], 1),
+        ([INTERRUPTED, PANCAKE_REFUSED], 1),
+        ([INTERRUPTED, FOLKFORM_DOWN], 75),
+        ([INTERRUPTED, FOLKFORM_REFUSED], 3),
+    ],
+)
+def test_the_time_limit_is_no_failure(endings: list[Ending], code: int) -> None:
+    """What ended softly is interrupted and incomplete, and only real trouble changes the exit code."""
+    result = pass_result(endings, TIME_IS_UP)
+    assert (result.exit_code, result.status, result.complete) == (code, "interrupted", False)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(TokenRefused("FolkForm", "x"), 3), (Unreachable("FolkForm", "x"), 75), (ContractBroken("FolkForm", "x"), 3)],
+)
+def test_no_pages_at_all(error: ServiceError, code: int) -> None:
+    """When the pages cannot even be listed, that error is the pass's."""
+    result = PassResult("incremental", started_at=0.0, error=error)
+    assert (result.exit_code, result.status, result.complete) == (code, "failed", False)
+    assert result.as_json()["error"] == str(error)
+
+
+def test_totals_add_up() -> None:
+    """The totals are the pages' sums; the requests are those of the whole pass."""
+    result = pass_result([OK, PARTIAL])
+    for number, page in enumerate(result.pages, start=1):
+        page.read, page.upserted, page.unchanged, page.failed, page.requests = 10 * number, number, 9, number, 5
+    result.requests = 12
+    totals = result.totals
+    assert (totals["pages"], totals["requests"]) == (2, 12)
+    assert (totals["read"], totals["upserted"], totals["unchanged"], totals["failed"]) == (30, 3, 18, 3)
+    assert (totals["skipped"], totals["malformed"]) == (0, 0)
+
+
+def test_json_shows_no_token() -> None:
+    """What `--json` prints is JSON, has the design's fields, and no token of a page."""
+    result = pass_result([OK, PANCAKE_REFUSED])
+    text = json.dumps(result.as_json())
+    assert "token" not in text.replace("TokenRefused", "")
+    shown = json.loads(text)
+    assert shown.keys() >= {"pass", "status", "complete", "exit_code", "started_at", "duration_s", "totals", "pages"}
+    assert shown["started_at"] == "1970-01-01T00:00:00Z"
+    assert shown["pages"][1]["error"] == "Pancake x"
+
+
+def test_a_page_shows_no_token() -> None:
+    """A page record may stand in a traceback: its repr shows neither token."""
+    assert "token" not in repr(PAGE)

@@ -1,0 +1,708 @@
+"""One call to one service, against servers that do whatever a service, a proxy or a network does."""
+
+import gzip
+import json
+import logging
+import re
+import socket
+import struct
+import threading
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+
+from customer_sync.clock import Clock
+from customer_sync.errors import (
+    ContractBroken,
+    ExitCode,
+    Refused,
+    ServiceError,
+    StopRequested,
+    TokenRefused,
+    Unreachable,
+)
+from customer_sync.http import TRIES, Answer, ApiSession, Call, Service
+from customer_sync.pancake import check_envelope as check_pancake
+from customer_sync.rate_limiter import AdaptiveRateLimiter
+from customer_sync.redact import Redactor
+
+_LONG = 30.0
+_KNOWN = "kn0wn-t0ken/+= &x"
+_UNKNOWN = "unkn0wn-t0ken"
+GOOD = {"success": True}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a server was asked."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The parameters of the query."""
+        return {name: values[-1] for name, values in parse_qs(urlsplit(self.target).query, True).items()}
+
+
+Reply = bytes | Callable[[socket.socket], None]
+
+
+class RawServer:
+    """A server on loopback that answers each connection's one request with the next reply; the last one repeats."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.requests: list[Request] = []
+        self._replies = list(replies) or [reply(GOOD)]
+        self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> "RawServer":
+        self._begin(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(_LONG)
+
+    def _begin(self, work: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while not self._ended.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._begin(self._serve, connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                self.requests.append(_read_request(connection))
+                answer = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+                connection.sendall(answer) if isinstance(answer, bytes) else answer(connection)
+            except OSError:
+                pass  # The client has gone.
+
+
+def _read_request(connection: socket.socket) -> Request:
+    with connection.makefile("rb") as stream:
+        method, target, _ = stream.readline().decode().split()
+        headers: dict[str, str] = {}
+        while line := stream.readline().decode("latin-1").strip():
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        return Request(method, target, headers, stream.read(int(headers.get("content-length", 0))))
+
+
+def reply(body: Any, status: int = 200, /, **headers: str) -> bytes:
+    """An answer, in JSON unless it is bytes; underscores in names of headers are hyphens."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"HTTP/1.1 {status} Whatever", *(f"{name}: {value}" for name, value in sent.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
+
+
+def chunked(*chunks: bytes, end: bool = True, **headers: str) -> bytes:
+    """An answer in chunks."""
+    head = reply(b"", Transfer_Encoding="chunked", **headers).replace(b"Content-Length: 0\r\n", b"")
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + (b"0\r\n\r\n" if end else b"")
+
+
+def reset(connection: socket.socket) -> None:
+    """Breaks the connection off."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def hang(connection: socket.socket) -> None:
+    """A reply that never comes: waits until the client goes."""
+    connection.settimeout(_LONG)
+    connection.recv(1)
+
+
+def hang_up(_: socket.socket) -> None:
+    """Closes the connection without a word."""
+
+
+class PatientClock(Clock):
+    """A clock that only waiting moves, and that does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self._time = 1000.0
+
+    def now(self) -> float:
+        return 1_700_000_000 + self._time
+
+    def monotonic(self) -> float:
+        return self._time
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self._time += max(seconds, 0.0)
+        self.check()
+
+
+class Caller:
+    """A session with a service, and everything that belongs to it."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None, timeout: float = 10.0) -> None:
+        self.patient = PatientClock()
+        self.clock = clock or self.patient
+        self.limiter = AdaptiveRateLimiter(self.clock)
+        redact = Redactor()
+        redact.add(_KNOWN)
+        self.session = ApiSession(
+            Service("Pancake", url, "PANCAKE_BASE_URL", "Renew it."),
+            check_pancake,
+            clock=self.clock,
+            redact=redact,
+            timeout=timeout,
+        )
+
+    def call(self, method: str = "GET", body: Any = None, **more: Any) -> Answer:
+        """A call with a token in the query and another one in a header."""
+        params = {"page_access_token": _KNOWN, "access_token": _UNKNOWN}
+        headers = {"Authorization": f"Bearer {_KNOWN}"}
+        return self.session.call(Call(method, "/path", params, body, headers, about="104", **more), self.limiter)
+
+    def fails(self, kind: type[ServiceError], **more: Any) -> ServiceError:
+        """How a call fails."""
+        with pytest.raises(ServiceError) as failure:
+            self.call(**more)
+        assert type(failure.value) is kind, failure.value
+        return failure.value
+
+    @property
+    def waited(self) -> float:
+        """Seconds of all waits."""
+        return sum(self.patient.waits)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is never asked through the machine's proxy."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture
+def closed_port() -> Iterator[str]:
+    """An address where nobody listens, and nobody else can."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+def test_a_good_answer() -> None:
+    """Status, headers and body arrive; the call went out once, with its parameters, headers and body."""
+    with RawServer(reply({"success": True, "x": [1]}, X_Some="thing")) as server:
+        caller = Caller(server.url + "/api/")
+        answer = caller.call("POST", {"psid": "ä"})
+    assert (answer.status, answer.body, answer.headers["x-some"]) == (200, {"success": True, "x": [1]}, "thing")
+    (request,) = server.requests
+    assert (request.method, urlsplit(request.target).path) == ("POST", "/api/path")
+    assert request.params == {"page_access_token": _KNOWN, "access_token": _UNKNOWN}
+    assert request.headers["authorization"] == f"Bearer {_KNOWN}"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["user-agent"].startswith("customer-sync/")
+    assert json.loads(request.body) == {"psid": "ä"}
+    assert caller.patient.waits == []
+
+
+def test_nobody_listens(closed_port: str) -> None:
+    """A refused connection is tried five times, with growing waits, and said in one sentence."""
+    caller = Caller(closed_port)
+    error = caller.fails(Unreachable)
+    assert str(error) == (
+        f"Pancake refused the connection at {closed_port} five times. "
+        "Is PANCAKE_BASE_URL right and Pancake up? The next run tries again."
+    )
+    assert error.exit_code == ExitCode.TRY_LATER
+    assert len(caller.patient.waits) == TRIES - 1
+    for wait, about in zip(caller.patient.waits, (0.5, 1, 2, 4), strict=True):
+        assert 0.75 * about <= wait <= 1.25 * about
+
+
+def test_no_answer_ever() -> None:
+    """A service that takes the call and stays silent is given up after the timeout."""
+    with RawServer(hang) as server:
+        error = Caller(server.url, timeout=0.3).fails(Unreachable, tries=2)
+    assert f"Pancake did not answer within 0.3 s at {server.url} twice" in str(error)
+    assert len(server.requests) == 2
+
+
+def test_silence_in_the_middle() -> None:
+    """A body that stops arriving is a timeout, too."""
+
+    def half(connection: socket.socket) -> None:
+        connection.sendall(reply(GOOD, Content_Length="1000"))
+        hang(connection)
+
+    with RawServer(half) as server:
+        error = Caller(server.url, timeout=0.3).fails(Unreachable, tries=1)
+    assert "did not answer within 0.3 s" in str(error)
+
+
+def test_a_drip_of_bytes_ends() -> None:
+    """A body that arrives byte by byte never falls silent, but the whole call has its limit."""
+
+    class HastyClock(PatientClock):
+        def monotonic(self) -> float:
+            self._time += 25
+            return self._time
+
+    with RawServer(chunked(b'{"success"', b":", b"true", b"}")) as server:
+        caller = Caller(server.url, clock=HastyClock())
+        error = caller.fails(Unreachable, tries=1)
+    assert "took longer than 60 s for one answer" in str(error)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(reset, id="reset"),
+        pytest.param(hang_up, id="hang up"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Le", id="half a head"),
+        pytest.param(b"nonsense\r\n\r\n", id="no HTTP"),
+        pytest.param(reply(GOOD, Content_Length="1000"), id="half a body"),
+        pytest.param(chunked(b'{"success":', end=False), id="half the chunks"),
+        pytest.param(chunked(b'{"success":true}', end=False), id="no last chunk"),
+        pytest.param(reply(b"no gzip", Content_Encoding="gzip"), id="broken gzip"),
+        pytest.param(reply(gzip.compress(b'{"success":true}')[:-12], Content_Encoding="gzip"), id="half a gzip"),
+        pytest.param(reply(b""), id="nothing"),
+        pytest.param(reply(b"", 204), id="204"),
+        pytest.param(reply(b'{"success": tr'), id="half JSON"),
+        pytest.param(reply(b'{"success": true} x'), id="JSON and more"),
+        pytest.param(reply([GOOD]), id="a list"),
+        pytest.param(reply("success"), id="a text"),
+        pytest.param(reply(None), id="null"),
+        pytest.param(reply(b"<html>hello</html>", Content_Type="text/html"), id="HTML with 200"),
+        pytest.param(reply(b"<html>bad gateway</html>", 502, Content_Type="text/html"), id="HTML with 502"),
+        pytest.param(reply(b'{"success": true, "x": NaN}'), id="NaN"),
+        pytest.param(reply(b'{"success": true, "x": [-Infinity]}'), id="infinity"),
+        pytest.param(reply(b'{"success": true, "x": "\xff\xfe"}'), id="broken UTF-8"),
+        pytest.param(reply(b'{"success": true, "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"), id="very deep"),
+        pytest.param(reply({"success": False, "error_code": 429, "message": "Too many requests"}), id="429 in 200"),
+        pytest.param(reply({"success": False, "message": "An error occurred. Please try again later."}), id="later"),
+        *(
+            pytest.param(reply({"success": False, "message": "no"}, status), id=str(status))
+            for status in (408, 409, 425, 429, 500, 501, 502, 503, 504, 520, 599)
+        ),
+    ],
+)
+def test_tries_again(bad: Reply) -> None:
+    """What may pass is tried again and then forgotten; what stays is given up after exactly five tries."""
+    with RawServer(bad, bad, reply(GOOD)) as server:
+        caller = Caller(server.url)
+        assert caller.call().body == GOOD
+        assert len(server.requests) == 3
+        assert caller.session.requests_by_page == {"104": 3}
+    with RawServer(bad) as server:
+        caller = Caller(server.url)
+        error = caller.fails(Unreachable)
+        assert str(error).count("five times") == 1
+        assert len(server.requests) == TRIES
+        assert caller.session.requests_by_page == {"104": TRIES}
+
+
+@pytest.mark.parametrize(("tries", "words"), [(1, ""), (2, " twice"), (3, " three times"), (7, " 7 times")])
+def test_as_many_tries_as_asked(tries: int, words: str) -> None:
+    """A call may ask for fewer tries, and says how many there were."""
+    with RawServer(reply({}, 500)) as server:
+        error = Caller(server.url).fails(Unreachable, tries=tries)
+    assert error.sentence == f"Pancake answered 500{words}"
+    assert len(server.requests) == tries
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 405, 406, 410, 411, 413, 414, 415, 422, 431, 451])
+def test_a_refusal_is_final(status: int) -> None:
+    """Any other 4xx is not tried a second time; the service's own words are told."""
+    with RawServer(reply({"code": "VAL_002", "message": "Dữ liệu sai"}, status)) as server:
+        error = Caller(server.url).fails(Refused)
+    assert str(error) == f"Pancake answered {status}: VAL_002 Dữ liệu sai"
+    assert error.exit_code == ExitCode.REFUSED
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_token_is_final(status: int) -> None:
+    """401 and 403 say no to us, and the next step is how to get a token."""
+    with RawServer(reply({"code": "AUTH_001", "message": "no"}, status)) as server:
+        error = Caller(server.url).fails(TokenRefused)
+    assert str(error) == f"Pancake answered {status}: AUTH_001 no. Renew it."
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b"\xff", b'{"message": {"x": 1}, "code": null}'])
+def test_a_refusal_without_words(body: bytes) -> None:
+    """A refusal needs no JSON to be understood."""
+    with RawServer(reply(body, 400)) as server:
+        assert str(Caller(server.url).fails(Refused)) == "Pancake answered 400"
+
+
+def test_long_words_are_cut() -> None:
+    """A service that sends a book as its message fills no screen."""
+    with RawServer(reply({"message": "x" * 100_000}, 400)) as server:
+        assert len(str(Caller(server.url).fails(Refused))) < 400
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(status: int) -> None:
+    """A redirect would carry the token elsewhere: it is refused, and the new address is named without the token."""
+    with RawServer() as other:
+        target = f"{other.url}/api/path?page_access_token={quote(_KNOWN)}&access_token={_UNKNOWN}"
+        with RawServer(reply(b"", status, Location=target)) as server:
+            error = Caller(server.url).fails(Refused)
+    assert f"answered {status}: moved to {other.url}/api/path?page_access_token=***" in str(error)
+    assert "Set PANCAKE_BASE_URL to the new address." in str(error)
+    assert (len(server.requests), other.requests) == (1, [])
+
+
+def test_too_many_slows_down() -> None:
+    """After a 429, in either dress, the next calls keep their distance."""
+    for dress in (reply({}, 429), reply({"success": False, "error_code": 429})):
+        with RawServer(dress, reply(GOOD)) as server:
+            caller = Caller(server.url)
+            caller.call()
+            waits = len(caller.patient.waits)
+            caller.call()
+        assert caller.patient.waits[waits:] == pytest.approx([0.09], abs=0.02)
+
+
+def test_other_trouble_does_not_slow_down() -> None:
+    """A 503 says nothing about our speed."""
+    with RawServer(reply({}, 503), reply(GOOD)) as server:
+        caller = Caller(server.url)
+        caller.call()
+        waits = len(caller.patient.waits)
+        caller.call()
+    assert len(caller.patient.waits) == waits
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("header", ["30", " 30 ", formatdate(1_700_000_000 + 1030, usegmt=True)])
+def test_retry_after_is_obeyed(status: int, header: str) -> None:
+    """The wait that the service asks for is waited in full, as seconds or as a date."""
+    with RawServer(reply({}, status, Retry_After=header), reply(GOOD)) as server:
+        caller = Caller(server.url)
+        caller.call()
+    assert caller.waited == pytest.approx(30)
+
+
+def test_retry_after_holds_everybody() -> None:
+    """A call that comes later waits as well, though it was not refused itself."""
+    with RawServer(reply({}, 503, Retry_After="30"), reply(GOOD)) as server:
+        caller = Caller(server.url)
+        caller.fails(Unreachable, tries=1)
+        caller.call()
+    assert caller.waited == 30
+
+
+@pytest.mark.parametrize("header", ["", "soon", "-5", "1.5.1", formatdate(1_600_000_000, usegmt=True), "Mon, 99 Xyz"])
+def test_nonsense_in_retry_after(header: str) -> None:
+    """A past or unreadable time means the usual wait."""
+    with RawServer(reply({}, 503, Retry_After=header), reply(GOOD)) as server:
+        caller = Caller(server.url)
+        caller.call()
+    assert caller.waited < 1
+
+
+def test_follows_the_services_own_count() -> None:
+    """With nothing remaining, the next call waits for the reset."""
+    limits = {"X_RateLimit_Limit": "100", "X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "20"}
+    with RawServer(reply(GOOD, **limits), reply(GOOD)) as server:
+        caller = Caller(server.url)
+        caller.call()
+        assert caller.waited == 0
+        caller.call()
+    assert caller.waited == 20
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("gzip", gzip.compress(json.dumps({"success": True, "x": "ü" * 200_000}).encode())),
+        ("deflate", zlib.compress(json.dumps({"success": True, "x": "ü" * 200_000}).encode())),
+        ("identity", json.dumps({"success": True, "x": "ü" * 200_000}, ensure_ascii=False).encode()),
+    ],
+)
+def test_compressed_and_chunked_answers(encoding: str, content: bytes) -> None:
+    """An answer arrives whole, compressed or not, in one piece or in many."""
+    pieces = [content[start : start + 97] for start in range(0, len(content), 97)]
+    with RawServer(reply(content, Content_Encoding=encoding), chunked(*pieces, Content_Encoding=encoding)) as server:
+        caller = Caller(server.url)
+        for _ in range(2):
+            assert caller.call().body["x"] == "ü" * 200_000
+    assert len(server.requests) == 2
+
+
+def test_an_endless_answer_is_refused() -> None:
+    """An answer beyond 64 MiB, be it a few bytes of gzip, is not read on and not asked for again."""
+    bomb = gzip.compress(b" " * (65 * 1024 * 1024))
+    with RawServer(reply(bomb, Content_Encoding="gzip")) as server:
+        error = Caller(server.url).fails(ContractBroken)
+    assert "larger than 64 MiB" in str(error)
+    assert len(server.requests) == 1
+
+
+def test_numbers_stay_exact() -> None:
+    """Integers of any size come and go digit by digit."""
+    numbers = [2**53 + 1, 2**63 - 1, 2**64, 2**100 + 1, -(2**70) - 1, 0, 1.5]
+    with RawServer(reply({"success": True, "x": numbers})) as server:
+        answer = Caller(server.url).call("POST", {"x": numbers, "text": "\ud83d"})
+    assert answer.body["x"] == numbers
+    assert [type(number) for number in answer.body["x"]] == [type(number) for number in numbers]
+    assert json.loads(server.requests[0].body) == {"x": numbers, "text": "\ud83d"}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_what_json_lacks_is_not_sent(number: float) -> None:
+    """A number that JSON cannot carry is refused here, and the service is not asked."""
+    with RawServer() as server:
+        error = Caller(server.url).fails(Refused, method="POST", body={"x": number})
+    assert str(error) == "Pancake was not asked, because a number is too large for JSON"
+    assert server.requests == []
+
+
+def _deepest(possible: Callable[[Any], None]) -> Any:
+    """Lists in lists, as deep as *possible* takes them without RecursionError."""
+    value: Any = []
+    for _ in range(20_000):
+        try:
+            possible(value)
+        except RecursionError:
+            break
+        value = [value]
+    return value
+
+
+def test_what_is_too_deep_is_not_sent() -> None:
+    """A customer nested deeper than can be written is refused, as one whom the service refuses would be."""
+    with RawServer() as server:
+        error = Caller(server.url).fails(Refused, method="POST", body={"x": _deepest(_dump)})
+    assert "was not asked" in str(error)
+    assert server.requests == []
+
+
+def _dump(value: Any) -> None:
+    json.dumps(value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://", "ftp://127.0.0.1/api", "127.0.0.1/api", "http://a b/"])
+def test_an_impossible_address_is_final(url: str) -> None:
+    """An address that cannot be called at all is said once, with the setting it comes from."""
+    caller = Caller(url)
+    assert "PANCAKE_BASE_URL" in str(caller.fails(Refused))
+    assert caller.patient.waits == []
+
+
+_ECHO = f"{_KNOWN} {quote(_KNOWN, safe='')} page_access_token={_UNKNOWN} ?access_token={_UNKNOWN}"
+_CUT = "x" * (60 - len("kn0wn-t"))  # So that a token would be cut in half.
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(reset, id="reset"),
+        pytest.param(hang_up, id="hang up"),
+        pytest.param(reply(GOOD, Content_Length="1000"), id="half a body"),
+        pytest.param(reply(b"<html>" + _ECHO.encode(), Content_Type=f"text/html; {_ECHO}"), id="HTML"),
+        pytest.param(reply(b"<html>", Content_Type=f"{_CUT}{_KNOWN}"), id="cut type"),
+        *(
+            pytest.param(reply({"message": _ECHO, "code": _ECHO, "error_code": _ECHO}, status), id=f"echo {status}")
+            for status in (400, 401, 403, 404, 429, 500)
+        ),
+        pytest.param(reply({"success": False, "message": "x" * 293 + _KNOWN}), id="cut echo"),
+        pytest.param(reply({"success": False, "message": _ECHO}), id="echo in 200"),
+        pytest.param(reply({"success": False, "message": _ECHO + " Please try again later"}), id="later"),
+        pytest.param(reply({"message": _ECHO}), id="no envelope"),
+        pytest.param(
+            reply(b"", 302, Location=f"/?page_access_token={quote(_KNOWN)}&access_token={_UNKNOWN}"), id="302"
+        ),
+        pytest.param(reply(b"", 302, Location="/" + "x" * 292 + quote(_KNOWN, safe="")), id="cut location"),
+        pytest.param(hang, id="timeout"),
+    ],
+)
+def test_no_token_is_ever_told(bad: Reply, caplog: pytest.LogCaptureFixture) -> None:
+    """No error's text, repr or traceback and no line of our log holds a token, nor half of one."""
+    caplog.set_level(logging.DEBUG)
+    with RawServer(bad) as server:
+        caller = Caller(server.url, timeout=0.3)
+        with pytest.raises(ServiceError) as failure:
+            caller.call(tries=2)
+    lines = [record for record in caplog.records if record.name.startswith("customer_sync")]
+    told = [str(failure.value), repr(failure.value), *traceback.format_exception(failure.value)]
+    told += [line.getMessage() for line in lines] + [line.exc_text or "" for line in lines]
+    assert not re.search("kn0wn-t|unkn0wn", "\n".join(told))
+
+
+def test_no_token_is_told_when_nobody_listens(closed_port: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The libraries' own texts carry the whole address; none of it gets through."""
+    caplog.set_level(logging.DEBUG)
+    caller = Caller(f"{closed_port}/{quote(_KNOWN, safe='')}")
+    error = caller.fails(Unreachable)
+    told = [*traceback.format_exception(error), *(record.getMessage() for record in caplog.records)]
+    assert not re.search("kn0wn-t|unkn0wn", "\n".join(told))
+
+
+def test_each_request_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """One line tells method, address and status; another one that it is tried again."""
+    caplog.set_level(logging.DEBUG, "customer_sync")
+    with RawServer(reply({"message": "busy"}, 503), reply(GOOD)) as server:
+        Caller(server.url).call()
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("customer_sync")]
+    assert [re.sub(r", [\d.]+ s$", "", line) for line in lines] == [
+        f"GET {server.url}/path?page_access_token=***&access_token=*** → 503, 19 bytes",
+        "Pancake answered 503: busy; trying again",
+        f"GET {server.url}/path?page_access_token=***&access_token=*** → 200, 17 bytes",
+    ]
+
+
+def test_what_a_call_hides_is_never_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The call's own *hide* goes over the service's words before they reach an error or the log."""
+    caplog.set_level(logging.DEBUG, "customer_sync")
+    for bad in (reply({"message": "Mai Thao"}, 400), reply({"message": "Mai Thao"}, 500)):
+        with RawServer(bad) as server, pytest.raises(ServiceError) as failure:
+            Caller(server.url).call(hide=lambda text: text.replace("Mai Thao", "…"), tries=2)
+        assert failure.value.said == "…"
+    with RawServer(reply({"success": False, "message": "Mai Thao"})) as server, pytest.raises(Refused) as refusal:
+        Caller(server.url).call(hide=lambda text: text.replace("Mai Thao", "…"))
+    assert refusal.value.said == "…"
+    assert "Mai" not in caplog.text
+
+
+class WatchedClock(Clock):
+    """The machine's clock; it tells when somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        self.waiting.set()
+        super().sleep(seconds)
+
+
+def _stopped(caller: Caller, clock: WatchedClock) -> list[BaseException]:
+    """What a call raises in which a stop is requested while it waits."""
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            caller.call()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    assert clock.waiting.wait(_LONG)
+    clock.stop(StopRequested("Ended by SIGTERM", ExitCode.SIGTERM))
+    thread.join(_LONG)
+    assert not thread.is_alive()
+    return raised
+
+
+@pytest.mark.parametrize("wait", ["3600", "99999999999", "9" * 400])
+@pytest.mark.parametrize("paused", [True, False], ids=["before a call", "between two tries"])
+def test_a_stop_ends_the_wait_at_once(wait: str, paused: bool) -> None:
+    """However long the service asks to wait, a requested stop ends it, and the service is not asked again."""
+    with RawServer(reply({}, 503, Retry_After=wait), reply(GOOD)) as server:
+        clock = WatchedClock()
+        caller = Caller(server.url, clock=clock)
+        if paused:
+            caller.fails(Unreachable, tries=1)
+        (error,) = _stopped(caller, clock)
+    assert isinstance(error, StopRequested)
+    assert error.exit_code == ExitCode.SIGTERM
+    assert len(server.requests) == 1
+
+
+def test_no_call_after_a_stop() -> None:
+    """A stop requested before a call that would have to wait keeps it from being made."""
+    with RawServer(reply(GOOD)) as server:
+        caller = Caller(server.url, clock=Clock())
+        caller.limiter.pause(3600)
+        caller.clock.stop(StopRequested("Ended", ExitCode.SIGINT))
+        with pytest.raises(StopRequested):
+            caller.call()
+    assert server.requests == []
+
+
+def test_netrc_does_not_replace_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line in ~/.netrc about the host leaves our bearer token alone."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login any password body\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    with RawServer() as server:
+        Caller(server.url).call()
+    assert server.requests[0].headers["authorization"] == f"Bearer {_KNOWN}"
+
+
+def test_an_address_with_a_password_does_not_replace_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    """Name and password in the base address leave our bearer token alone, and are never told."""
+    caplog.set_level(logging.DEBUG, "customer_sync")
+    with RawServer(reply(GOOD), reset) as server:
+        caller = Caller(server.url.replace("//", "//somebody:p4ssword@"))
+        caller.call()
+        error = caller.fails(Unreachable)
+    assert server.requests[0].headers["authorization"] == f"Bearer {_KNOWN}"
+    assert "p4ssword" not in "".join(traceback.format_exception(error)) + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784111777),
+        ("Sun, 06 Nov 1994 08:49:37 +0000", 784111777),
+        ("Sun, 06 Nov 1994 08:49:37 -0000", 784111777),
+        ("Sun, 06 Nov 1994 08:49:37", 784111777),
+        ("Sun, 06 Nov 1994 15:49:37 +0700", 784111777),
+        ("yesterday", None),
+        ("Sun, 99 Nov 1994 08:49:37 GMT", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_services_clock(header: str | None, seconds: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Date` is UTC whatever the machine's zone; an unreadable one is none."""
+    with monkeypatch.context() as environment:
+        environment.setenv("TZ", "ICT-7")
+        time.tzset()
+        headers = {} if header is None else {"Date": header}
+        assert Answer(200, headers, {}).date == seconds
+    time.tzset()
+
+
+def test_threads_share_a_session() -> None:
+    """Many threads call at once, each gets its own answer, and every request is counted."""
+    with RawServer(lambda connection: connection.sendall(reply(GOOD))) as server:
+        caller = Caller(server.url, clock=Clock())
+        threads = [threading.Thread(target=lambda: [caller.call() for _ in range(5)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(_LONG)
+    assert caller.session.requests_by_page.total() == len(server.requests) == 40

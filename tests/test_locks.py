@@ -1,0 +1,144 @@
+"""One run at a time per pass and page, and no lock outlives its holder."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from customer_sync.clock import Clock
+from customer_sync.errors import ExitCode, SettingsError, StopRequested
+from customer_sync.locks import BusyError, PageLocks
+
+_LONG = 30.0
+_HOLD = """
+import sys, time
+from pathlib import Path
+from customer_sync.clock import Clock
+from customer_sync.locks import PageLocks
+with PageLocks(Path(sys.argv[1]), Clock()).held("incremental", "104"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def locks(directory: Path, clock: Clock | None = None) -> PageLocks:
+    """The locks of one run."""
+    return PageLocks(directory, clock or Clock())
+
+
+def test_a_page_is_held_once(tmp_path: Path) -> None:
+    """While one run is at a page, another run of the same pass is told so at once."""
+    mine, others = locks(tmp_path), locks(tmp_path)
+    with mine.held("incremental", "104"):
+        with pytest.raises(BusyError, match="another incremental is at page 104"), others.held("incremental", "104"):
+            pytest.fail("held twice")
+        with pytest.raises(BusyError), mine.held("incremental", "104"):
+            pytest.fail("held twice by the same run")
+    with others.held("incremental", "104"):
+        pass
+
+
+def test_other_pages_and_passes_are_free(tmp_path: Path) -> None:
+    """A lock holds up nobody but the same pass of the same page."""
+    mine, others = locks(tmp_path), locks(tmp_path)
+    with mine.held("incremental", "104"), others.held("backfill", "104"), others.held("incremental", "105"):
+        pass
+
+
+def test_an_error_lets_go(tmp_path: Path) -> None:
+    """Whatever ends the work under a lock, the lock is free again."""
+    with pytest.raises(ZeroDivisionError), locks(tmp_path).held("incremental", "104"):
+        raise ZeroDivisionError
+    with locks(tmp_path).held("incremental", "104"):
+        pass
+
+
+def test_waits_when_asked_to(tmp_path: Path) -> None:
+    """With *wait* the lock is taken as soon as its holder lets go."""
+    started, held = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        started.set()
+        with locks(tmp_path).held("incremental", "104", wait=True):
+            held.set()
+
+    waiting = threading.Thread(target=wait)
+    with locks(tmp_path).held("incremental", "104"):
+        waiting.start()
+        assert started.wait(_LONG)
+        assert not held.is_set()
+    assert held.wait(_LONG)
+    waiting.join(_LONG)
+
+
+def test_a_stop_ends_the_wait(tmp_path: Path) -> None:
+    """Who waits for a lock ends at once when a stop is requested, without the lock."""
+    clock = Clock()
+    clock.stop(StopRequested("Ended", ExitCode.SIGTERM))
+    with (
+        locks(tmp_path).held("incremental", "104"),
+        pytest.raises(StopRequested),
+        locks(tmp_path, clock).held("incremental", "104", wait=True),
+    ):
+        pytest.fail("held twice")
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
+    """The kernel frees the lock of a process that was killed; nobody has to remove a file."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, tmp_path], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(BusyError), locks(tmp_path).held("incremental", "104"):
+            pytest.fail("held twice")
+        holder.kill()
+        holder.wait(_LONG)
+    with locks(tmp_path).held("incremental", "104"):
+        pass
+
+
+@pytest.mark.parametrize("page_id", ["../../outside", "/etc/passwd", "a/b", "..", "", "igo_178", "trang số 1", "a%2Fb"])
+def test_page_ids_stay_inside(tmp_path: Path, page_id: str) -> None:
+    """Whatever a page is called, its lock file lies in the lock directory."""
+    directory = tmp_path / "locks"
+    with locks(directory).held("incremental", page_id):
+        assert len(list(directory.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == [directory]
+
+
+def test_different_page_ids_have_different_locks(tmp_path: Path) -> None:
+    """No two pages share a lock, however much their ids are alike."""
+    mine, others = locks(tmp_path), locks(tmp_path)
+    with mine.held("incremental", "a/b"), others.held("incremental", "a%2Fb"), others.held("incremental", "a_b"):
+        pass
+
+
+def test_makes_the_directory_for_its_user_alone(tmp_path: Path) -> None:
+    """A missing directory is made, closed to everybody else."""
+    directory = tmp_path / "run" / "locks"
+    with locks(directory).held("incremental", "104"):
+        assert directory.stat().st_mode & 0o777 == 0o700
+        (file,) = directory.iterdir()
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["file", "file/locks"])
+def test_an_unusable_directory_is_a_settings_error(tmp_path: Path, name: str) -> None:
+    """A directory that cannot be used is named, with the variable that sets it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"CUSTOMER_SYNC_LOCK_DIR .* cannot be used") as refusal:
+        locks(tmp_path / name)
+    assert refusal.value.exit_code == ExitCode.USAGE
+    assert str(tmp_path / name) in str(refusal.value)
+
+
+def test_a_directory_that_vanished_is_a_settings_error(tmp_path: Path) -> None:
+    """A directory removed during the run is said in the same words."""
+    directory = tmp_path / "locks"
+    mine = locks(directory)
+    directory.rmdir()
+    with pytest.raises(SettingsError, match="cannot be used"), mine.held("incremental", "104"):
+        pytest.fail("held in no directory")

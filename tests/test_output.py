@@ -1,0 +1,313 @@
+"""What the command says: to a person, to a program, to nobody; and what it never says."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.request import Request, urlopen
+
+import pytest
+import typer.main
+
+import customer_sync
+from customer_sync.cli import app
+from customer_sync.sandbox import Sandbox
+
+from .conftest import COMMAND, Command, StartSandbox, fill_folkform, only_page, people, person
+
+PASSES = ["incremental", "backfill"]
+_NAME, _PHONE, _EMAIL = "Canary Bích Ngọc", "0987654321", "canary@example.com"
+_ESCAPE = "\x1b"
+
+
+def _troubled(start: StartSandbox) -> Sandbox:
+    """A sandbox with somebody new, unchanged, refused and malformed, all of them canaries."""
+    box = start(pages=2)
+    page_id, other = box.pancake.page_ids()
+    box.pancake.add_customers(page_id, people(60, 3600, 600))
+    fill_folkform(box)
+    private: dict[str, Any] = {
+        "name": _NAME,
+        "phone_numbers": [_PHONE],
+        "email": _EMAIL,
+        "notes": [{"message": f"call {_NAME} at {_PHONE}"}],
+    }
+    box.pancake.add_customers(page_id, [person(f"canary{number}", 60 + number, **private) for number in range(5)])
+    box.pancake.add_customer(page_id, person("refused", 90, **{**private, "page_id": other}))
+    box.pancake.add_customer(page_id, {**person("malformed", 95, **private), "psid": None})
+    box.pancake.add_customer(other, {**person("broken", 95, **private), "psid": {"name": _NAME}})
+    return box
+
+
+def _secrets(box: Sandbox) -> list[str]:
+    tokens = [box.environment["FOLKFORM_TOKEN"]]
+    for page_id in box.pancake.page_ids():
+        tokens += [box.pancake.page_token(page_id) or "", box.pancake.user_token(page_id) or ""]
+    return [token for token in tokens if token]
+
+
+_NUMBERS = {"read", "upserted", "unchanged", "skipped", "failed", "malformed", "requests"}
+
+
+def test_json(sandbox: StartSandbox, run: Command) -> None:
+    """`--json` prints one object of exactly the documented shape."""
+    box = _troubled(sandbox)
+    outcome = run(box, "incremental", "--json")
+    assert outcome.out.count("\n") == 1
+    result = outcome.json
+    assert list(result) == [
+        *("pass", "status", "complete", "exit_code", "dry_run", "started_at", "duration_s"),
+        *("totals", "error", "warnings", "pages"),
+    ]
+    assert (result["pass"], result["status"], result["complete"]) == ("incremental", "partial", True)
+    assert (result["exit_code"], outcome.code, result["dry_run"], result["error"]) == (1, 1, False, None)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", result["started_at"])
+    assert isinstance(result["duration_s"], float)
+    assert result["warnings"] == []
+    assert set(result["totals"]) == {"pages", *_NUMBERS}
+    for page in result["pages"]:
+        assert set(page) == {
+            *("page_id", "status", "complete", "since", "until", "error", "warnings", "customers"),
+            *_NUMBERS,
+        }
+        assert all(type(page[number]) is int for number in {*_NUMBERS, "since", "until"})
+    customers = outcome.page(box.pancake.page_ids()[0])["customers"]
+    assert all(set(customer) == {"psid", "id", "problem", "reason"} for customer in customers)
+    assert {(customer["psid"], customer["id"], customer["problem"]) for customer in customers} == {
+        ("refused", "id-refused", "failed"),
+        (None, "id-malformed", "malformed"),
+    }
+
+
+def test_json_of_a_pass_that_could_not_begin(sandbox: StartSandbox, run: Command) -> None:
+    """Even when FolkForm refuses us, `--json` prints its object, with the error in it."""
+    outcome = run(sandbox(), "incremental", "--json", FOLKFORM_TOKEN="a-token-that-is-wrong")
+    result = outcome.json
+    assert (result["status"], result["complete"], result["exit_code"]) == ("failed", False, 3)
+    assert "FOLKFORM_TOKEN" in result["error"]
+    assert result["pages"] == []
+
+
+@pytest.mark.parametrize("command", PASSES)
+def test_the_summary_adds_up(sandbox: StartSandbox, run: Command, command: str) -> None:
+    """Read is upserted + unchanged + failed + malformed, of each page, in all, and in the sentence."""
+    box = _troubled(sandbox)
+    outcome = run(box, command, "--json")
+    for counts in (outcome.totals, *outcome.json["pages"]):
+        assert counts["read"] == sum(counts[name] for name in ("upserted", "unchanged", "failed", "malformed"))
+    for name in _NUMBERS - {"requests"}:
+        assert outcome.totals[name] == sum(page[name] for page in outcome.json["pages"])
+    spoken = run(box, command).out
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:read|\w+)(?= \+|;| =)", spoken)]
+    assert len(numbers) >= 5
+    assert numbers[0] == sum(numbers[1:5])
+
+
+def test_quiet(sandbox: StartSandbox, run: Command) -> None:
+    """`-q` is silent when nothing failed, malformed customers included, and tells what failed on stderr."""
+    box = sandbox(customers=20)
+    box.pancake.add_customer(only_page(box), {**person("x", 90), "psid": None})
+    assert run(box, "backfill", "-q").said == ""
+    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    outcome = run(box, "incremental", "-q")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "refused" in outcome.err
+
+
+def test_quiet_json(sandbox: StartSandbox, run: Command) -> None:
+    """`--json` prints its object with `-q`, too, and nothing else."""
+    outcome = run(sandbox(customers=20), "incremental", "-q", "--json")
+    assert (outcome.json["status"], outcome.err) == ("ok", "")
+
+
+def test_verbose(sandbox: StartSandbox, run: Command) -> None:
+    """`-v` tells each request, with the token hidden."""
+    box = sandbox(customers=20)
+    outcome = run(box, "backfill", "-v", "--json")
+    told = [line for line in outcome.err.splitlines() if re.search(r"(GET|POST) http://127", line)]
+    assert len(told) == outcome.totals["requests"] == len(box.requests.recent)
+    assert all("page_access_token=***" in line for line in told if "page_customers" in line)
+    assert not any(secret in outcome.said for secret in _secrets(box))
+
+
+def test_debug(sandbox: StartSandbox, run: Command) -> None:
+    """`--debug` shows the traceback of an error, without secrets; otherwise there is none."""
+    box = sandbox(pages=2, customers=5)
+    page_id = box.pancake.page_ids()[0]
+    box.folkform.set_page(page_id, pageAccessToken="page-token-that-is-wrong", accessToken="")
+    assert "Traceback" not in run(box, "incremental", "-v").said
+    outcome = run(box, "incremental", "--debug", "-v")
+    assert "Traceback (most recent call last)" in outcome.err
+    assert "TokenRefused" in outcome.err
+    assert not any(secret in outcome.said for secret in [*_secrets(box), "page-token-that-is-wrong"])
+
+
+@pytest.mark.parametrize("arguments", [[], ["-v"], ["--json"], ["-q"], ["-v", "--debug", "--json"]])
+def test_nothing_private(sandbox: StartSandbox, run: Command, arguments: list[str]) -> None:
+    """Names, phone numbers and tokens are in no output, nor are colours where no terminal is."""
+    box = _troubled(sandbox)
+    for command in PASSES:
+        outcome = run(box, command, *arguments, TERM="xterm-256color")
+        assert outcome.code == 1
+        for private in (_NAME, "Canary", "Bích", _PHONE, _EMAIL, "Mai Thảo", *_secrets(box), _ESCAPE):
+            assert private not in outcome.said
+
+
+class _EchoingFolkForm(BaseHTTPRequestHandler):
+    """Passes reading calls on to a sandbox; refuses every upsert, telling all about the customer."""
+
+    address = ""
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append(self.path)
+        path = self.path.removeprefix(self.address)  # a proxy is asked for whole addresses
+        request = Request(self.address + path, headers={"Authorization": self.headers["Authorization"]})  # noqa: S310
+        with urlopen(request) as answer:  # noqa: S310
+            self._answer(200, answer.read())
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        customer = json.loads(body)["panCakeData"]
+        message = f"cannot store {customer['name']}, {customer['phone_numbers']}: {customer['email']}"
+        envelope = {"code": "VAL_002", "message": message, "status": "error"}
+        self._answer(400, json.dumps(envelope).encode())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def _echoing(box: Sandbox, seen: list[str]) -> Iterator[str]:
+    """The address of a server in front of *box* that refuses and echoes; *seen* gets what it is asked to read."""
+    handler = type("Handler", (_EchoingFolkForm,), {"address": box.url, "seen": seen})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_echo_is_not_told(sandbox: StartSandbox, run: Command) -> None:
+    """What FolkForm says of a customer whom it refuses is told without her name and phone number."""
+    box = sandbox()
+    private = {"name": _NAME, "phone_numbers": [_PHONE], "email": _EMAIL}
+    box.pancake.add_customers(only_page(box), [person(f"p{number}", 60 + number, **private) for number in range(3)])
+    with _echoing(box, []) as address:
+        for arguments in ([], ["--json"], ["-v", "--debug"]):
+            outcome = run(box, "incremental", *arguments, FOLKFORM_BASE_URL=f"{address}/folkform/api/v1")
+            assert outcome.code == 1
+            assert "cannot store" in outcome.said
+            for detail in (_NAME, "Canary", _PHONE, _EMAIL):
+                assert detail not in outcome.said
+
+
+def test_a_proxy(sandbox: StartSandbox, run: Command) -> None:
+    """The environment's proxy is used, and not for whom NO_PROXY names."""
+    box = sandbox(pages=0)
+    seen: list[str] = []
+    with _echoing(box, seen) as address:
+        assert run(box, "incremental", http_proxy=address).code == 0
+        assert [path.startswith(box.environment["FOLKFORM_BASE_URL"]) for path in seen] == [True]
+        assert run(box, "incremental", http_proxy=address, no_proxy="127.0.0.1").code == 0
+        assert len(seen) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["-v"], ["--json"]])
+def test_a_page_name_forges_no_output(sandbox: StartSandbox, run: Command, arguments: list[str]) -> None:
+    """Control characters in a page's name are shown as escapes, so that it can neither colour nor forge a line."""
+    box = sandbox(customers=3)
+    box.folkform.set_page(only_page(box), pageName="Shop [red]\x1b[31m\r\nERROR: forged\x07\u202e")
+    outcome = run(box, "incremental", *arguments)
+    assert outcome.code == 0
+    assert not any(mark in outcome.said for mark in (_ESCAPE, "\r", "\x07", "\u202e"))
+    assert not any(line.startswith("ERROR") for line in outcome.said.splitlines())
+    if not arguments:
+        assert r"Shop [red]\x1b[31m\r\nERROR: forged\x07\u202e" in outcome.err
+
+
+def test_half_characters(sandbox: StartSandbox, run: Command) -> None:
+    """A text that is no valid Unicode is shown as an escape, in every form of output, and nothing crashes."""
+    box = sandbox(customers=3)
+    half = "half\ud800"
+    box.folkform.set_page(only_page(box), pageName=half)
+    box.pancake.add_customer(only_page(box), {**person("nobody", 90, id=half), "psid": None})
+    plain = run(box, "incremental", "-v")
+    assert plain.code == 0
+    assert r"half\ud800 (" in plain.err
+    assert r"Pancake id half\ud800 malformed" in plain.err
+    outcome = run(box, "incremental", "--json")
+    assert outcome.code == 0
+    assert [customer["id"] for customer in outcome.page(only_page(box))["customers"]] == [half]
+
+
+def _on_a_terminal(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """Runs the command with a terminal for all its streams."""
+    ours, theirs = pty.openpty()
+    terminal = {**environment, "TERM": "xterm-256color", "COLUMNS": "140", "LINES": "40"}
+    process = subprocess.Popen([COMMAND, *arguments], env=terminal, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:  # how Linux says that nobody holds the other end any more
+        pass
+    finally:
+        os.close(ours)
+        code = process.wait(timeout=30)
+    return code, shown.decode()
+
+
+def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
+    """On a terminal there is a table with every page and its counts, and the sentence below it."""
+    box = sandbox(pages=2, customers=30)
+    code, shown = _on_a_terminal(run.environment(box), "backfill")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert code == 0
+    assert _ESCAPE in shown
+    assert all(word in plain for word in ("Page", "Status", "Read", "Upserted", "Unchanged", "Malformed"))
+    for page_id in box.pancake.page_ids():
+        assert re.search(rf"\({page_id}\) +│ +ok +│ +30 +│ +30 +│ +0 +│", plain)
+    assert "backfill: ok, 2 pages, 60 read = 60 upserted" in plain
+    quiet = _on_a_terminal(run.environment(box), "incremental", "-q")
+    assert quiet == (0, "")
+
+
+def test_version(run: Command) -> None:
+    """`--version` tells name and version."""
+    outcome = run(None, "--version")
+    assert (outcome.code, outcome.said) == (0, f"customer-sync {customer_sync.__version__}\n")
+
+
+_COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", sorted(_COMMANDS))
+def test_help(run: Command, command: str) -> None:
+    """`--help` of each command lists every one of its options, and needs no settings."""
+    outcome = run(None, command, "--help", COLUMNS="160")
+    assert outcome.code == 0
+    for parameter in _COMMANDS[command].params:
+        assert all(option in outcome.out for option in parameter.opts)
+
+
+def test_help_of_all(run: Command) -> None:
+    """Without a command, and with `--help`, every command is listed."""
+    outcome = run(None, "--help")
+    assert outcome.code == 0
+    assert all(command in outcome.out for command in _COMMANDS)
+    assert all(command in run(None).said for command in _COMMANDS)

@@ -1,0 +1,384 @@
+"""Both passes, as a user runs them: who arrives in FolkForm, what is written, and what it costs."""
+
+import random
+import time
+from itertools import product
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from customer_sync.sandbox import Behaviour
+
+from .conftest import (
+    DAY,
+    Command,
+    StartSandbox,
+    ago,
+    change_lately,
+    fill_folkform,
+    forbidden,
+    only_page,
+    people,
+    person,
+    wait_until,
+    writes,
+)
+
+_KINDS = get_type_hints(Behaviour)
+DIALECTS, FOUND, PATHS = (get_args(_KINDS[name]) for name in ("dialect", "found", "customer_path"))
+RECENT, HISTORY = 60, 30
+
+
+@pytest.mark.parametrize(("dialect", "found", "customer_path"), list(product(DIALECTS, FOUND, PATHS)))
+def test_both_passes(sandbox: StartSandbox, run: Command, dialect: str, found: str, customer_path: str) -> None:
+    """In every dialect: recent customers first, nothing written twice, then the history, then what changed."""
+    box = sandbox(dialect=dialect, found=found, customer_path=customer_path)
+    recent, history = people(RECENT, 60, 3600, "new"), people(HISTORY, 40 * DAY, 3600, "old")
+    box.pancake.add_customers(only_page(box), recent + history)
+
+    first = run(box, "incremental", "--json")
+    assert (first.code, first.totals["upserted"]) == (0, RECENT)
+    assert all(psid.startswith("old") for psid in box.difference().missing)
+
+    history_run = run(box, "backfill", "--json")
+    assert (history_run.code, history_run.totals["upserted"]) == (0, HISTORY)
+    assert history_run.json["complete"]
+    assert box.difference().equal
+
+    change_lately(box, 7)
+    changes = run(box, "incremental", "--json")
+    assert (changes.code, changes.totals["upserted"]) == (0, 7)
+    assert box.difference().equal
+    assert forbidden(box) == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_idle_pages(sandbox: StartSandbox, run: Command, dialect: str) -> None:
+    """A page without news costs two requests, its mark and one list; what is asked once is not asked for each page."""
+    box = sandbox(pages=2, dialect=dialect)
+    for page_id in box.pancake.page_ids():
+        box.pancake.add_customers(page_id, people(RECENT, 60, 3600))
+    fill_folkform(box)
+    outcome = run(box, "incremental", "--json")
+    assert (outcome.code, outcome.totals["unchanged"], writes(box)) == (0, 100, 0)
+    asked = [request.page_id for request in box.requests.recent if request.page_id]
+    assert sorted(asked) == sorted(2 * box.pancake.page_ids())
+    assert [page["requests"] for page in outcome.json["pages"]] == [2, 2]
+    learning = 1 if dialect == "deployed" else 2
+    assert outcome.totals["requests"] == len(box.requests.recent) == 4 + learning + 1
+
+
+@pytest.mark.parametrize("command", ["incremental", "backfill"])
+def test_a_page_that_is_off(sandbox: StartSandbox, run: Command, command: str) -> None:
+    """A page that is switched off is left alone, and synced all the same when it is named."""
+    box = sandbox(pages=2, customers=10)
+    off, on = box.pancake.page_ids()
+    box.folkform.set_page(off, isSync=False)
+    assert [page["page_id"] for page in run(box, command, "--json").json["pages"]] == [on]
+    assert box.folkform.documents(off) == []
+    named = run(box, command, "--json", "--page", off, "--page", off)
+    assert [page["page_id"] for page in named.json["pages"]] == [off]
+    assert len(box.folkform.documents(off)) == named.totals["upserted"] > 0
+
+
+@pytest.mark.parametrize("command", ["incremental", "backfill"])
+def test_an_unknown_page(sandbox: StartSandbox, run: Command, command: str) -> None:
+    """A page that FolkForm does not know is a mistake of the user: the known ones are listed, nothing is done."""
+    box = sandbox(pages=2)
+    outcome = run(box, command, "--page", "nobody's", "--page", box.pancake.page_ids()[0])
+    assert outcome.code == 2
+    assert "nobody's" in outcome.err
+    assert all(page_id in outcome.err for page_id in box.pancake.page_ids())
+    assert box.requests.count("pancake") == 0
+
+
+def test_no_page(sandbox: StartSandbox, run: Command) -> None:
+    """Without any page that is on there is nothing to do, which is said."""
+    box = sandbox(pages=0)
+    outcome = run(box, "incremental", "--json")
+    assert (outcome.code, outcome.totals["pages"]) == (0, 0)
+    assert len(outcome.json["warnings"]) == 1
+    assert "isSync" in run(box, "backfill").err
+
+
+def test_more_pages_than_one_answer_holds(sandbox: StartSandbox, run: Command) -> None:
+    """FolkForm answers fifty page records at once; all 55 pages are synced."""
+    box = sandbox(pages=55, customers=3)
+    outcome = run(box, "backfill", "--json", "--pages-at-once", "8")
+    assert (outcome.code, outcome.totals["pages"], outcome.totals["upserted"]) == (0, 55, 165)
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_full_heals(sandbox: StartSandbox, run: Command, dialect: str) -> None:
+    """`--full` brings back whoever is missing or stale, and writes nobody else."""
+    box = sandbox(pages=2, customers=150, dialect=dialect)
+    fill_folkform(box)
+    page_id = box.pancake.page_ids()[0]
+    ordered = sorted(box.pancake.customers(page_id), key=lambda customer: customer["updated_at"])
+    for index in (0, 40, 75, 149):
+        box.folkform.delete(page_id, ordered[index]["psid"])
+    for index in (1, 60, 100):
+        box.folkform.upsert({**ordered[index], "page_id": page_id, "updated_at": ago(400 * DAY + index)})
+    assert len(box.difference().missing + box.difference().stale) == 7
+
+    healed = run(box, "backfill", "--full", "--json")
+    assert healed.code == 0
+    assert (healed.totals["upserted"], healed.totals["unchanged"], writes(box)) == (7, 293, 7)
+    assert box.difference().equal
+    again = run(box, "backfill", "--page", page_id, "--json")
+    assert (again.code, again.totals["upserted"], again.totals["read"], writes(box)) == (0, 0, 150, 7)
+
+
+def test_rewrite(sandbox: StartSandbox, run: Command) -> None:
+    """`--rewrite` sends everybody once, unchanged or not; without `--full` or a page it is refused."""
+    box = sandbox(customers=150)
+    fill_folkform(box)
+    assert run(box, "backfill", "--rewrite").code == 2
+    outcome = run(box, "backfill", "--full", "--rewrite", "--json")
+    assert (outcome.code, outcome.totals["upserted"], outcome.totals["unchanged"]) == (0, 150, 0)
+    assert writes(box) == 150
+
+
+@pytest.mark.parametrize(
+    ("text", "since"),
+    [
+        ("2020-01-31", 1580403600),
+        ("2020-01-31T14:00", 1580454000),
+        ("2020-01-31 14:00:05", 1580454005),
+        ("2020-01-31T14:00+00:00", 1580479200),
+        ("1580403601", 1580403601),
+    ],
+)
+def test_a_time_by_hand(sandbox: StartSandbox, run: Command, text: str, since: int) -> None:
+    """`--since` takes a date, a date and time, a zone, or Unix seconds; without a zone it is the machine's."""
+    outcome = run(sandbox(), "incremental", "--dry-run", "--json", "--since", text)
+    assert outcome.code == 0
+    assert [page["since"] for page in outcome.json["pages"]] == [since]
+
+
+def test_the_machines_zone_is_said(sandbox: StartSandbox, run: Command) -> None:
+    """Whoever gives a time without a zone is told how it was read."""
+    box = sandbox()
+    assert "2020-01-31 00:00:00 +0700" in run(box, "incremental", "--since", "2020-01-31").err
+    assert "2020-01-31 23:59:59 +0700" in run(box, "backfill", "--until", "2020-01-31").err
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("yesterday", "1580403600000"), ("2020-13-01", "2020-01-31T25:00"), ("", "-5"), ("20200131", "9" * 30)],
+)
+def test_a_time_that_is_none(sandbox: StartSandbox, run: Command, since: str, until: str) -> None:
+    """Times that cannot be read are all refused, quoted, before anything is asked."""
+    box = sandbox()
+    outcome = run(box, "incremental", f"--since={since}", f"--until={until}")
+    assert outcome.code == 2
+    assert all(f"{option}: {text!r}" in outcome.err for option, text in (("--since", since), ("--until", until)))
+    assert box.requests.count() == 0
+
+
+def test_since_opens_no_gap(sandbox: StartSandbox, run: Command) -> None:
+    """Row 15: `--since` an hour ago on a page ten days behind still brings the ten days."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 3600))
+    fill_folkform(box)
+    box.pancake.add_customers(only_page(box), people(40, 60, DAY / 4, "late"))
+    outcome = run(box, "incremental", "--since", str(int(time.time()) - 3600), "--json")
+    assert (outcome.code, outcome.totals["upserted"]) == (0, 40)
+    assert box.difference().equal
+
+
+def test_until_leaves_the_rest_to_the_next_run(sandbox: StartSandbox, run: Command) -> None:
+    """`--until` brings nobody later, and the next incremental brings them."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 60, DAY / 4))
+    run(box, "incremental", "--until", str(int(time.time()) - 10 * DAY))
+    assert sorted(box.difference().missing) == [f"p{number:04}" for number in range(40)]
+    assert run(box, "incremental").code == 0
+    assert box.difference().equal
+
+
+def test_since_grows_an_incremental(sandbox: StartSandbox, run: Command) -> None:
+    """`--since` before the mark reads again from there and brings back who is missing."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 60, DAY))
+    fill_folkform(box)
+    box.folkform.delete(only_page(box), "p0070")
+    assert run(box, "incremental", "--json").totals["upserted"] == 0
+    # Below the mark nothing is known to be stored, so all of it is sent.
+    assert run(box, "incremental", "--since", str(int(time.time()) - 75 * DAY)).code == 0
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize(("option", "days"), [("--until", 300), ("--until", 1), ("--since", 200), ("--since", 35)])
+def test_a_backfill_by_hand_opens_no_gap(sandbox: StartSandbox, run: Command, option: str, days: int) -> None:
+    """`--until` below the mark skips nobody, and after a backfill that ended early the next one brings the rest."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(120, 60, 3 * DAY))
+    assert run(box, "backfill", option, str(int(time.time()) - days * DAY)).code == 0
+    if option == "--since":
+        assert len(box.folkform.documents(only_page(box))) == -(-days // 3)
+    assert run(box, "backfill").code == 0
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("command", ["incremental", "backfill"])
+def test_dry_run(sandbox: StartSandbox, run: Command, command: str) -> None:
+    """A dry run writes nothing and counts what the real run then does."""
+    box = sandbox(pages=2)
+    for page_id in box.pancake.page_ids():
+        box.pancake.add_customers(page_id, people(60, 60, DAY / 3, "new") + people(60, 40 * DAY, DAY, "old"))
+        box.pancake.add_customer(page_id, person("", 600))
+    dry = run(box, command, "--dry-run", "--json")
+    assert (dry.code, dry.json["dry_run"]) == (0, True)
+    assert {request.method for request in box.requests.recent} == {"GET"}
+    assert all(box.folkform.documents(page_id) == [] for page_id in box.pancake.page_ids())
+    assert "to upsert" in run(box, command, "--dry-run").out
+    real = run(box, command, "--json")
+    assert {**dry.totals, "requests": 0} == {**real.totals, "requests": 0}
+    assert writes(box) == dry.totals["upserted"] > 0
+    assert run(box, command, "--dry-run", "--json").totals["upserted"] == 0
+
+
+def test_distinct_customers_are_read(sandbox: StartSandbox, run: Command) -> None:
+    """A customer whom several parts of a backfill meet is counted once."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(60, 60, 600))
+    assert run(box, "incremental", "--json").totals["read"] == 60
+    assert run(box, "backfill", "--json").totals["read"] <= 60
+
+
+_NO_IDENTITY: dict[str, dict[str, Any]] = {
+    "m-null": {"psid": None},
+    "m-number": {"psid": 12345},
+    "m-empty": {"psid": ""},
+    "m-blank": {"psid": "  "},
+    "m-list": {"psid": ["1"]},
+}
+_NO_TIME: dict[str, dict[str, Any]] = {
+    "m-null-time": {"updated_at": None},
+    "m-broken-time": {"updated_at": "yesterday"},
+    "m-number-time": {"updated_at": 1765103003},
+    "m-impossible-time": {"updated_at": "2025-02-30T10:00:00"},
+}
+
+
+@pytest.mark.parametrize("command", ["incremental", "backfill"])
+def test_malformed_customers(sandbox: StartSandbox, run: Command, command: str) -> None:
+    """Who has no psid or no readable time is reported by her Pancake id, never written, and no reason to fail."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(120, 60, 600))
+    wrong = {name: {**person("x", 90, id=name), **fields} for name, fields in _NO_IDENTITY.items()}
+    wrong["m-missing"] = {key: value for key, value in person("x", 90, id="m-missing").items() if key != "psid"}
+    if command == "backfill":  # Pancake lists who has no time last of all, below every incremental's window.
+        wrong |= {name: {**person(f"psid-{name}", 90, id=name), **fields} for name, fields in _NO_TIME.items()}
+        timeless = person("psid-m-missing-time", 90, id="m-missing-time")
+        wrong["m-missing-time"] = {key: value for key, value in timeless.items() if key != "updated_at"}
+    box.pancake.add_customers(page_id, wrong.values())
+
+    outcome = run(box, command, "--json")
+    page = outcome.page(page_id)
+    assert (outcome.code, page["status"], page["complete"]) == (0, "ok", True)
+    assert sorted(one["id"] for one in page["customers"]) == sorted(wrong)
+    assert {one["problem"] for one in page["customers"]} == {"malformed"}
+    assert page["malformed"] == len(wrong)
+    assert (writes(box), box.difference().equal) == (120, True)
+    said = run(box, command).err
+    assert all(f"Pancake id {name} malformed" in said for name in _NO_IDENTITY)
+
+
+@pytest.mark.parametrize("command", ["incremental", "backfill"])
+def test_a_refused_customer(sandbox: StartSandbox, run: Command, command: str) -> None:
+    """Whom FolkForm refuses is reported as failed with its reason; everybody else is synced."""
+    box = sandbox(pages=2)
+    page_id, other = box.pancake.page_ids()
+    for each in (page_id, other):
+        box.pancake.add_customers(each, people(120, 60, 600))
+    box.pancake.change_customer(page_id, "p0060", {"page_id": other})
+    outcome = run(box, command, "--json")
+    assert (outcome.code, outcome.json["status"], outcome.totals["failed"]) == (1, "partial", 1)
+    page = outcome.page(page_id)
+    assert (page["status"], page["failed"], page["error"]) == ("partial", 1, None)
+    (failed,) = page["customers"]
+    assert (failed["psid"], failed["id"], failed["problem"]) == ("p0060", "id-p0060", "failed")
+    assert "name different customers" in failed["reason"]
+    assert outcome.page(other)["status"] == "ok"
+    assert box.difference().missing == ["p0060"]
+
+
+def test_a_page_with_a_wrong_token(sandbox: StartSandbox, run: Command) -> None:
+    """A page whose token is refused fails alone; when it is the only one, a person must act."""
+    box = sandbox(pages=3, customers=20)
+    page_id = box.pancake.page_ids()[1]
+    box.folkform.set_page(page_id, pageAccessToken="page-token-that-is-wrong", accessToken="")
+    outcome = run(box, "backfill", "--json")
+    assert (outcome.code, outcome.json["status"], outcome.json["complete"]) == (1, "partial", False)
+    page = outcome.page(page_id)
+    assert (page["status"], page["complete"]) == ("failed", False)
+    assert "token" in page["error"]
+    assert [one for one, pages in box.difference().pages.items() if not pages.equal] == [page_id]
+    assert run(box, "incremental", "--page", page_id).code == 3
+
+
+_WORLDS: dict[str, dict[str, Any]] = {
+    "honoured": {},
+    "inserted_at": {"window": "inserted_at"},
+    "ignored": {"window": "ignored"},
+    "ignored and cut": {"window": "ignored", "page_size_cut": 30},
+    "exact": {"window_precision": "exact"},
+    "cut": {"page_size_cut": 30},
+    "cut without total": {"page_size_cut": 30, "total": False},
+    "without total": {"total": False},
+}
+
+
+@pytest.mark.parametrize("world", _WORLDS.values(), ids=_WORLDS)
+def test_changes_during_the_walk(sandbox: StartSandbox, run: Command, world: dict[str, Any]) -> None:
+    """However Pancake answers, and while customers change at every answer, nobody is missed."""
+    box = sandbox(customers=220, changes_per_list=3, **world)
+    # What changes in a run lies beyond it: Pancake's clock is behind until the last run.
+    box.behaviour.pancake_clock_offset = -20.0
+    assert run(box, "incremental").code == 0
+    assert run(box, "backfill").code == 0
+    box.behaviour.changes_per_list, box.behaviour.pancake_clock_offset = 0, 0.0
+    last = run(box, "incremental", "--json")
+    assert (last.code, box.difference().equal) == (0, True)
+    assert last.totals["upserted"] > 0
+    assert forbidden(box) == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_acceptance(sandbox: StartSandbox, run: Command, dialect: str) -> None:
+    """3 pages × 5,000 customers with ties and every time format arrive, none missing, none altered on the way."""
+    box = sandbox(pages=3, customers=5000, dialect=dialect)
+    fast = ("--workers", "16", "--json")
+    recent = run(box, "incremental", *fast)
+    history = run(box, "backfill", *fast)
+    assert (recent.code, history.code) == (0, 0)
+    assert recent.totals["upserted"] + history.totals["upserted"] == 15_000
+    assert box.difference().equal
+    assert writes(box) == 15_000
+    assert forbidden(box) == []
+    assert history.json["pages"][0]["warnings"] == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS[:2])
+def test_killed_again_and_again(sandbox: StartSandbox, run: Command, dialect: str) -> None:
+    """Ten times in each dialect a pass is killed at a random write; then both passes leave nobody missing or stale."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    rng = random.Random(seed)
+    box = sandbox(pages=2, customers=300, dialect=dialect)
+    kills = 0
+    while kills < 10:
+        change_lately(box, rng.randrange(60))
+        enough = writes(box) + rng.randrange(1, 45)
+        process = run.start(box, rng.choice(["incremental", "backfill"]))
+        wait_until(lambda: writes(box) >= enough or process.poll() is not None)  # noqa: B023
+        kills += process.poll() is None
+        process.kill()
+        process.communicate()
+    assert run(box, "incremental").code == 0
+    assert run(box, "backfill").code == 0
+    assert box.difference().equal

@@ -1,0 +1,133 @@
+"""`customer-sync sandbox` and `customer-sync demo`: everything can be tried without an account."""
+
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from .conftest import COMMAND, Command, Outcome
+
+_SMALL = ("--port", "0", "--pages", "2", "--customers", "40")
+
+
+@contextmanager
+def _served(run: Command, *arguments: str) -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
+    """The variables that `sandbox` prints, while it serves."""
+    process = run.start(None, "sandbox", *arguments)
+    assert process.stdout
+    variables: dict[str, str] = {}
+    while len(variables) < 4:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        export, _, rest = line.strip().partition(" ")
+        assert export == "export"
+        name, _, variables[name] = rest.partition("=")
+    yield variables, process
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        run.end(process)
+
+
+def _documents(variables: dict[str, str]) -> int:
+    headers = {"Authorization": f"Bearer {variables['FOLKFORM_TOKEN']}"}
+    answer = requests.get(f"{variables['FOLKFORM_BASE_URL']}/customer/count", headers=headers, timeout=10)
+    return int(answer.json()["data"])
+
+
+def test_its_export_lines_work(run: Command) -> None:
+    """The lines that it prints point both passes at it; Ctrl-C ends it with exit code 0."""
+    with _served(run, *_SMALL) as (variables, process):
+        assert run(None, "incremental", **variables).code == 0
+        outcome = run(None, "backfill", "--json", **variables)
+        assert (outcome.code, outcome.totals["pages"]) == (0, 2)
+        assert _documents(variables) == 80
+        process.send_signal(signal.SIGINT)
+        ended = run.end(process)
+    assert ended.code == 0
+    assert "Traceback" not in ended.said
+
+
+def test_its_export_lines_work_in_a_shell(run: Command) -> None:
+    """A shell that evaluates its lines has what the passes need."""
+    with _served(run, *_SMALL) as (variables, _):
+        lines = "\n".join(f"export {name}={value}" for name, value in variables.items())
+        script = f'eval "{lines}"; customer-sync backfill -q'
+        environment = {**run.environment(None), "PATH": f"{COMMAND.parent}:/usr/bin:/bin"}
+        shell = subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, timeout=60, check=False)
+        assert (shell.returncode, shell.stdout, shell.stderr) == (0, b"", b"")
+        assert _documents(variables) == 80
+
+
+def test_its_data_survives(run: Command, tmp_path: Path) -> None:
+    """`--data` keeps everything in a SQLite file that a user can open, and that the next sandbox goes on with."""
+    file = tmp_path / "sandbox.db"
+    with _served(run, *_SMALL, "--data", str(file)) as (variables, _):
+        assert run(None, "backfill", **variables).code == 0
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+        assert database.execute("SELECT count(*), count(DISTINCT pageId) FROM customers").fetchone() == (80, 2)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()
+    with _served(run, "--port", "0", "--data", str(file)) as (variables, _):
+        assert _documents(variables) == 80
+        assert run(None, "backfill", "--full", "--json", **variables).totals["upserted"] == 0
+
+
+def test_a_busy_port(run: Command) -> None:
+    """A port that is taken is told in one sentence with a way out, exit code 2."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        outcome = run(None, "sandbox", "--port", port)
+    _refused(outcome, port, "--port 0")
+
+
+@pytest.mark.parametrize("wrong", ["notadatabase.db", "missing/sandbox.db", "."])
+def test_a_file_that_cannot_be_used(run: Command, tmp_path: Path, wrong: str) -> None:
+    """A `--data` file that cannot be used is told in one sentence, exit code 2."""
+    (tmp_path / "notadatabase.db").write_text("a shopping list that is certainly no database\n" * 100)
+    outcome = run(None, "sandbox", "--port", "0", "--data", str(tmp_path / wrong))
+    _refused(outcome, str(tmp_path / wrong))
+
+
+def _refused(outcome: Outcome, *parts: str) -> None:
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "Traceback" not in outcome.err
+    assert "itself failed" not in outcome.err
+    assert all(part in outcome.err for part in parts)
+
+
+def test_the_demo(run: Command) -> None:
+    """`demo` runs three passes, proves both sides equal in a table, and needs less than 20 seconds."""
+    started = time.monotonic()
+    outcome = run(None, "demo")
+    assert time.monotonic() - started < 20
+    assert outcome.code == 0
+    assert re.findall(r"^(\w+): ok, 3 pages", outcome.out, re.MULTILINE) == ["incremental", "backfill", "incremental"]
+    assert re.findall(r"^\$ customer-sync (\w+)", outcome.out, re.MULTILINE) == [
+        "incremental",
+        "backfill",
+        "incremental",
+    ]
+    assert re.search(r"incremental: ok, 3 pages, .* 25 upserted", outcome.out)
+    assert len(re.findall(r"│ +400 +│ +400 +│ +0 +│ +0 +│ +0 +│ +yes +│", outcome.out)) == 3
+    assert "Both sides are equal" in outcome.out
+    assert "\x1b" not in outcome.said
+
+
+@pytest.mark.parametrize("command", ["sandbox", "demo"])
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_the_extra(run: Command, tmp_path: Path, command: str, missing: str) -> None:
+    """Without the extra both say which command installs it, exit code 2; the passes do not need it."""
+    (tmp_path / f"{missing}.py").write_text(
+        f'raise ModuleNotFoundError("No module named {missing}", name="{missing}")\n'
+    )
+    outcome = run(None, command, PYTHONPATH=str(tmp_path))
+    _refused(outcome, missing, "pip install 'customer-sync[sandbox]'")
+    assert run(None, "incremental", "--help", PYTHONPATH=str(tmp_path)).code == 0

@@ -1,0 +1,658 @@
+"""The table "Why the guide is not enough": for each row a history in which the guide, read literally, loses customers.
+
+Each test fails when the rule of its row is removed. Between the program and the sandbox stands a proxy, so that a
+test can do something at a chosen request: change a customer, run another pass, kill the program.
+"""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import formatdate
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from customer_sync.clock import Clock
+from customer_sync.errors import CustomerSyncError, ExitCode, Unreachable
+from customer_sync.locks import PageLocks
+from customer_sync.marks import SPAN
+from customer_sync.redact import Redactor
+from customer_sync.result import PageResult, Status
+from customer_sync.sandbox import Sandbox
+from customer_sync.services import Services
+from customer_sync.settings import load_settings
+from customer_sync.sync import Run, Wishes, sync_all_customers, sync_new_customers
+from customer_sync.write import Upserts
+
+from .conftest import DAY, Command, StartSandbox, ago, fill_folkform, only_page, people, person
+
+PATIENCE = 30.0
+# How long to wait for what must not happen; longer only makes a broken rule show more surely.
+NOTHING_COMES = 1.0
+
+
+# The proxy
+
+
+@dataclass(frozen=True)
+class Passing:
+    """A request on its way to the sandbox."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+
+    @property
+    def upserts(self) -> str | None:
+        """The psid that it writes, None when it is another call."""
+        return str(json.loads(self.query["filter"])["psid"]) if self.path.endswith("/upsert-one") else None
+
+
+class Lost(Exception):
+    """The request is not passed on, and its connection is cut."""
+
+
+Hook = Callable[[Passing], int | None]
+
+
+def nothing(_: Passing) -> None:
+    """Passes a request on."""
+
+
+class Proxy:
+    """Passes requests on to a sandbox, after calling *before*, which may answer with a status of its own.
+
+    *after* is called when the sandbox has answered and the program does not know it yet. *date* is Pancake's clock.
+    """
+
+    def __init__(self, box: Sandbox) -> None:
+        self.before: Hook = nothing
+        self.after: Callable[[Passing], None] = nothing
+        self.date: float | None = None
+        self.counts: dict[str, int] = {}
+        self._target = urlsplit(box.url)
+        self._counting = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.environment = {name: text.replace(box.url, url) for name, text in box.environment.items()}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _handler(proxy) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:  # noqa: N802
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                try:
+                    answer = proxy._answer(self, body)
+                    self.wfile.write(answer)
+                except (Lost, OSError):
+                    self.close_connection = True
+
+            do_POST = do_PUT = do_GET  # noqa: N815
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                """Says nothing."""
+
+        return Handler
+
+    def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> bytes:
+        parts = urlsplit(request.path)
+        passing = Passing(request.command, parts.path, dict(parse_qsl(parts.query)))
+        with self._counting:
+            kind = parts.path.rsplit("/", 1)[-1]
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+        status, text, date = self.before(passing), b"{}", formatdate(usegmt=True)
+        if status is None:
+            status, text, date = self._pass_on(request, body)
+            self.after(passing)
+        if self.date is not None and "/pancake/" in passing.path:
+            date = formatdate(self.date, usegmt=True)
+        head = f"HTTP/1.1 {status} .\r\nDate: {date}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}"
+        return head.encode() + b"\r\n\r\n" + text
+
+    def _pass_on(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
+        connection = HTTPConnection(str(self._target.hostname), self._target.port, timeout=PATIENCE)
+        try:
+            headers = {name: text for name, text in request.headers.items() if name.lower() != "host"}
+            connection.request(request.command, request.path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.headers["Date"]
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def in_between() -> Iterator[Callable[[Sandbox], Proxy]]:
+    """Puts proxies before sandboxes."""
+    proxies: list[Proxy] = []
+
+    def start(box: Sandbox) -> Proxy:
+        proxies.append(Proxy(box))
+        return proxies[-1]
+
+    yield start
+    for proxy in proxies:
+        proxy.close()
+
+
+# The program
+
+
+class QuickClock(Clock):
+    """A clock on which waits pass fifty times as fast; *fixed* is what it says the time is."""
+
+    def __init__(self, fixed: float | None = None) -> None:
+        super().__init__()
+        self._fixed = fixed
+
+    def now(self) -> float:
+        return super().now() if self._fixed is None else self._fixed
+
+    def monotonic(self) -> float:
+        return super().monotonic() * 50
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds / 50)
+
+
+class Unheard:
+    """Listens to a pass and says nothing."""
+
+    def page_started(self, result: PageResult) -> None: ...
+
+    def page_ended(self, result: PageResult) -> None: ...
+
+
+class Program:
+    """The two passes in this process, put together as the command does it."""
+
+    def __init__(self, lock_dir: Path) -> None:
+        self._lock_dir = lock_dir
+
+    def incremental(self, at: Sandbox | Proxy, clock: Clock | None = None, **more: Any) -> PageResult:
+        return self._run(sync_new_customers, at, clock or QuickClock(), **more)
+
+    def backfill(self, at: Sandbox | Proxy, clock: Clock | None = None, **more: Any) -> PageResult:
+        return self._run(sync_all_customers, at, clock or QuickClock(), **more)
+
+    def _run(
+        self, sync: Callable[..., list[PageResult]], at: Sandbox | Proxy, clock: Clock, page_size: int = 100, **more: Any
+    ) -> PageResult:
+        environment = {
+            **at.environment,
+            "CUSTOMER_SYNC_PAGE_SIZE": str(page_size),
+            "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
+            "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
+        }
+        settings = load_settings(environment, {})
+        services = Services(settings, clock, Redactor())
+        with ThreadPoolExecutor(settings.workers) as pool:
+            run = Run(
+                Wishes(**more),
+                services.folkform,
+                services.pancake,
+                Upserts(pool, settings.workers, services.folkform.upsert_customer, services.folkform.ping, clock),
+                PageLocks(settings.lock_dir, clock),
+                clock,
+                Unheard(),
+                services.requests,
+                settings.page_size,
+                settings.pages_at_once,
+            )
+            (result,) = sync(run, services.pages())
+        return result
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path / "locks")
+
+
+class Victim:
+    """A run of the installed command that a test kills at a chosen request."""
+
+    def __init__(self, run: Command, proxy: Proxy, *arguments: str) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._started = threading.Event()
+        self._run = run
+        self._proxy = proxy
+        self._arguments = arguments
+
+    def start(self) -> None:
+        self._process = self._run.start(None, *self._arguments, **self._proxy.environment)
+        self._started.set()
+
+    def die(self) -> None:
+        """SIGKILL; the request that it was killed at never arrives."""
+        assert self._started.wait(PATIENCE)
+        assert self._process
+        self._process.kill()
+        self._process.wait(PATIENCE)
+        raise Lost
+
+    def end(self) -> int:
+        """Returns how it ended."""
+        assert self._process
+        return self._run.end(self._process).code
+
+
+def kill_at_upsert(run: Command, proxy: Proxy, pass_name: str, number: int) -> None:
+    """Runs a pass and kills it at so many upserts, when all before have been answered by FolkForm."""
+    victim = Victim(run, proxy, pass_name)
+    counting = threading.Lock()
+    arrived, asked = 0, 0
+
+    def before(passing: Passing) -> None:
+        nonlocal asked
+        if passing.upserts:
+            with counting:
+                asked += 1
+                late = asked >= number
+            if late:
+                victim.die()
+
+    proxy.before = before
+    victim.start()
+    assert victim.end() == -9, arrived
+    proxy.before = nothing
+
+
+def everybody_arrives(program: Program, box: Sandbox) -> None:
+    """The next incremental and backfill, undisturbed, leave nobody missing and nobody stale."""
+    assert program.incremental(box).status is Status.OK
+    assert program.backfill(box).status is Status.OK
+    assert box.difference().equal, box.difference()
+
+
+def change_at(box: Sandbox, age: float, count: int) -> list[str]:
+    """Changes customers so many seconds ago by Pancake's clock. Returns their psids."""
+    box.behaviour.pancake_clock_offset = -age
+    changed = [customer["psid"] for _, customer in box.pancake.change_customers(count)]
+    box.behaviour.pancake_clock_offset = 0.0
+    return changed
+
+
+def exactly(second: float) -> str:
+    """Unix seconds as Pancake writes them."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def person_at(psid: str, second: float) -> dict[str, Any]:
+    return person(psid, 0, updated_at=exactly(second), inserted_at=exactly(second))
+
+
+# The rows
+
+
+def test_trap_01_the_edge_moves_not_the_page_number(sandbox: StartSandbox, program: Program) -> None:
+    """A history of many batches arrives whole: no window is entered at an offset of another one."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), [*people(300, 60, 600, "new"), *people(300, 40 * DAY, 600, "old")])
+    assert program.incremental(box, page_size=20).upserted == 300
+    assert program.backfill(box, page_size=20).upserted == 300
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("window", ["updated_at", "inserted_at"])
+def test_trap_02_customers_who_change_during_the_walk(sandbox: StartSandbox, program: Program, window: str) -> None:
+    """Three customers change after every list answer; whoever moves up in the list is met all the same."""
+    box = sandbox(window=window, changes_per_list=3, pancake_clock_offset=-3600.0)
+    box.pancake.add_customers(only_page(box), people(450, 7200, 600, "new"))
+    program.incremental(box, page_size=20)
+    box.behaviour.change({"changes_per_list": 0, "pancake_clock_offset": 0.0})
+    everybody_arrives(program, box)
+
+
+def test_trap_03_an_incremental_killed_half_way(
+    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """SIGKILL at the hundredth of two hundred upserts: the mark stands below the rest, and they arrive next time."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "old"))
+    fill_folkform(box)
+    box.pancake.add_customers(only_page(box), people(200, 60, 60, "new"))
+    kill_at_upsert(run, in_between(box), "incremental", 100)
+    assert 80 < len(box.difference().missing) < 180
+    everybody_arrives(program, box)
+
+
+def test_trap_03_a_backfill_killed_half_way(
+    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """The same for the history: the oldest mark stands above the rest."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 60, 60, "new"))
+    fill_folkform(box)
+    box.pancake.add_customers(only_page(box), people(200, 40 * DAY, 60, "old"))
+    kill_at_upsert(run, in_between(box), "backfill", 80)
+    assert 100 < len(box.difference().missing) < 180
+    everybody_arrives(program, box)
+
+
+@pytest.mark.parametrize("dialect", ["deployed", "older", "guide"])
+def test_trap_04_the_time_of_the_write_is_no_mark(sandbox: StartSandbox, program: Program, dialect: str) -> None:
+    """Who changes while a pass writes has a time below the last write, and is brought by the next pass."""
+    box = sandbox(dialect=dialect, pancake_clock_offset=-3600.0)
+    box.pancake.add_customers(only_page(box), people(120, 7200, 60))
+    program.incremental(box)
+    assert box.difference().equal
+    changed = change_at(box, age=1800, count=5)
+    assert program.incremental(box).upserted == len(changed)
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("pass_name", ["incremental", "backfill"])
+def test_trap_05_killed_with_one_upsert_hanging(
+    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy], pass_name: str
+) -> None:
+    """The first upsert hangs while later ones arrive; killed then, the next passes still bring her."""
+    box, proxy = sandbox(), None
+    page_id = only_page(box)
+    there, coming = people(80, 20 * DAY, 60, "there"), people(160, 60, 60, "coming")
+    if pass_name == "backfill":
+        there, coming = people(80, 60, 60, "there"), people(160, 40 * DAY, 60, "coming")
+    box.pancake.add_customers(page_id, there)
+    fill_folkform(box)
+    box.pancake.add_customers(page_id, coming)
+    first = coming[-1]["psid"] if pass_name == "incremental" else coming[0]["psid"]
+    proxy = in_between(box)
+    victim = Victim(run, proxy, pass_name)
+    others = threading.Semaphore(0)
+
+    def before(passing: Passing) -> None:
+        if passing.upserts == first:
+            for _ in range(SPAN - 1):
+                assert others.acquire(timeout=PATIENCE)
+            # As many more as the rule lets pass: none.
+            while others.acquire(timeout=NOTHING_COMES):
+                pass
+            victim.die()
+
+    def after(passing: Passing) -> None:
+        if passing.upserts:
+            others.release()
+
+    proxy.before, proxy.after = before, after
+    victim.start()
+    assert victim.end() == -9
+    missing = box.difference().missing
+    assert first in missing
+    assert len(missing) == 160 - (SPAN - 1)
+    everybody_arrives(program, box)
+
+
+def test_trap_06_a_backfill_beside_an_unfinished_incremental(
+    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """Both run on an empty FolkForm and both are killed: no gap is left between what each of them wrote."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(300, 60, 600))
+    slow, other = in_between(box), in_between(box)
+    backfill, incremental = Victim(run, slow, "backfill"), Victim(run, other, "incremental")
+    lock, upserts_of_backfill, upserts_of_incremental = threading.Lock(), 0, 0
+
+    def before_incremental(passing: Passing) -> None:
+        nonlocal upserts_of_incremental
+        if passing.upserts:
+            with lock:
+                upserts_of_incremental += 1
+                late = upserts_of_incremental > 80
+            if late:
+                incremental.die()
+
+    def before_backfill(passing: Passing) -> None:
+        nonlocal upserts_of_backfill
+        if passing.upserts:
+            with one_at_a_time:
+                upserts_of_backfill += 1
+                number = upserts_of_backfill
+                if number == 1:  # It knows its marks; now the incremental begins, and ends.
+                    incremental.start()
+                    codes.append(incremental.end())
+            if number > 80:
+                backfill.die()
+
+    codes: list[int] = []
+    one_at_a_time = threading.Lock()
+    slow.before, other.before = before_backfill, before_incremental
+    backfill.start()
+    assert backfill.end() == -9
+    # The backfill's own incremental holds the lock.
+    assert codes in ([-9], [ExitCode.TRY_LATER])
+    assert len(box.difference().missing) > 100
+    everybody_arrives(program, box)
+
+
+def test_trap_07_a_backfill_holds_an_old_copy(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """While the backfill is about to write her former version, an incremental brings the newer one: it stays."""
+    box = sandbox(pancake_clock_offset=-3600.0)
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, [*people(80, 7200, 60, "new"), *people(80, 40 * DAY, 60, "old")])
+    proxy, newer = in_between(box), ago(1800)
+    brought: list[Any] = []
+
+    def before(passing: Passing) -> None:
+        if passing.upserts == "old0040" and not brought:
+            box.pancake.change_customer(page_id, "old0040", {"updated_at": newer})
+            box.behaviour.pancake_clock_offset = 0.0
+            program.incremental(box)
+            document = box.folkform.document(page_id, "old0040")
+            brought.append(document and document["panCakeData"]["updated_at"])
+
+    proxy.before = before
+    assert program.backfill(proxy).status is Status.OK
+    assert brought == [newer]
+    assert box.difference().equal
+
+
+def test_trap_08_a_window_that_looks_at_inserted_at(sandbox: StartSandbox, program: Program) -> None:
+    """Old customers who change lately are brought, whatever time Pancake's window looks at."""
+    box = sandbox(window="inserted_at")
+    box.pancake.add_customers(only_page(box), people(200, 40 * DAY, 3600))
+    fill_folkform(box)
+    changed = change_at(box, age=600, count=10)
+    assert program.incremental(box).upserted == len(changed)
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("page_size", [7, 10, 100])
+def test_trap_09_whole_seconds_against_microseconds(sandbox: StartSandbox, program: Program, page_size: int) -> None:
+    """Where 22.7 is not inside `until=22`, nobody of that second is lost: not between answers, nor between passes."""
+    box = sandbox(window_precision="exact")
+    top, bottom = int(time.time()) - 3600, int(time.time()) - 40 * DAY
+    customers = [person_at(f"new{number}", top + number * 0.21) for number in range(150)]
+    customers += [person_at(f"old{number}", bottom + number * 0.21) for number in range(150)]
+    box.pancake.add_customers(only_page(box), customers)
+    program.incremental(box, page_size=page_size)
+    # The backfill's window ends in the very second below the incremental's.
+    since = program.incremental(box, page_size=page_size).since
+    assert since is not None
+    box.pancake.add_customer(only_page(box), person_at("below", since - 0.3))
+    box.folkform.delete(only_page(box), "new0")
+    program.backfill(box, page_size=page_size, full=True)
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("earlier_clock", ["ours", "Pancake's"])
+def test_trap_10_a_second_that_is_still_running(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy], earlier_clock: str
+) -> None:
+    """A customer whose commit comes one second late is not passed by the mark of those who were quicker."""
+    box = sandbox()
+    page_id, now = only_page(box), int(time.time()) - 3600
+    box.pancake.add_customers(page_id, people(80, 2 * DAY, 60, "old"))
+    fill_folkform(box)
+    box.pancake.add_customers(page_id, [person_at(f"quick{number}", now + number / 100) for number in range(60)])
+    proxy = in_between(box)
+    proxy.date = now if earlier_clock == "Pancake's" else now + 1000
+    program.incremental(proxy, QuickClock(now if earlier_clock == "ours" else None))
+    box.pancake.add_customer(page_id, person_at("late", now - 0.5))
+    proxy.date = None
+    program.incremental(proxy)
+    assert box.difference().equal
+
+
+def test_trap_11_without_psid_nobody_is_written(sandbox: StartSandbox, program: Program) -> None:
+    """Customers without psid are reported, not written over each other; all the others arrive."""
+    box = sandbox()
+    nobodies = people(5, 100, 60, "nobody")
+    for nobody, psid in zip(nobodies, (None, "", "  ", 12, ["x"]), strict=True):
+        nobody["psid"] = psid
+    del nobodies[1]["psid"]
+    box.pancake.add_customers(only_page(box), [*people(60, 60, 60), *nobodies])
+    result = program.incremental(box)
+    assert (result.upserted, result.malformed, result.failed) == (60, 5, 0)
+    assert {problem.pancake_id for problem in result.problems} == {f"id-nobody{number:04}" for number in range(5)}
+    assert len(box.folkform.documents(only_page(box))) == 60
+    assert box.requests.count("folkform", "/upsert-one") == 60
+
+
+def test_trap_12_tries_run_out_for_one_customer(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """FolkForm answers 503 five times for her and then takes her: the mark never passes her."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(120, 60, 60))
+    proxy = in_between(box)
+    tries = {"p0100": 0}
+
+    def before(passing: Passing) -> int | None:
+        if passing.upserts not in tries:
+            return None
+        tries["p0100"] += 1
+        return 503 if tries["p0100"] <= 5 else None
+
+    proxy.before = before
+    result = program.incremental(proxy)
+    assert (result.status, result.failed, tries["p0100"]) == (Status.OK, 0, 6)
+    assert box.difference().equal
+
+
+def test_trap_12_an_outage_passes_nobody(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """FolkForm goes down in the middle of a pass: nobody is reported as failed, and the next pass brings the rest."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 2 * DAY, 60, "old"))
+    fill_folkform(box)
+    box.pancake.add_customers(only_page(box), people(120, 60, 60))
+    proxy = in_between(box)
+    down, upserts = threading.Event(), threading.Semaphore(60)
+
+    def before(passing: Passing) -> int | None:
+        if passing.upserts and not upserts.acquire(blocking=False):
+            down.set()
+        return 503 if down.is_set() and "/folkform/" in passing.path else None
+
+    proxy.before = before
+    result = program.incremental(proxy)
+    assert result.status is Status.FAILED
+    assert isinstance(result.error, Unreachable)
+    assert result.failed == 0
+    assert len(box.difference().missing) == 60
+    everybody_arrives(program, box)
+
+
+def test_trap_13_a_poisonous_customer(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """One customer whom FolkForm always answers with 500 stops nobody else; she is reported by name of her psid."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(120, 60, 60))
+    proxy = in_between(box)
+    proxy.before = lambda passing: 500 if passing.upserts == "p0119" else None
+    result = program.incremental(proxy)
+    assert (result.status, result.upserted) == (Status.PARTIAL, 119)
+    assert [problem.psid for problem in result.problems] == ["p0119"]
+    assert box.difference().missing == ["p0119"]
+
+
+def test_trap_13_folkform_down_is_no_storm_of_tries(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """While FolkForm is down nobody is tried who is not in flight already, and one cheap call ends the page."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(400, 60, 60))
+    proxy = in_between(box)
+    proxy.before = lambda passing: 503 if passing.upserts or "find-by-page-id" in passing.path else None
+    result = program.incremental(proxy)
+    error: CustomerSyncError | None = result.error
+    assert isinstance(error, Unreachable)
+    assert error.exit_code is ExitCode.TRY_LATER
+    assert (result.upserted, result.failed) == (0, 0)
+    assert proxy.counts["upsert-one"] <= 2 * 8 * 5
+
+
+def test_trap_14_documents_with_time_0_are_not_the_oldest(sandbox: StartSandbox, program: Program) -> None:
+    """Another writer's documents without a time do not end the history."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, [*people(70, 60, 60, "new"), *people(70, 40 * DAY, 60, "old")])
+    webhook = people(60, 41 * DAY, 60, "webhook")
+    box.pancake.add_customers(page_id, webhook)
+    now = int(time.time() * 1000)
+    for customer in webhook:
+        times = {"panCakeUpdatedAt": 0, "createdAt": now, "updatedAt": now}
+        box.folkform.store({"psid": customer["psid"], "pageId": page_id, "panCakeData": {}, **times})
+    program.incremental(box)
+    assert program.backfill(box).status is Status.OK
+    assert box.difference().equal
+
+
+def test_trap_14_documents_with_time_0_do_not_flip_the_dialect(sandbox: StartSandbox, program: Program) -> None:
+    """A hundred documents of another writer, first in the collection, do not make the time of a write a mark."""
+    box = sandbox(pancake_clock_offset=-3600.0)
+    page_id = only_page(box)
+    webhook = people(110, 20 * DAY, 60, "webhook")
+    for customer in webhook:
+        milliseconds = int(datetime.fromisoformat(customer["updated_at"] + "+00:00").timestamp() * 1000)
+        times = {"panCakeUpdatedAt": 0, "createdAt": milliseconds, "updatedAt": milliseconds}
+        data = {**customer, "page_id": page_id}
+        box.folkform.store({"psid": customer["psid"], "pageId": page_id, "panCakeData": data, **times})
+    box.pancake.add_customers(page_id, [*webhook, *people(120, 7200, 60)])
+    program.incremental(box)
+    changed = change_at(box, age=1800, count=5)
+    assert program.incremental(box).upserted >= len(changed)
+    assert box.difference().missing == box.difference().stale == []
+
+
+@pytest.mark.parametrize("pass_name", ["incremental", "backfill"])
+def test_trap_15_by_hand_a_window_may_grow_but_opens_no_gap(
+    sandbox: StartSandbox, run: Command, program: Program, pass_name: str
+) -> None:
+    """`--since yesterday` after ten days of lag (`--until` below the oldest mark) leaves nobody out."""
+    box = sandbox()
+    page_id = only_page(box)
+    if pass_name == "incremental":
+        box.pancake.add_customers(page_id, people(80, 10 * DAY, 60, "there"))
+        fill_folkform(box)
+        box.pancake.add_customers(page_id, people(200, 60, 4000, "coming"))
+        asked = run(box, "incremental", "--since", str(int(time.time()) - DAY))
+    else:
+        box.pancake.add_customers(page_id, people(80, 60, 60, "there"))
+        fill_folkform(box)
+        box.pancake.add_customers(page_id, people(200, 40 * DAY, 4000, "coming"))
+        asked = run(box, "backfill", "--until", str(int(time.time()) - 45 * DAY))
+    assert asked.code == 0
+    everybody_arrives(program, box)

@@ -1,0 +1,628 @@
+"""Ordered, concurrent upserts: what may stand beyond an unfinished customer, and what failures do."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from customer_sync.clock import Clock
+from customer_sync.customer import Customer
+from customer_sync.errors import ExitCode, Refused, ServiceError, StopRequested, TokenRefused, Unreachable
+from customer_sync.folkform import StoredVersion
+from customer_sync.write import CustomerWriter, Order, Upserts
+
+PAGE = "104001"
+T0 = 1_700_000_000
+PATIENCE = 20.0
+OUTAGE = Unreachable("FolkForm", "answered 503")
+REFUSAL = Refused("FolkForm", "refused the request")
+OLDEST_FIRST, NEWEST_FIRST = Order.OLDEST_FIRST, Order.NEWEST_FIRST
+BOTH_ORDERS = pytest.mark.parametrize("order", list(Order))
+
+
+def customer(name: str, time: int) -> Customer:
+    return Customer(name, PAGE, T0 + time, f"v{time}", {})
+
+
+def crowd(times: Iterable[int]) -> list[Customer]:
+    """Customers c0, c1, … at these times."""
+    return [customer(f"c{number}", time) for number, time in enumerate(times)]
+
+
+def in_order(order: Order, customers: Iterable[Customer]) -> list[Customer]:
+    return sorted(customers, key=lambda one: one.updated_at * order.value)
+
+
+class FolkForm:
+    """Upserts that do what the test says, and a record of what stood where when each one began.
+
+    *act* is called in every upsert with the psid and the number of the try; it may wait or raise.
+    """
+
+    def __init__(self, act: Callable[[str, int], None] = lambda _psid, _try: None) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.written: list[str] = []
+        self.failed: list[str] = []
+        self.begun_at_pings: list[int] = []
+        self.up = True
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.tries: Counter[str] = Counter()
+        self._act = act
+        self._changed = threading.Condition()
+
+    def upsert(self, customer: Customer) -> None:
+        with self._changed:
+            self.tries[customer.psid] += 1
+            number = self.tries[customer.psid]
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            self.begun.append(customer.psid)
+            self.begins(customer)
+            self._changed.notify_all()
+        try:
+            self._act(customer.psid, number)
+        finally:
+            with self._changed:
+                self.in_flight -= 1
+                self.ended.append(customer.psid)
+                self._changed.notify_all()
+
+    @property
+    def pings(self) -> int:
+        return len(self.begun_at_pings)
+
+    def begins(self, customer: Customer) -> None:
+        """Called at the beginning of every upsert, one at a time."""
+
+    def ping(self, page_id: str) -> None:
+        assert page_id == PAGE
+        self.begun_at_pings.append(len(self.begun))
+        if not self.up:
+            raise OUTAGE
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Returns as soon as it holds; looked at whenever an upsert begins or ends."""
+        with self._changed:
+            assert self._changed.wait_for(condition, PATIENCE), (self.begun, self.ended)
+
+    @contextmanager
+    def writer(
+        self,
+        order: Order = OLDEST_FIRST,
+        *,
+        stored: Iterable[int] = (),
+        workers: int = 8,
+        span: int = 5,
+        clock: Clock | None = None,
+        bound_from: int | None = None,
+    ) -> Iterator[CustomerWriter]:
+        """A writer into this FolkForm; *stored* are the times of the mark's answer."""
+
+        def written(customer: Customer) -> None:
+            self.written.append(customer.psid)
+
+        def failed(customer: Customer, _: ServiceError) -> None:
+            self.failed.append(customer.psid)
+
+        documents = [StoredVersion(f"s{time}", f"v{time}", T0 + time) for time in stored]
+        bound = None if bound_from is None else T0 + bound_from
+        with ThreadPoolExecutor(workers) as pool:
+            upserts = Upserts(pool, workers, self.upsert, self.ping, clock or Clock(), span)
+            with CustomerWriter(upserts, order, documents, written, failed, bound_from=bound) as writer:
+                yield writer
+
+
+class Held:
+    """Keeps upserts of some customers from ending until they are let go."""
+
+    def __init__(self, *psids: str) -> None:
+        self._gates = {psid: threading.Event() for psid in psids}
+
+    def __call__(self, psid: str, _: int) -> None:
+        if psid in self._gates:
+            assert self._gates[psid].wait(PATIENCE)
+
+    def let_go(self, *psids: str) -> None:
+        for psid in psids or self._gates:
+            self._gates[psid].set()
+
+
+class InThread:
+    """Writes in a thread of its own, so that the test can watch; `join` raises what it raised."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._error: BaseException | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
+
+    def join(self) -> None:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+        if self._error is not None:
+            raise self._error
+
+
+# The SPAN rule
+
+
+@BOTH_ORDERS
+def test_fewer_than_span_stand_beyond_the_first_unfinished(order: Order) -> None:
+    """While the first customer's upsert hangs, exactly SPAN - 1 others are written, and no more begun."""
+    customers = in_order(order, crowd(range(40)))
+    first, *others = (one.psid for one in customers)
+    held = Held(first)
+    folkform = FolkForm(held)
+
+    def work() -> None:
+        with folkform.writer(order, span=5) as writer:
+            writer.write(customers)
+
+    thread = InThread(work)
+    folkform.wait_for(lambda: len(folkform.ended) == 4)
+    begun_before = list(folkform.begun)
+    held.let_go()
+    thread.join()
+    assert sorted(begun_before) == sorted([first, *others[:4]])
+    assert sorted(folkform.written) == sorted(one.psid for one in customers)
+
+
+@BOTH_ORDERS
+def test_documents_of_the_marks_answer_count(order: Order) -> None:
+    """What FolkForm already holds beyond the first unfinished customer takes places of the SPAN."""
+    customers = in_order(order, crowd(range(10, 30)))
+    held = Held(customers[0].psid)
+    folkform = FolkForm(held)
+    beyond = [40, 41, 42] if order is OLDEST_FIRST else [-40, -41, -42]
+    before = [1, 2, 3, 4, 5, 6, 7] if order is OLDEST_FIRST else [50, 51, 52, 53, 54, 55, 56]
+
+    def work() -> None:
+        with folkform.writer(order, span=5, stored=[*beyond, *before]) as writer:
+            writer.write(customers)
+
+    thread = InThread(work)
+    folkform.wait_for(lambda: folkform.ended == [customers[1].psid])
+    begun_before = list(folkform.begun)
+    held.let_go()
+    thread.join()
+    assert sorted(begun_before) == sorted([customers[0].psid, customers[1].psid])
+    assert len(folkform.written) == 20
+
+
+@BOTH_ORDERS
+def test_the_first_unfinished_may_always_start(order: Order) -> None:
+    """Even where more than SPAN documents stand beyond, everybody is written: one at a time."""
+    folkform = FolkForm()
+    customers = in_order(order, crowd(range(10, 22)))
+    stored = range(100, 120) if order is OLDEST_FIRST else range(-120, -100)
+    with folkform.writer(order, span=5, stored=stored) as writer:
+        writer.write(customers)
+    assert folkform.written == [one.psid for one in customers]
+    assert folkform.most_in_flight == 1
+
+
+@BOTH_ORDERS
+def test_a_span_of_one_is_the_guides_query(order: Order) -> None:
+    """With SPAN = 1 one customer at a time is written, in order."""
+    folkform = FolkForm()
+    customers = in_order(order, crowd(range(15)))
+    with folkform.writer(order, span=1) as writer:
+        writer.write(customers)
+    assert folkform.begun == folkform.written == [one.psid for one in customers]
+    assert folkform.most_in_flight == 1
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize("span", [1, 5])
+def test_ties_may_run_together(order: Order, span: int) -> None:
+    """Customers of one second are not beyond each other: the next pass reads that second again."""
+    customers = crowd([7] * 8)
+    held = Held(*(one.psid for one in customers))
+    folkform = FolkForm(held)
+
+    def work() -> None:
+        with folkform.writer(order, span=span) as writer:
+            writer.write(customers)
+
+    thread = InThread(work)
+    folkform.wait_for(lambda: folkform.in_flight == 8)
+    held.let_go()
+    thread.join()
+    assert len(folkform.written) == 8
+
+
+def test_who_moves_no_mark_is_not_bound() -> None:
+    """Before *bound_from* a hanging customer holds nobody back; from there on the rule binds."""
+    customers = in_order(NEWEST_FIRST, crowd(range(30)))
+    free, bound = customers[:10], customers[10:]
+    held = Held(free[0].psid, bound[0].psid)
+    folkform = FolkForm(held)
+
+    def work() -> None:
+        with folkform.writer(NEWEST_FIRST, span=4, bound_from=bound[0].updated_at - T0) as writer:
+            writer.write(customers)
+
+    thread = InThread(work)
+    # All the free ones but the held one, and three beyond the first who is bound.
+    folkform.wait_for(lambda: len(folkform.ended) == 9 + 3)
+    begun_before = list(folkform.begun)
+    held.let_go()
+    thread.join()
+    assert sorted(begun_before) == sorted(one.psid for one in customers[:14])
+    assert len(folkform.written) == 30
+
+
+@BOTH_ORDERS
+def test_out_of_order_runs_alone(order: Order) -> None:
+    """A customer who comes too late in the order is written with nobody else in flight."""
+    around: list[int] = []
+    folkform = FolkForm(lambda psid, _: around.append(folkform.in_flight) if psid == "late" else None)
+    customers = in_order(order, crowd(range(100, 130)))
+    late = customer("late", 0 if order is OLDEST_FIRST else 500)
+    with folkform.writer(order, span=20) as writer:
+        writer.write([*customers[:20], late, *customers[20:]])
+    assert around == [1]
+    assert folkform.begun.index("late") == 20
+    assert len(folkform.written) == 31
+
+
+class Watched(FolkForm):
+    """Checks the promise whenever an upsert begins; upserts of *held* end last, the furthest one first."""
+
+    def __init__(self, order: Order, customers: list[Customer], stored: list[int], held: set[str], sick: set[str]):
+        """The first try of each of *sick* fails."""
+        super().__init__(self._linger)
+        self.most_beyond = 0
+        self._place = {one.psid: one.updated_at * order.value for one in customers}
+        self._stored = [(T0 + time) * order.value for time in stored]
+        self._held = held
+        self._flying: set[str] = set()
+        self._sick = sick
+
+    def begins(self, customer: Customer) -> None:
+        self._flying.add(customer.psid)
+        done = {*self.arrived, *self.failed}
+        first = min(place for psid, place in self._place.items() if psid not in done)
+        if self._place[customer.psid] > first:
+            started = sum(1 for psid in self.tries if self._place[psid] > first)
+            self.most_beyond = max(self.most_beyond, started + sum(1 for place in self._stored if place > first))
+
+    @property
+    def arrived(self) -> set[str]:
+        return {psid for psid in self.tries if self.tries[psid] > (psid in self._sick) and psid not in self._flying}
+
+    def _linger(self, psid: str, number: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._may_end(psid), PATIENCE)
+            self._flying.discard(psid)
+            self._changed.notify_all()
+        if psid in self._sick and number == 1:
+            raise OUTAGE
+
+    def _may_end(self, psid: str) -> bool:
+        return psid not in self._held or (
+            self._flying <= self._held and psid == max(self._flying, key=lambda one: (self._place[one], one))
+        )
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize("block", range(3))
+def test_the_span_rule_in_random_worlds(order: Order, block: int) -> None:
+    """Whoever is slow and whoever fails at first: at no moment do SPAN or more stand beyond an unfinished one."""
+    for seed in range(block * 50, block * 50 + 50):
+        rng = random.Random(f"{order} {seed}")
+        spread = rng.choice([5, 60])
+        customers = in_order(order, crowd(rng.randrange(spread) for _ in range(rng.randrange(1, 50))))
+        span, workers = rng.choice([1, 2, 3, 7, 20]), rng.choice([1, 2, 4, 8])
+        stored = [rng.randrange(spread) for _ in range(rng.randrange(span + 1))]
+        held = {one.psid for one in customers if rng.random() < 0.3}
+        sick = {one.psid for one in customers if rng.random() < 0.1}
+        folkform = Watched(order, customers, stored, held, sick)
+        with folkform.writer(order, stored=stored, span=span, workers=workers) as writer:
+            writer.write(customers)
+        assert folkform.most_beyond < span, f"seed {seed}"
+        assert sorted(folkform.written) == sorted(one.psid for one in customers), f"seed {seed}"
+        assert folkform.most_in_flight <= workers, f"seed {seed}"
+
+
+# A customer whose tries ran out
+
+
+def test_second_chance_after_another_got_through() -> None:
+    """When somebody else's upsert gets through, she is tried once more, without asking whether FolkForm is up."""
+    gate = threading.Event()
+
+    def act(psid: str, number: int) -> None:
+        if psid == "c0" and number == 1:
+            raise OUTAGE
+        if psid == "c1":
+            assert gate.wait(PATIENCE)
+
+    folkform = FolkForm(act)
+
+    def work() -> None:
+        with folkform.writer() as writer:
+            writer.write(crowd([0, 1]))
+
+    thread = InThread(work)
+    folkform.wait_for(lambda: "c0" in folkform.ended and "c1" in folkform.begun)
+    assert folkform.tries["c0"] == 1
+    gate.set()
+    thread.join()
+    assert sorted(folkform.written) == ["c0", "c1"]
+    assert (folkform.tries["c0"], folkform.pings, folkform.failed) == (2, 0, [])
+
+
+def test_second_chance_after_the_cheap_call() -> None:
+    """Alone, she is tried once more as soon as one cheap call says that FolkForm answers."""
+
+    def act(_: str, number: int) -> None:
+        if number == 1:
+            raise OUTAGE
+
+    folkform = FolkForm(act)
+    with folkform.writer() as writer:
+        writer.write(crowd([0]))
+    assert (folkform.written, folkform.failed, folkform.pings, folkform.tries["c0"]) == (["c0"], [], 1, 2)
+
+
+@BOTH_ORDERS
+def test_failed_while_folkform_answers(order: Order) -> None:
+    """Failing again while FolkForm answers, she is reported and passed over, and everybody else arrives."""
+
+    def act(psid: str, _: int) -> None:
+        if psid == "c7":
+            raise OUTAGE
+
+    folkform = FolkForm(act)
+    customers = in_order(order, crowd(range(40)))
+    with folkform.writer(order) as writer:
+        writer.write(customers)
+    assert folkform.failed == ["c7"]
+    assert folkform.tries["c7"] == 2
+    assert len(folkform.written) == 39
+
+
+def test_nobody_begins_while_somebody_is_given_up() -> None:
+    """Until FolkForm is known to answer, nobody new is begun: an outage costs the tries of those in flight."""
+
+    def act(_: str, number: int) -> None:
+        if number == 1:
+            raise OUTAGE
+
+    folkform = FolkForm(act)
+    with folkform.writer(workers=2, span=50) as writer:
+        writer.write(crowd(range(30)))
+    assert len(folkform.written) == 30
+    assert folkform.failed == []
+    assert max(folkform.tries.values()) == 2
+    assert folkform.begun_at_pings[0] <= 2 * 2
+
+
+def test_folkform_down_ends_the_page() -> None:
+    """When the cheap call fails too, the page ends with Unreachable; nobody is failed, so the mark stays truthful."""
+    folkform = FolkForm(lambda _psid, _try: _outage())
+    folkform.up = False
+    with pytest.raises(Unreachable), folkform.writer(workers=4, span=50) as writer:
+        writer.write(crowd(range(1_000)))
+    assert (folkform.written, folkform.failed, folkform.pings) == ([], [], 1)
+    assert max(folkform.tries.values()) == 1
+    assert len(folkform.begun) <= 2 * 4
+
+
+def test_an_outage_in_the_middle() -> None:
+    """Written ones count, those in flight are tried once, and nothing is begun afterwards."""
+
+    def act(psid: str, _: int) -> None:
+        if int(psid[1:]) >= 20:
+            folkform.up = False
+            _outage()
+
+    folkform = FolkForm(act)
+    with pytest.raises(Unreachable), folkform.writer(workers=4, span=50) as writer:
+        writer.write(crowd(range(1_000)))
+    assert len(folkform.written) == 20
+    assert folkform.failed == []
+    # Whoever gave up while others still got through had a second set of tries.
+    assert sum(folkform.tries.values()) <= 20 + 2 * 2 * 4
+
+
+def test_an_outage_during_the_second_chance() -> None:
+    """Others got through since, but FolkForm is down when her second tries run out: she is not failed."""
+    second_try, third_arrived = threading.Event(), threading.Event()
+
+    def act(psid: str, number: int) -> None:
+        if psid == "c0" and number == 1:
+            _outage()
+        if psid == "c0":
+            second_try.set()
+            assert third_arrived.wait(PATIENCE)
+            folkform.up = False
+            _outage()
+        if psid == "c2":
+            assert second_try.wait(PATIENCE)
+
+    folkform = FolkForm(act)
+
+    def work() -> None:
+        with folkform.writer() as writer:
+            writer.write(crowd([0, 1, 2]))
+
+    thread = InThread(work)
+    folkform.wait_for(lambda: "c2" in folkform.ended)
+    third_arrived.set()
+    with pytest.raises(Unreachable):
+        thread.join()
+    assert folkform.failed == []
+
+
+def test_everybody_failing_while_folkform_answers() -> None:
+    """SPAN failed customers in a row are not about customers: the page ends, exit 3, with no storm of tries."""
+    folkform = FolkForm(lambda _psid, _try: _outage())
+    with pytest.raises(Refused) as raised, folkform.writer(workers=4, span=10) as writer:
+        writer.write(crowd(range(1_000)))
+    assert raised.value.exit_code is ExitCode.REFUSED
+    assert 10 <= len(folkform.failed) <= 10 + 2 * 4
+    assert max(folkform.tries.values()) == 2
+    assert len(folkform.tries) <= 10 + 2 * 4
+
+
+# Refusals
+
+
+def test_span_refused_in_a_row() -> None:
+    """SPAN refused customers in a row end the page with exit 3 and FolkForm's own words; few more are tried."""
+    folkform = FolkForm(lambda _psid, _try: _refusal())
+    with pytest.raises(Refused) as raised, folkform.writer(workers=4, span=10) as writer:
+        writer.write(crowd(range(1_000)))
+    assert raised.value.exit_code is ExitCode.REFUSED
+    assert "10 customers in a row" in raised.value.sentence
+    assert "refused the request" in raised.value.sentence
+    assert 10 <= len(folkform.failed) <= 10 + 2 * 4
+    assert max(folkform.tries.values()) == 1
+
+
+def test_refusals_between_others_end_nothing() -> None:
+    """A refused customer is reported and passed over; somebody written in between starts the count anew."""
+    folkform = FolkForm(lambda psid, _: _refusal() if int(psid[1:]) % 5 else None)
+    with folkform.writer(workers=1, span=5) as writer:
+        writer.write(crowd(range(100)))
+    assert len(folkform.written) == 20
+    assert len(folkform.failed) == 80
+
+
+# What ends everything
+
+
+def _everything_ends(folkform: FolkForm, begun: int) -> None:
+    """Nothing in flight, nothing begun afterwards, and every upsert that got through was heard of."""
+    assert folkform.in_flight == 0
+    assert len(folkform.begun) == begun
+    assert len(folkform.ended) == begun
+
+
+def test_a_refused_token_ends_the_page_at_once() -> None:
+    """A refusal of us, not of a customer, is raised; those in flight end, and those that got through count."""
+    held = Held("c1", "c2")
+
+    def act(psid: str, number: int) -> None:
+        held(psid, number)
+        if psid == "c0":
+            raise TokenRefused("FolkForm", "answered 401")
+
+    folkform = FolkForm(act)
+
+    def work() -> None:
+        with folkform.writer(workers=3) as writer:
+            writer.write(crowd(range(100)))
+
+    thread = InThread(work)
+    folkform.wait_for(lambda: "c0" in folkform.ended)
+    held.let_go()
+    with pytest.raises(TokenRefused):
+        thread.join()
+    assert {"c1", "c2"} <= set(folkform.written)
+    assert folkform.failed == []
+    _everything_ends(folkform, len(folkform.begun))
+    assert len(folkform.begun) <= 6
+
+
+def test_a_stop_request() -> None:
+    """Asked to stop, nobody more is begun; who is in flight ends and counts."""
+    clock, held = Clock(), Held("c0", "c1")
+    folkform = FolkForm(held)
+
+    def customers() -> Iterator[Customer]:
+        yield from crowd([0, 1])
+        folkform.wait_for(lambda: folkform.in_flight == 2)
+        clock.stop(StopRequested("Ended by SIGTERM", ExitCode.SIGTERM))
+        held.let_go()
+        yield from crowd(range(2, 50))
+
+    with pytest.raises(StopRequested), folkform.writer(clock=clock) as writer:
+        writer.write(customers())
+    assert sorted(folkform.written) == ["c0", "c1"]
+    _everything_ends(folkform, 2)
+
+
+def test_an_error_of_the_reading_side() -> None:
+    """When Pancake fails in the middle, what was begun ends and counts; the error comes through."""
+
+    def customers() -> Iterator[Customer]:
+        yield from crowd(range(3))
+        raise Unreachable("Pancake", "answered 502")
+
+    folkform = FolkForm()
+    with pytest.raises(Unreachable, match="Pancake"), folkform.writer(workers=1) as writer:
+        writer.write(customers())
+    assert folkform.written == folkform.begun
+    assert folkform.in_flight == 0
+
+
+def test_what_waits_in_the_pool_is_not_begun_after_an_error() -> None:
+    """Upserts handed to a busy pool, but not begun, are dropped when the page ends."""
+    gate = threading.Event()
+
+    def act(psid: str, _: int) -> None:
+        if psid == "c0":
+            assert gate.wait(PATIENCE)
+
+    def customers() -> Iterator[Customer]:
+        yield from crowd([0, 0])
+        later.start()
+        raise Unreachable("Pancake", "answered 502")
+
+    folkform = FolkForm(act)
+    abandoned = threading.Event()
+
+    def release() -> None:
+        abandoned.wait(PATIENCE)
+        gate.set()
+
+    later = threading.Thread(target=release)
+
+    class Noticing(CustomerWriter):
+        """Tells when nothing more is to begin: only then may the worker become free."""
+
+        def _abandon(self) -> None:
+            self._ended = True
+            abandoned.set()
+            super()._abandon()
+
+    with ThreadPoolExecutor(1) as pool:
+        upserts = Upserts(pool, 1, folkform.upsert, folkform.ping, Clock(), 5)
+        nobody: Callable[..., None] = lambda *_: None  # noqa: E731
+        with pytest.raises(Unreachable), Noticing(upserts, OLDEST_FIRST, [], nobody, nobody) as writer:
+            writer.write(customers())
+    later.join()
+    assert folkform.begun == ["c0"]
+
+
+def test_everything_is_heard_of_once() -> None:
+    """Each customer is heard of as written exactly once, and at the end nothing is in flight."""
+    folkform = FolkForm()
+    with folkform.writer(workers=8, span=50) as writer:
+        writer.write(crowd(range(300)))
+        writer.write(crowd([]))
+    assert sorted(folkform.written) == sorted(f"c{number}" for number in range(300))
+    _everything_ends(folkform, 300)
+
+
+def _outage() -> None:
+    raise OUTAGE
+
+
+def _refusal() -> None:
+    raise REFUSAL
