@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test check format clean
+.PHONY: help demo sandbox test acceptance check format clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(READY) ## the whole story on the embedded Pancake and FolkForm
 	@$(BIN)/customer-sync demo
@@ -17,6 +17,9 @@ sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
 
 test: $(READY) ## run every test
 	@$(BIN)/pytest -q -n auto
+
+acceptance: $(READY) ## 3 pages × 5,000 customers in every dialect, both passes
+	@ACCEPTANCE_CUSTOMERS=5000 $(BIN)/pytest -q tests/test_passes.py -k acceptance
 
 check: $(READY) ## format, lint and types
 	@$(BIN)/ruff format --check .

@@ -117,9 +117,16 @@ def sync_all_customers(run: Run, pages: Iterable[Page]) -> list[PageResult]:
 
 
 def sync_new_customers_of_page(run: Run, page: Page, result: PageResult) -> None:
-    """From the newest mark up to now. Raises ServiceError, StopRequested, BusyError."""
+    """From the newest mark up to now. Raises ServiceError, StopRequested, BusyError.
+
+    A `--since` below all that is covered is a piece of history: it is written as a backfill writes it.
+    """
+    sync = _PageSync(run, page, result)
     with run.locks.held(INCREMENTAL, page.page_id):
-        _PageSync(run, page, result).incremental(wishes=run.wishes)
+        covered = sync.incremental(wishes=run.wishes)
+        if run.wishes.since is not None and run.wishes.since < covered.since:
+            with run.locks.held(BACKFILL, page.page_id):
+                result.since = sync.backfill(below=covered.since)
 
 
 def sync_all_customers_of_page(run: Run, page: Page, result: PageResult) -> None:
@@ -158,9 +165,7 @@ class _PageSync:
         """
         newest = self._run.folkform.last_customers(self._page_id, self._span)
         until = int(self._run.clock.now()) - SETTLED
-        since = newest_mark(newest, until, self._span) - self._run.overlap if above is None else above + 1
-        if wishes and wishes.since is not None:
-            since = min(since, wishes.since)
+        since = self._start(newest_mark(newest, until, self._span), wishes) if above is None else above + 1
         if wishes and wishes.until is not None:
             until = min(until, wishes.until)
         pieces = Pieces(self._walk, Window(max(since, 0), until))
@@ -172,6 +177,18 @@ class _PageSync:
         self._compare_clocks(pieces.pancake_now)
         self._result.since, self._result.until = max(since, 0), pieces.until
         return Window(max(since, 0), pieces.until)
+
+    def _start(self, mark: int, wishes: Wishes | None) -> int:
+        """The newest mark, or earlier as wished, but not below the oldest one: killed there, an incremental, which
+        writes the oldest first, would leave a gap between what it wrote and what is covered.
+        """
+        wished = mark - self._run.overlap
+        if wishes and wishes.since is not None:
+            wished = min(wished, wishes.since)
+        if wished >= mark:
+            return mark
+        oldest = oldest_mark(self._run.folkform.oldest_customers(self._page_id, self._span), self._span)
+        return wished if oldest is None else min(mark, max(wished, oldest))
 
     def backfill(self, *, below: int) -> int:
         """Writes the history before *below*, from the oldest mark down, newest first. Returns how far down it went."""

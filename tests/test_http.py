@@ -340,7 +340,7 @@ def test_a_refusal_is_final(status: int) -> None:
     """Any other 4xx is not tried a second time; the service's own words are told."""
     with RawServer(reply({"code": "VAL_002", "message": "Dữ liệu sai"}, status)) as server:
         error = Caller(server.url).fails(Refused)
-    assert str(error) == f"Pancake answered {status}: VAL_002 Dữ liệu sai"
+    assert str(error) == f"Pancake answered {status}: VAL_002: Dữ liệu sai"
     assert error.exit_code == ExitCode.REFUSED
     assert len(server.requests) == 1
 
@@ -350,7 +350,7 @@ def test_a_refused_token_is_final(status: int) -> None:
     """401 and 403 say no to us, and the next step is how to get a token."""
     with RawServer(reply({"code": "AUTH_001", "message": "no"}, status)) as server:
         error = Caller(server.url).fails(TokenRefused)
-    assert str(error) == f"Pancake answered {status}: AUTH_001 no. Renew it."
+    assert str(error) == f"Pancake answered {status}: AUTH_001: no. Renew it."
     assert len(server.requests) == 1
 
 

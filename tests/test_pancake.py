@@ -181,7 +181,7 @@ def test_tokens_that_the_sandbox_refuses(box: Sandbox, page: Page) -> None:
     for code, token in tokens.items():
         with pytest.raises(TokenRefused) as refusal:
             of(box, Page(page.page_id, "", True, token)).get_customers(1, 10, 0, LATER)
-        assert refusal.value.said.startswith(f"{code} ")
+        assert refusal.value.said.startswith(f"{code}: ")
         assert _STEP in str(refusal.value)
         assert token not in str(refusal.value)
     assert box.requests.count("pancake") == len(tokens)
@@ -195,7 +195,7 @@ def test_token_codes(code: int, kind: type, status: int) -> None:
     server, page = canned({"success": False, "error_code": kind(code), "message": "nope"}, status)
     with server, pytest.raises(TokenRefused) as refusal:
         client(server.url, page).get_customers(1, 10, 0, LATER)
-    assert refusal.value.said == f"{code} nope"
+    assert refusal.value.said == f"{code}: nope"
     assert _STEP in str(refusal.value)
     assert asked_once(server)
 
@@ -248,9 +248,9 @@ def test_what_goes_away_is_tried_five_times(body: Any) -> None:
         ({"success": False}, ""),
         ({"success": False, "message": None}, ""),
         ({"success": False, "message": "Page not found"}, "Page not found"),
-        ({"success": False, "error_code": 100, "message": "since is missing"}, "100 since is missing"),
-        ({"success": False, "error_code": 104, "message": "x"}, "104 x"),
-        ({"success": False, "error_code": "E102", "message": "x"}, "E102 x"),
+        ({"success": False, "error_code": 100, "message": "since is missing"}, "100: since is missing"),
+        ({"success": False, "error_code": 104, "message": "x"}, "104: x"),
+        ({"success": False, "error_code": "E102", "message": "x"}, "E102: x"),
         ({"success": False, "error_code": {"x": 1}, "message": ["x"]}, ""),
         ({"success": False, "customers": [{"psid": "1"}]}, ""),
     ],

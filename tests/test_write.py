@@ -18,6 +18,8 @@ from customer_sync.write import CustomerWriter, Order, Upserts
 PAGE = "104001"
 T0 = 1_700_000_000
 PATIENCE = 20.0
+# How long to wait for what must not happen; longer only makes a broken rule show more surely.
+NOTHING_COMES = 0.2
 OUTAGE = Unreachable("FolkForm", "answered 503")
 REFUSAL = Refused("FolkForm", "refused the request")
 OLDEST_FIRST, NEWEST_FIRST = Order.OLDEST_FIRST, Order.NEWEST_FIRST
@@ -266,15 +268,25 @@ def test_who_moves_no_mark_is_not_bound() -> None:
 
 @BOTH_ORDERS
 def test_out_of_order_runs_alone(order: Order) -> None:
-    """A customer who comes too late in the order is written with nobody else in flight."""
-    around: list[int] = []
-    folkform = FolkForm(lambda psid, _: around.append(folkform.in_flight) if psid == "late" else None)
+    """A customer who comes too late in the order begins when all others have ended, and ends before more begin."""
+    late_begins, more_begin = threading.Event(), threading.Event()
+
+    def act(psid: str, _: int) -> None:
+        if psid == "late":
+            late_begins.set()
+            alone.append(not more_begin.wait(NOTHING_COMES))
+        elif psid == customers[19].psid:
+            alone.append(not late_begins.wait(NOTHING_COMES))
+        elif psid == customers[20].psid:
+            more_begin.set()
+
+    alone: list[bool] = []
+    folkform = FolkForm(act)
     customers = in_order(order, crowd(range(100, 130)))
     late = customer("late", 0 if order is OLDEST_FIRST else 500)
     with folkform.writer(order, span=20) as writer:
         writer.write([*customers[:20], late, *customers[20:]])
-    assert around == [1]
-    assert folkform.begun.index("late") == 20
+    assert alone == [True, True]
     assert len(folkform.written) == 31
 
 
