@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
+
+from customer_sync.sandbox import typed
+
+TokenRefusal = Literal[401, 403, 102, 103, 105, 106, 107]
+"""How Pancake says that a token is no good: an HTTP status, or an error code in an HTTP 200."""
 
 
 @dataclass
@@ -17,7 +21,29 @@ class Behaviour:
     customer_path: Literal["/customer", "/fb-customer"] = "/customer"
     """Where FolkForm keeps Pancake's customers."""
     role_required: bool = False
-    """Whether FolkForm refuses requests without the right X-Active-Role-ID."""
+    """Whether FolkForm wants the right X-Active-Role-ID."""
+    wrong_role: Literal["refused", "empty"] = "refused"
+    """What a wrong or missing role meets where one is required: a 401 or 403, or a FolkForm that looks empty."""
+    roles: Literal["list", "roles"] = "list"
+    """Whether `data` of /auth/roles is a list or `{"roles": list}`."""
+    sign_in_calls: int | None = None
+    """Calls after which a bearer token that a sign-in gave is dead; None: it lives on."""
+    sign_in_kills: bool = False
+    """Whether a sign-in kills the bearer tokens that former ones gave."""
+    folkform_limit: int | None = None
+    """Requests that FolkForm takes from one address in a window, 100 say; None: any number."""
+    folkform_window: float = 60.0
+    """Seconds from the first request of FolkForm's window to its reset."""
+    pancake_limit: int | None = None
+    """Requests that Pancake takes for one page within any second, 5 say; None: any number."""
+    pancake_429: Literal["status", "body"] = "status"
+    """Whether Pancake says "too many requests" with HTTP 429, or with error_code 429 in an HTTP 200."""
+    pancake_retry_after: str | None = None
+    """The Retry-After that comes with it: seconds, an HTTP date, nonsense; None: no such header."""
+    page_token_refusal: TokenRefusal | None = None
+    """How Pancake refuses any page token that is no good; None: HTTP 200 with the code that fits."""
+    user_token_refusal: TokenRefusal | None = None
+    """The same for user tokens."""
     folkform_latency: float = 0.0
     """Seconds before every answer of FolkForm; requests wait side by side."""
     pancake_latency: float = 0.0
@@ -43,24 +69,9 @@ class Behaviour:
 
     def change(self, settings: Mapping[str, Any]) -> None:
         """Takes all *settings* or none: raises ValueError, naming the wrong one, without changing anything."""
-        for name, value in settings.items():
-            if name not in _TYPES:
-                raise ValueError(f"there is no setting {name!r}")
-            if not _fits(value, _TYPES[name]):
-                raise ValueError(f"{name} cannot be {value!r}")
+        typed.check(settings, _TYPES)
         for name, value in settings.items():
             setattr(self, name, value)
 
 
 _TYPES = get_type_hints(Behaviour)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is Literal:
-        return isinstance(value, str) and value in get_args(kind)
-    if get_origin(kind) is UnionType:
-        return any(_fits(value, option) for option in get_args(kind))
-    if kind in (int, float):
-        accepted = (int,) if kind is int else (int, float)
-        return isinstance(value, accepted) and not isinstance(value, bool)
-    return isinstance(value, kind)

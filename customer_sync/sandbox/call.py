@@ -19,15 +19,22 @@ class Call:
     body: bytes
     head_size: int
     """Bytes of the request line and the headers together."""
+    client: str
+    """The network address that it came from."""
+    target: str
+    """Path and query as they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A JSON answer, sent *delay* seconds after it was worked out."""
+    """An answer, sent *delay* seconds after it was worked out."""
 
     text: str
     status: int = 200
     delay: float = 0.0
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers beside those that every answer has."""
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)

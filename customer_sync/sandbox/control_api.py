@@ -1,4 +1,4 @@
-"""The sandbox's own calls: make it behave differently, make customers change, see what happened."""
+"""The sandbox's own calls: make it behave differently, or badly, make customers change, see what happened."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import Any
 from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.call import Answer, Call, Endpoint, json_answer
 from customer_sync.sandbox.difference import Difference
-from customer_sync.sandbox.json_text import loads
+from customer_sync.sandbox.fault_calls import FaultCalls, settings_of
 from customer_sync.sandbox.pancake import Pancake
 from customer_sync.sandbox.request_log import RequestLog
 
@@ -28,11 +28,13 @@ class ControlApi:
         pancake: Pancake,
         log: RequestLog,
         difference: Callable[[str | None], Difference],
+        faults: FaultCalls,
     ) -> None:
         self._behaviour = behaviour
         self._pancake = pancake
         self._log = log
         self._difference = difference
+        self._faults = faults
 
     def endpoints(self) -> list[Endpoint]:
         """Every call about the sandbox itself."""
@@ -43,6 +45,13 @@ class ControlApi:
             Endpoint("GET", "/difference", self._show_difference),
             Endpoint("GET", "/requests", self._show_requests),
             Endpoint("DELETE", "/requests", self._clear_requests),
+            Endpoint("GET", "/faults", self._faults.show_faults),
+            Endpoint("POST", "/faults", self._faults.add_fault),
+            Endpoint("DELETE", "/faults", self._faults.clear_faults),
+            Endpoint("GET", "/tokens", self._faults.show_tokens),
+            Endpoint("POST", "/tokens", self._faults.kill_tokens),
+            Endpoint("DELETE", "/tokens", self._faults.revive_tokens),
+            Endpoint("POST", "/reset", self._faults.reset),
         ]
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
@@ -50,13 +59,14 @@ class ControlApi:
         try:
             return endpoint.answer(call)
         except ValueError as error:
-            return json_answer({"error": str(error)}, 400)
+            return self.failure(400, str(error))
+
+    def failure(self, status: int, message: str) -> Answer:
+        """What was wrong."""
+        return json_answer({"error": message}, status)
 
     def _change_behaviour(self, call: Call) -> Answer:
-        settings = loads(call.body)
-        if not isinstance(settings, dict):
-            raise ValueError("the body must be an object of settings")
-        self._behaviour.change(settings)
+        self._behaviour.change(settings_of(call))
         return json_answer(self._behaviour.as_dict())
 
     def _change_customers(self, call: Call) -> Answer:

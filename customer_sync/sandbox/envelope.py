@@ -21,8 +21,12 @@ class FolkFormError(Exception):
 
 def refused(error: FolkFormError) -> Answer:
     """The envelope of a refusal."""
-    envelope = {"code": error.code, "message": str(error), "status": "error", "details": None}
-    return Answer(dumps(envelope), error.status)
+    return failure(error.status, error.code, str(error))
+
+
+def failure(status: int, code: str, message: str) -> Answer:
+    """The envelope of anything that went wrong."""
+    return Answer(dumps({"code": code, "message": message, "status": "error", "details": None}), status)
 
 
 def success(data: str) -> Answer:

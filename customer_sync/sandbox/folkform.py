@@ -169,6 +169,30 @@ class FolkForm:
             raise DuplicateCustomerError from error
 
 
+class EmptyFolkForm(FolkForm):
+    """FolkForm as a role sees it that nothing belongs to."""
+
+    def page(self, _page_id: str) -> Document | None:
+        """No page's record."""
+        return None
+
+    def pages(self, _skip: int = 0, _limit: int = -1) -> list[Document]:
+        """No records."""
+        return []
+
+    def page_count(self) -> int:
+        """0."""
+        return 0
+
+    def find(self, _condition: Sql, _options: Options) -> list[str]:
+        """No documents."""
+        return []
+
+    def count(self, _condition: Sql) -> int:
+        """0."""
+        return 0
+
+
 _PUT_PAGE = "INSERT INTO pages VALUES (?, ?) ON CONFLICT (pageId) DO UPDATE SET document = excluded.document"
 _PUT_DOCUMENT = """
 INSERT INTO customers (id, psid, pageId, createdAt, updatedAt, panCakeUpdatedAt, version, document)

@@ -1,30 +1,39 @@
-"""FolkForm over HTTP: its calls, and who may make them."""
+"""FolkForm over HTTP: its calls, and who may make them, how often."""
 
 from collections.abc import Callable
-from typing import get_args, get_type_hints
+from dataclasses import replace
+from typing import TypeVar, get_args, get_type_hints
 
+from customer_sync.sandbox.auth_calls import AuthCalls, wrong_role
 from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.call import Answer, Call, Endpoint
 from customer_sync.sandbox.customer_calls import CustomerCalls
-from customer_sync.sandbox.envelope import FolkFormError, refused, success
-from customer_sync.sandbox.folkform import Access, FolkForm
-from customer_sync.sandbox.json_text import dumps
+from customer_sync.sandbox.envelope import FolkFormError, failure, refused
+from customer_sync.sandbox.folkform import EmptyFolkForm, FolkForm
+from customer_sync.sandbox.limits import Limits
 from customer_sync.sandbox.page_calls import PageCalls
+from customer_sync.sandbox.token_lives import TokenLives
 
+_Calls = TypeVar("_Calls", CustomerCalls, PageCalls)
 _MAX_HEAD_SIZE = 4096
 _CUSTOMER_PATHS = get_args(get_type_hints(Behaviour)["customer_path"])
 _INSERT, _READ, _UPDATE, _DELETE = (f"Customer.{verb}" for verb in ("Insert", "Read", "Update", "Delete"))
 
 
 class FolkFormApi:
-    """Answers calls out of FolkForm's data."""
+    """Answers calls out of FolkForm's data; a wrong role's out of none, where it is not refused."""
 
     name = "folkform"
     prefix = "/folkform/api/v1"
 
-    def __init__(self, folkform: FolkForm, behaviour: Behaviour) -> None:
-        self._folkform = folkform
+    def __init__(
+        self, folkform: FolkForm, empty: EmptyFolkForm, behaviour: Behaviour, limits: Limits, lives: TokenLives
+    ) -> None:
         self._behaviour = behaviour
+        self._limits = limits
+        self._auth = AuthCalls(folkform, behaviour, lives)
+        self._customers = (CustomerCalls(folkform, behaviour), CustomerCalls(empty, behaviour))
+        self._pages = (PageCalls(folkform), PageCalls(empty))
 
     @property
     def latency(self) -> float:
@@ -38,35 +47,56 @@ class FolkFormApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Every call that FolkForm knows; the customers' under each path that they may be kept at."""
-        pages = PageCalls(self._folkform)
         return [
             *(endpoint for path in _CUSTOMER_PATHS for endpoint in self._customer_endpoints(path)),
-            Endpoint("GET", "/facebook/page/find-with-pagination", self._guarded(pages.find_with_pagination)),
-            Endpoint("GET", "/facebook/page/find-by-page-id/{page_id}", self._guarded(pages.find_by_page_id)),
-            Endpoint("PUT", "/facebook/page/update-token", self._guarded(pages.update_token)),
-            Endpoint("GET", "/auth/roles", self._roles),
+            *self._page_endpoints("/facebook/page"),
+            Endpoint("GET", "/auth/roles", self._auth.roles),
+            Endpoint("POST", "/auth/login/firebase", self._auth.sign_in),
         ]
 
     def _customer_endpoints(self, path: str) -> list[Endpoint]:
-        customers = CustomerCalls(self._folkform, self._behaviour)
-
-        def endpoint(method: str, name: str, answer: Callable[[Call], Answer], *permissions: str) -> Endpoint:
-            return Endpoint(method, path + name, self._mounted(path, self._guarded(answer, *permissions)))
+        def endpoint(
+            method: str, name: str, answer: Callable[[CustomerCalls, Call], Answer], *permissions: str
+        ) -> Endpoint:
+            guarded = self._guarded(self._customers, answer, *permissions)
+            return Endpoint(method, path + name, self._mounted(path, guarded))
 
         return [
-            endpoint("POST", "/upsert-one", customers.upsert_one, _INSERT, _UPDATE),
-            endpoint("POST", "/insert-one", customers.insert_one, _INSERT),
-            endpoint("GET", "/find", customers.find, _READ),
-            endpoint("GET", "/find-one", customers.find_one, _READ),
-            endpoint("GET", "/find-by-id/{id}", customers.find_by_id, _READ),
-            endpoint("GET", "/find-with-pagination", customers.find_with_pagination, _READ),
-            endpoint("GET", "/count", customers.count, _READ),
-            endpoint("PUT", "/update-by-id/{id}", customers.update_by_id, _UPDATE),
-            endpoint("DELETE", "/delete-by-id/{id}", customers.delete_by_id, _DELETE),
+            endpoint("POST", "/upsert-one", CustomerCalls.upsert_one, _INSERT, _UPDATE),
+            endpoint("POST", "/insert-one", CustomerCalls.insert_one, _INSERT),
+            endpoint("GET", "/find", CustomerCalls.find, _READ),
+            endpoint("GET", "/find-one", CustomerCalls.find_one, _READ),
+            endpoint("GET", "/find-by-id/{id}", CustomerCalls.find_by_id, _READ),
+            endpoint("GET", "/find-with-pagination", CustomerCalls.find_with_pagination, _READ),
+            endpoint("GET", "/count", CustomerCalls.count, _READ),
+            endpoint("PUT", "/update-by-id/{id}", CustomerCalls.update_by_id, _UPDATE),
+            endpoint("DELETE", "/delete-by-id/{id}", CustomerCalls.delete_by_id, _DELETE),
+        ]
+
+    def _page_endpoints(self, path: str) -> list[Endpoint]:
+        def endpoint(method: str, name: str, answer: Callable[[PageCalls, Call], Answer]) -> Endpoint:
+            return Endpoint(method, path + name, self._guarded(self._pages, answer))
+
+        return [
+            endpoint("GET", "/find-with-pagination", PageCalls.find_with_pagination),
+            endpoint("GET", "/find-by-page-id/{page_id}", PageCalls.find_by_page_id),
+            endpoint("PUT", "/update-token", PageCalls.update_token),
         ]
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
-        """Answers a call, refusals included."""
+        """Answers a call, refusals included, and tells how many more there may be."""
+        allowance = self._limits.folkform(call.client)
+        if allowance is None:
+            return self._answer(endpoint, call)
+        if not allowance.granted:
+            return replace(self.failure(429, "Too many requests"), headers=allowance.headers)
+        return replace(self._answer(endpoint, call), headers=allowance.headers)
+
+    def failure(self, status: int, message: str) -> Answer:
+        """The envelope of what is nobody's mistake."""
+        return failure(status, f"HTTP_{status}", message)
+
+    def _answer(self, endpoint: Endpoint, call: Call) -> Answer:
         try:
             if call.head_size > _MAX_HEAD_SIZE:
                 raise FolkFormError(431, "HTTP_431", "Request Header Fields Too Large")
@@ -84,35 +114,21 @@ class FolkFormApi:
 
         return checked
 
-    def _guarded(self, answer: Callable[[Call], Answer], *permissions: str) -> Callable[[Call], Answer]:
-        """The function *answer* for tokens with all *permissions*, and the right role where one is asked."""
+    def _guarded(
+        self, calls: tuple[_Calls, _Calls], answer: Callable[[_Calls, Call], Answer], *permissions: str
+    ) -> Callable[[Call], Answer]:
+        """The function *answer* for tokens with all *permissions*, out of the first *calls* for the right role."""
+        everything, nothing = calls
+        writes = any(permission != _READ for permission in permissions)
 
         def checked(call: Call) -> Answer:
-            access = self._access(call)
-            if self._behaviour.role_required:
-                _check_role(access, call)
+            access = self._auth.access(call)
+            has_role = self._auth.has_role(access, call)
             for permission in permissions:
                 if permission not in access.permissions:
                     raise FolkFormError(403, "AUTH_002", f"Permission {permission} is missing")
-            return answer(call)
+            if writes and not has_role:
+                raise wrong_role()
+            return answer(everything if has_role else nothing, call)
 
         return checked
-
-    def _access(self, call: Call) -> Access:
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        access = self._folkform.tokens.get(token)
-        if scheme != "Bearer" or access is None:
-            raise FolkFormError(401, "AUTH_001", "Token is missing or invalid")
-        return access
-
-    def _roles(self, call: Call) -> Answer:
-        role_id = self._access(call).role_id
-        return success(dumps([{"roleId": role_id, "roleName": "Sandbox"}] if role_id else []))
-
-
-def _check_role(access: Access, call: Call) -> None:
-    role_id = call.headers.get("x-active-role-id")
-    if not role_id:
-        raise FolkFormError(401, "AUTH_003", "X-Active-Role-ID is missing")
-    if role_id != access.role_id:
-        raise FolkFormError(403, "AUTH_003", "X-Active-Role-ID is not a role of this user")

@@ -13,7 +13,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from customer_sync.sandbox.call import Answer, Call, Endpoint
+from customer_sync.sandbox.connection import Connection
+from customer_sync.sandbox.faults import ActiveFault, Faults
 from customer_sync.sandbox.request_log import LoggedRequest, RequestLog
+from customer_sync.sandbox.spoil import deliver, substitute
 
 
 class Service(Protocol):
@@ -36,63 +39,91 @@ class Service(Protocol):
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
         """Answers a call, refusals included."""
 
+    def failure(self, status: int, message: str) -> Answer:
+        """How the service tells that a call went wrong."""
+
 
 class Gate:
     """An ASGI application for one endpoint of a service: reads the call, logs it, waits, answers."""
 
-    def __init__(self, service: Service, endpoint: Endpoint, log: RequestLog) -> None:
+    def __init__(self, service: Service, endpoint: Endpoint, log: RequestLog, faults: Faults) -> None:
         self._service = service
         self._endpoint = endpoint
         self._log = log
+        self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answers one request, wrongly if it meets a fault."""
+        connection = Connection(scope, receive, send)
         try:
-            response = await self._respond(await _read(Request(scope, receive)))
+            call = await _read(Request(scope, receive))
+            request = self._logged(call)
+            active = self._faults.met_by(request)
+            if active is None:
+                await connection.send(await self._respond(call, request))
+            else:
+                await self._misbehave(active, call, request, connection)
         except (ClientDisconnect, asyncio.CancelledError):
             return  # the client has gone, or the sandbox stops and has cut the connection
-        await response(scope, receive, send)
 
-    async def _respond(self, call: Call) -> Response:
-        """What both services pass through before an answer leaves: the one place to keep or to spoil it."""
+    async def _respond(self, call: Call, request: LoggedRequest) -> Response:
+        """The right answer, its effect done."""
         answer = self._service.answer(self._endpoint, call)
-        self._log_request(call, answer)
+        self._log.note(request, answer.status)
         if (wait := answer.delay + self._service.latency) > 0:
             await asyncio.sleep(wait)
+        return self._dated(answer)
+
+    async def _misbehave(self, active: ActiveFault, call: Call, request: LoggedRequest, connection: Connection) -> None:
+        fault = active.fault
+        response = await self._respond(call, request) if fault.has_effect else None
+        if fault.is_substitute:
+            response = self._dated(substitute(fault, call, self._service.failure))
+        self._log.note(request, response.status_code if response else 0, fault.kind)
+        if fault.kind == "reset":
+            await connection.reset()
+            return
+        if fault.kind == "hang":
+            await connection.wait_until(lambda: not active.in_force)
+        await deliver(fault, response or await self._respond(call, request), connection)
+
+    def _dated(self, answer: Answer) -> Response:
         date = _http_date(int(time.time() + self._service.clock_offset))
-        return Response(answer.text, answer.status, {"Date": date}, "application/json")
+        return Response(answer.text, answer.status, {"Date": date, **dict(answer.headers)}, answer.media_type)
 
-    def _log_request(self, call: Call, answer: Answer) -> None:
+    def _logged(self, call: Call) -> LoggedRequest:
         endpoint = self._endpoint
-        self._log.add(
-            LoggedRequest(
-                time=time.time(),
-                service=self._service.name,
-                method=endpoint.method,
-                template=endpoint.template,
-                path=call.path,
-                query=call.query,
-                status=answer.status,
-            )
+        request = LoggedRequest(
+            time=time.time(),
+            service=self._service.name,
+            method=endpoint.method,
+            template=endpoint.template,
+            path=call.path,
+            query=call.query,
         )
+        self._log.add(request)
+        return request
 
 
-def routes(service: Service, log: RequestLog) -> list[BaseRoute]:
+def routes(service: Service, log: RequestLog, faults: Faults) -> list[BaseRoute]:
     """The routes of a service, each through a gate of its own."""
     return [
-        Route(service.prefix + endpoint.template, Gate(service, endpoint, log), methods=[endpoint.method])
+        Route(service.prefix + endpoint.template, Gate(service, endpoint, log, faults), methods=[endpoint.method])
         for endpoint in service.endpoints()
     ]
 
 
 async def _read(request: Request) -> Call:
-    query = request.scope["query_string"].decode("latin-1")
+    scope = request.scope
+    query = scope["query_string"].decode("latin-1")
     return Call(
         path=request.path_params,
         query=dict(parse_qsl(query, keep_blank_values=True)),
         headers=request.headers,
         body=await request.body(),
-        head_size=_head_size(request.scope),
+        head_size=_head_size(scope),
+        client=scope["client"][0],
+        target=f"{scope['raw_path'].decode('latin-1')}?{query}",
     )
 
 

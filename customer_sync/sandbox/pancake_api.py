@@ -1,10 +1,13 @@
 """Pancake's two calls over HTTP: list the customers of a page, make a page access token."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from customer_sync.sandbox.behaviour import Behaviour
+from customer_sync.sandbox.behaviour import Behaviour, TokenRefusal
 from customer_sync.sandbox.call import Answer, Call, Endpoint, json_answer
+from customer_sync.sandbox.limits import Limits
 from customer_sync.sandbox.pancake import ListAnswer, ListRequest, Pancake
+from customer_sync.sandbox.token_lives import TokenLives
 
 MAX_PAGE_SIZE = 100
 _ORDERS = {"updated_at": "updated_at_us", "inserted_at": "inserted_at_us"}
@@ -15,6 +18,7 @@ USER_TOKEN_EXPIRED = 103
 TOKEN_RENEWED_ELSEWHERE = 105
 INVALID_TOKEN = 106
 NO_PERMISSION = 107
+TOO_MANY_REQUESTS = 429
 
 
 class PancakeError(Exception):
@@ -24,6 +28,18 @@ class PancakeError(Exception):
         super().__init__(message)
         self.error_code = error_code
 
+    def answer(self) -> Answer:
+        """What is answered."""
+        return json_answer({"success": False, "error_code": self.error_code, "message": str(self)})
+
+
+class PancakeHttpError(PancakeError):
+    """The same as an HTTP status."""
+
+    def answer(self) -> Answer:
+        """What is answered: the status alone tells what is wrong."""
+        return _failure(self.error_code, str(self))
+
 
 class PancakeApi:
     """Answers calls out of Pancake's data."""
@@ -31,9 +47,11 @@ class PancakeApi:
     name = "pancake"
     prefix = "/pancake/api"
 
-    def __init__(self, pancake: Pancake, behaviour: Behaviour) -> None:
+    def __init__(self, pancake: Pancake, behaviour: Behaviour, limits: Limits, lives: TokenLives) -> None:
         self._pancake = pancake
         self._behaviour = behaviour
+        self._limits = limits
+        self._lives = lives
 
     @property
     def latency(self) -> float:
@@ -54,10 +72,22 @@ class PancakeApi:
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
         """Answers a call, refusals included."""
+        if not self._limits.pancake(call.path["page_id"]):
+            return self._too_many_requests()
         try:
             return endpoint.answer(call)
         except PancakeError as error:
-            return json_answer({"success": False, "error_code": error.error_code, "message": str(error)})
+            return error.answer()
+
+    def failure(self, status: int, message: str) -> Answer:
+        """What is nobody's mistake."""
+        return _failure(status, message)
+
+    def _too_many_requests(self) -> Answer:
+        kind = PancakeHttpError if self._behaviour.pancake_429 == "status" else PancakeError
+        answer = kind(TOO_MANY_REQUESTS, "Too many requests").answer()
+        retry_after = self._behaviour.pancake_retry_after
+        return answer if retry_after is None else replace(answer, headers=(("Retry-After", retry_after),))
 
     def _list_customers(self, call: Call) -> Answer:
         page_id = call.path["page_id"]
@@ -95,18 +125,21 @@ class PancakeApi:
         return asked
 
     def _check_page_token(self, page_id: str, token: str | None) -> None:
+        if not token or token != self._pancake.page_token(page_id) or not self._lives.spend(token):
+            error_code, message = self._flaw_of_page_token(page_id, token)
+            raise _refused_token(self._behaviour.page_token_refusal, error_code, message)
+
+    def _flaw_of_page_token(self, page_id: str, token: str | None) -> tuple[int, str]:
         if not token:
-            raise PancakeError(INVALID_TOKEN, "page_access_token is missing")
-        if token == self._pancake.page_token(page_id):
-            return
+            return INVALID_TOKEN, "page_access_token is missing"
         if self._pancake.is_user_token(token):
-            raise PancakeError(WRONG_KIND_OF_TOKEN, "page_access_token is a user's access_token")
+            return WRONG_KIND_OF_TOKEN, "page_access_token is a user's access_token"
         page_of_token = self._pancake.page_of_token(token)
         if page_of_token is None:
-            raise PancakeError(INVALID_TOKEN, "page_access_token is invalid")
+            return INVALID_TOKEN, "page_access_token is invalid"
         if page_of_token != page_id:
-            raise PancakeError(NO_PERMISSION, "page_access_token is for another page")
-        raise PancakeError(TOKEN_RENEWED_ELSEWHERE, "page_access_token was renewed")
+            return NO_PERMISSION, "page_access_token is for another page"
+        return TOKEN_RENEWED_ELSEWHERE, "page_access_token was renewed"
 
     def _make_page_token(self, call: Call) -> Answer:
         page_id, token = call.path["page_id"], call.query.get("access_token")
@@ -114,13 +147,27 @@ class PancakeApi:
         return json_answer({"success": True, "page_access_token": self._pancake.make_page_token(page_id)})
 
     def _check_user_token(self, page_id: str, token: str | None) -> None:
-        if token and token == self._pancake.user_token(page_id):
-            return
+        if not token or token != self._pancake.user_token(page_id) or not self._lives.spend(token):
+            error_code, message = self._flaw_of_user_token(page_id, token)
+            raise _refused_token(self._behaviour.user_token_refusal, error_code, message)
+
+    def _flaw_of_user_token(self, page_id: str, token: str | None) -> tuple[int, str]:
         if token and self._pancake.page_of_token(token) is not None:
-            raise PancakeError(WRONG_KIND_OF_TOKEN, "access_token is a page_access_token")
-        if token and self._pancake.is_user_token(token):
-            raise PancakeError(NO_PERMISSION, "access_token is for another page's user")
-        raise PancakeError(USER_TOKEN_EXPIRED, "access_token has expired")
+            return WRONG_KIND_OF_TOKEN, "access_token is a page_access_token"
+        if token and self._pancake.is_user_token(token) and token != self._pancake.user_token(page_id):
+            return NO_PERMISSION, "access_token is for another page's user"
+        return USER_TOKEN_EXPIRED, "access_token has expired"
+
+
+def _refused_token(refusal: TokenRefusal | None, error_code: int, message: str) -> PancakeError:
+    """The refusal that the behaviour asks for, else the one that fits."""
+    if refusal in (401, 403):
+        return PancakeHttpError(refusal, message)
+    return PancakeError(refusal or error_code, message)
+
+
+def _failure(status: int, message: str) -> Answer:
+    return json_answer({"success": False, "message": message}, status)
 
 
 def _whole_number(query: Mapping[str, str], name: str, low: int) -> int:

@@ -1,4 +1,4 @@
-"""The sandbox as a whole: sample data, both services, and the server that runs them on loopback."""
+"""The sandbox as a whole: sample data, all services, and the server that runs them on loopback."""
 
 import socket
 import threading
@@ -13,15 +13,21 @@ from starlette.routing import Router
 
 from customer_sync.sandbox import people
 from customer_sync.sandbox.behaviour import Behaviour
+from customer_sync.sandbox.connection import Protocol
 from customer_sync.sandbox.control_api import ControlApi
 from customer_sync.sandbox.database import Database
 from customer_sync.sandbox.difference import Difference, compare
-from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, FolkForm
+from customer_sync.sandbox.fault_calls import FaultCalls
+from customer_sync.sandbox.faults import Faults
+from customer_sync.sandbox.firebase_api import API_KEY, EMAIL, PASSWORD, FirebaseApi
+from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, EmptyFolkForm, FolkForm
 from customer_sync.sandbox.folkform_api import FolkFormApi
-from customer_sync.sandbox.gate import routes
+from customer_sync.sandbox.gate import Service, routes
+from customer_sync.sandbox.limits import Limits
 from customer_sync.sandbox.pancake import Pancake
 from customer_sync.sandbox.pancake_api import PancakeApi
 from customer_sync.sandbox.request_log import RequestLog
+from customer_sync.sandbox.token_lives import TokenLives
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 30.0
@@ -47,10 +53,14 @@ class Sandbox:
     ) -> None:
         """Makes *pages* of *customers* each unless the file *data* holds some; *port* 0 takes a free one."""
         self._behaviour = behaviour or Behaviour()
+        self._usual_behaviour = self._behaviour.as_dict()
         self.requests = RequestLog()
+        self.faults = Faults(seed)
         self._database = Database(data)
         self.pancake = Pancake(self._database, self.behaviour, seed)
         self.folkform = FolkForm(self._database, self.behaviour)
+        self.tokens = TokenLives(self.pancake, self.folkform)
+        self._limits = Limits(self.behaviour)
         self._port = port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -79,6 +89,26 @@ class Sandbox:
         if self.behaviour.customer_path != "/customer":
             variables["FOLKFORM_CUSTOMER_PATH"] = self.behaviour.customer_path
         return variables
+
+    @property
+    def sign_in_environment(self) -> dict[str, str]:
+        """The same for a customer-sync that signs in through Firebase instead of having a bearer token."""
+        variables = {name: value for name, value in self.environment.items() if name != "FOLKFORM_TOKEN"}
+        return {
+            **variables,
+            "FOLKFORM_EMAIL": EMAIL,
+            "FOLKFORM_PASSWORD": PASSWORD,
+            "FIREBASE_API_KEY": API_KEY,
+            "FIREBASE_BASE_URL": self.url + FirebaseApi.prefix,
+        }
+
+    def reset(self) -> None:
+        """Behaves as at first again: no faults, living tokens, full limits, an empty log; the data stays."""
+        self.behaviour.change(self._usual_behaviour)
+        self.faults.clear()
+        self.tokens.revive()
+        self._limits.clear()
+        self.requests.clear()
 
     def add_page(self, page_id: str, name: str = "", *, is_sync: bool = True) -> None:
         """Adds a page to both services, with its tokens in FolkForm's record."""
@@ -151,16 +181,24 @@ class Sandbox:
         return listener
 
     def _config(self) -> uvicorn.Config:
-        control = ControlApi(self.behaviour, self.pancake, self.requests, self.difference)
+        empty = EmptyFolkForm(self._database, self.behaviour)
+        folkform = FolkFormApi(self.folkform, empty, self.behaviour, self._limits, self.tokens)
+        pancake = PancakeApi(self.pancake, self.behaviour, self._limits, self.tokens)
+        calls = FaultCalls(self.faults, self.tokens, self.reset)
+        control = ControlApi(self.behaviour, self.pancake, self.requests, self.difference, calls)
+        services: list[Service] = [folkform, pancake, FirebaseApi()]
         app = Router(
             [
-                *routes(FolkFormApi(self.folkform, self.behaviour), self.requests),
-                *routes(PancakeApi(self.pancake, self.behaviour), self.requests),
-                *routes(control, RequestLog()),
+                *(route for service in services for route in routes(service, self.requests, self.faults)),
+                # What the sandbox is asked about itself is neither logged nor spoilt.
+                *routes(control, RequestLog(), Faults(0)),
             ]
         )
         return uvicorn.Config(
             app,
+            http=Protocol,
+            # Resetting a connection takes a real socket, which other loops hide.
+            loop="asyncio",
             lifespan="off",
             ws="none",
             log_config=None,

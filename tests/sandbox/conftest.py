@@ -1,10 +1,10 @@
-"""One server for all tests; each test has a page of its own and starts with the usual behaviour."""
+"""One server for all tests; each test has a page of its own and starts with a sandbox that behaves."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from customer_sync.sandbox import Behaviour, Sandbox
+from customer_sync.sandbox import Sandbox
 
 from .services import Services
 
@@ -17,8 +17,7 @@ def served() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(served: Sandbox) -> Sandbox:
-    served.behaviour.change(Behaviour().as_dict())
-    served.requests.clear()
+    served.reset()
     return served
 
 

@@ -256,6 +256,32 @@ def test_roles(services: Services) -> None:
     assert services.call("GET", "/customer/count", headers=role_header(role_id)).status_code == 200
 
 
+@pytest.mark.parametrize("role", ["", "wrong"])
+def test_a_wrong_role_may_see_an_empty_folkform(services: Services, role: str) -> None:
+    """By setting a wrong or missing role sees no pages and no documents, and still may not write."""
+    services.upsert(services.customer("7"))
+    services.sandbox.behaviour.change({"role_required": True, "wrong_role": "empty"})
+
+    def seen(path: str, role_id: str = role) -> Any:
+        return services.call("GET", path, headers=role_header(role_id)).json().get("data")
+
+    assert (seen("/customer/find"), seen("/customer/count")) == ([], 0)
+    for path in ("/customer", "/facebook/page"):
+        assert seen(f"{path}/find-with-pagination")["items"] is None
+    assert seen(f"/facebook/page/find-by-page-id/{services.page_id}") is None
+    refused = services.upsert(services.customer("7"), headers=role_header(role))
+    assert (refused.status_code, refused.json()["code"]) == (403, "AUTH_003")
+    (right,) = seen("/auth/roles")
+    assert seen("/customer/count", right["roleId"]) >= 1
+
+
+def test_roles_in_either_shape(services: Services) -> None:
+    """The roles of a token's user are a list, or wrapped."""
+    listed = services.call("GET", "/auth/roles").json()["data"]
+    services.sandbox.behaviour.roles = "roles"
+    assert services.call("GET", "/auth/roles").json()["data"] == {"roles": listed}
+
+
 PERMISSION_TABLE = {
     ("POST", "/upsert-one"): {"Customer.Insert", "Customer.Update"},
     ("POST", "/insert-one"): {"Customer.Insert"},

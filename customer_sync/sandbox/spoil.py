@@ -1,0 +1,115 @@
+"""What a fault answers, and how a spoilt answer goes over the wire."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from customer_sync.sandbox.call import Answer, Call, json_answer
+from customer_sync.sandbox.connection import Connection
+from customer_sync.sandbox.faults import Fault
+from customer_sync.sandbox.json_text import loads
+
+_CHUNK = b" " * 2**20
+_HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1>nginx</body></html>\n"
+
+
+def substitute(fault: Fault, call: Call, failure: Callable[[int, str], Answer]) -> Answer:
+    """What is answered instead; *failure* makes a service's error JSON of a status and a message."""
+    answer = _substituted(fault, call, failure)
+    headers = (("Retry-After", fault.retry_after),) if fault.retry_after is not None else ()
+    return Answer(answer.text, answer.status, 0.0, (*answer.headers, *headers), answer.media_type)
+
+
+def _substituted(fault: Fault, call: Call, failure: Callable[[int, str], Answer]) -> Answer:
+    status, message = fault.answered_status, _about_customer(fault.message, call)
+    if fault.kind == "html":
+        return Answer(_HTML, status, media_type="text/html")
+    if fault.kind == "redirect":
+        return Answer("", status, headers=(("Location", fault.location or call.target),))
+    if fault.kind == "error_code":
+        code = {} if fault.error_code is None else {"error_code": fault.error_code}
+        return json_answer({"success": False, **code, "message": message}, status)
+    return failure(status, message)
+
+
+def _about_customer(message: str, call: Call) -> str:
+    if "{" not in message:
+        return message
+    try:
+        customer: dict[str, Any] = loads(call.body)["panCakeData"]
+        phones = ", ".join(map(str, customer.get("phone_numbers") or []))
+        return message.replace("{name}", str(customer.get("name"))).replace("{phone}", phones)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return message
+
+
+async def deliver(fault: Fault, response: Response, connection: Connection) -> None:
+    """Sends a response in the manner of the fault, as usual if it has none."""
+    manner = _MANNERS.get(fault.kind)
+    await (manner(fault, response, connection) if manner else connection.send(response))
+
+
+async def _huge(fault: Fault, response: Response, connection: Connection) -> None:
+    body = _padded(fault.size, bytes(response.body))
+    await connection.send(StreamingResponse(body, response.status_code, _headers(response)))
+
+
+async def _padded(size: int, body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, size, len(_CHUNK)):
+        yield _CHUNK[: size - start]
+    yield body
+
+
+async def _gzip_bomb(fault: Fault, response: Response, connection: Connection) -> None:
+    body = await asyncio.to_thread(gzip.compress, b" " * fault.size + response.body)
+    headers = {**_headers(response), "content-encoding": "gzip"}
+    await connection.send(Response(body, response.status_code, headers))
+
+
+async def _broken_utf8(_fault: Fault, response: Response, connection: Connection) -> None:
+    body = bytes(response.body)
+    broken = body.replace(b':"', b':"\xff', 1)
+    content = broken if broken != body else body + b"\xff"
+    await connection.send(Response(content, response.status_code, _headers(response)))
+
+
+async def _truncated(_fault: Fault, response: Response, connection: Connection) -> None:
+    body = bytes(response.body)
+    await connection.write([_head(response), body[: len(body) // 2]])
+
+
+async def _drip_body(fault: Fault, response: Response, connection: Connection) -> None:
+    await connection.write([_head(response), *_bytes(bytes(response.body))], fault.interval)
+
+
+async def _drip_headers(fault: Fault, response: Response, connection: Connection) -> None:
+    await connection.write([*_bytes(_head(response)), bytes(response.body)], fault.interval)
+
+
+_MANNERS: dict[str, Callable[[Fault, Response, Connection], Awaitable[None]]] = {
+    "huge": _huge,
+    "gzip_bomb": _gzip_bomb,
+    "broken_utf8": _broken_utf8,
+    "truncated": _truncated,
+    "drip_body": _drip_body,
+    "drip_headers": _drip_headers,
+}
+
+
+def _headers(response: Response) -> dict[str, str]:
+    """The headers that another body may have too."""
+    return {name: value for name, value in response.headers.items() if name != "content-length"}
+
+
+def _head(response: Response) -> bytes:
+    """Status line and headers as they go over the wire."""
+    lines = [b"HTTP/1.1 %d Spoilt" % response.status_code]
+    lines += (name + b": " + value for name, value in response.raw_headers)
+    return b"\r\n".join([*lines, b"connection: close", b"", b""])
+
+
+def _bytes(text: bytes) -> list[bytes]:
+    return [text[place : place + 1] for place in range(len(text))]

@@ -1,0 +1,91 @@
+"""Tokens that die, and how their death is told."""
+
+from typing import Any
+
+import pytest
+import requests
+
+from customer_sync.sandbox import Sandbox
+
+from .services import TIMEOUT, Services
+
+
+def test_a_page_token_dies(services: Services) -> None:
+    """A page token is refused after so many calls, until a new one is made."""
+    services.sandbox.tokens.kill("page", services.page_id, after=2)
+    assert [services.list().get("error_code") for _ in range(4)] == [None, None, 105, 105]
+    assert make_token(services).json()["success"] is True
+    assert services.list()["success"] is True
+
+
+def test_a_user_token_dies(services: Services) -> None:
+    """A dead user token makes no page tokens: 103; the page token of before lives on."""
+    services.sandbox.tokens.kill("user", services.page_id, after=1)
+    assert [make_token(services).json().get("error_code") for _ in range(2)] == [None, 103]
+    assert services.list()["success"] is True
+
+
+def test_a_bearer_token_dies(services: Services) -> None:
+    """FolkForm's bearer token is a 401 after so many calls, until it is revived."""
+    services.sandbox.tokens.kill("bearer", after=2)
+    assert [services.call("GET", "/auth/roles").status_code for _ in range(4)] == [200, 200, 401, 401]
+    services.sandbox.tokens.revive()
+    assert services.call("GET", "/auth/roles").status_code == 200
+
+
+@pytest.mark.parametrize("refusal", [401, 403, 102, 103, 105, 106, 107])
+def test_every_refusal(services: Services, refusal: int) -> None:
+    """Tokens are refused with the HTTP status or the error code that the behaviour names, user's and page's apart."""
+    services.sandbox.behaviour.change({"page_token_refusal": refusal})
+    services.sandbox.tokens.kill("page", services.page_id)
+    services.sandbox.tokens.kill("user", services.page_id)
+    assert told(page_call(services)) == refusal
+    assert told(make_token(services)) == 103
+    services.sandbox.behaviour.change({"user_token_refusal": refusal})
+    assert told(make_token(services)) == refusal
+
+
+def test_kills_all_pages_over_http(sandbox: Sandbox) -> None:
+    """POST tokens kills the tokens of every page unless one is named, GET shows them, DELETE revives them."""
+    pages = [Services(sandbox) for _ in range(2)]
+    url = f"{sandbox.url}/sandbox/tokens"
+    left = requests.post(url, json={"kind": "page"}, timeout=TIMEOUT).json()
+    assert {sandbox.pancake.page_token(page.page_id) for page in pages} <= left.keys()
+    assert [page.list()["success"] for page in pages] == [False, False]
+    assert requests.get(url, timeout=TIMEOUT).json() == left
+    assert requests.delete(url, timeout=TIMEOUT).json() == {}
+    settings = {"kind": "page", "page_id": pages[0].page_id, "after": 1}
+    assert list(requests.post(url, json=settings, timeout=TIMEOUT).json().values()) == [1]
+    assert [pages[0].list()["success"] for _ in range(2)] == [True, False]
+    assert pages[1].list()["success"] is True
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"kind": "bear"}, {"kind": "page", "after": "x"}, {"token": "x"}, []], ids=str
+)
+def test_wrong_kills(sandbox: Sandbox, settings: Any) -> None:
+    """A kill without a kind or with wrong settings is a 400 and kills nothing."""
+    url = f"{sandbox.url}/sandbox/tokens"
+    assert requests.post(url, json=settings, timeout=TIMEOUT).status_code == 400
+    assert sandbox.tokens.left == {}
+
+
+def page_call(services: Services) -> requests.Response:
+    parameters = {"page_access_token": services.sandbox.pancake.page_token(services.page_id)}
+    url = f"{services.pancake_url}/public_api/v1/pages/{services.page_id}/page_customers"
+    return requests.get(url, params=parameters, timeout=TIMEOUT)
+
+
+def make_token(services: Services) -> requests.Response:
+    parameters = {"access_token": services.sandbox.pancake.user_token(services.page_id)}
+    url = f"{services.pancake_url}/v1/pages/{services.page_id}/generate_page_access_token"
+    return requests.post(url, params=parameters, timeout=TIMEOUT)
+
+
+def told(answer: requests.Response) -> Any:
+    """The error code in an HTTP 200, else the status; nothing but one of them tells that it is about a token."""
+    assert answer.json()["success"] is False
+    if answer.status_code == 200:
+        return answer.json()["error_code"]
+    assert "error_code" not in answer.json()
+    return answer.status_code
