@@ -34,6 +34,8 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 _FIRST_WAIT = 0.5
 _LONGEST_MESSAGE = 300
 _TRY_AGAIN_STATUSES = frozenset({408, 409, 425, 429})
+# urllib3 1.26 does not tell this case apart.
+_NO_SUCH_HOST = getattr(urllib3.exceptions, "NameResolutionError", ())
 _NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL)
 
 
@@ -243,7 +245,9 @@ class ApiSession:
             problem = f"could not be connected to within {CONNECT_TIMEOUT:g} s at {address}"
         elif isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
             problem = f"did not answer within {self._timeout:g} s at {address}"
-        elif "refused" in str(error):
+        elif isinstance(reason := _reason(error), _NO_SUCH_HOST):
+            problem = f"has no address that is known: {address}"
+        elif isinstance(reason, urllib3.exceptions.NewConnectionError):
             problem = f"refused the connection at {address}"
         else:
             problem = f"broke the connection off at {address}"
@@ -282,6 +286,11 @@ def _read_retry_after(text: str | None, now: float) -> float:
         return float(text)
     date = read_http_date(text)
     return max(0.0, date - now) if date is not None else 0.0
+
+
+def _reason(error: Exception) -> object:
+    """What requests has wrapped, twice."""
+    return getattr(error.args[0], "reason", None) if error.args else None
 
 
 def _refuse_constant(name: str) -> NoReturn:

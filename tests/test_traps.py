@@ -260,11 +260,11 @@ class Victim:
         return self._run.end(self._process).code
 
 
-def kill_at_upsert(run: Command, proxy: Proxy, pass_name: str, number: int) -> None:
-    """Runs a pass and kills it at so many upserts, when all before have been answered by FolkForm."""
-    victim = Victim(run, proxy, pass_name)
+def kill_at_upsert(run: Command, proxy: Proxy, number: int, *arguments: str) -> int:
+    """Runs a pass and kills it at its so-manieth upsert. Returns how it ended."""
+    victim = Victim(run, proxy, *arguments)
     counting = threading.Lock()
-    arrived, asked = 0, 0
+    asked = 0
 
     def before(passing: Passing) -> None:
         nonlocal asked
@@ -277,8 +277,7 @@ def kill_at_upsert(run: Command, proxy: Proxy, pass_name: str, number: int) -> N
 
     proxy.before = before
     victim.start()
-    assert victim.end() == -9, arrived
-    proxy.before = nothing
+    return victim.end()
 
 
 def everybody_arrives(program: Program, box: Sandbox) -> None:
@@ -337,7 +336,7 @@ def test_trap_03_an_incremental_killed_half_way(
     box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "old"))
     fill_folkform(box)
     box.pancake.add_customers(only_page(box), people(200, 60, 60, "new"))
-    kill_at_upsert(run, in_between(box), "incremental", 100)
+    assert kill_at_upsert(run, in_between(box), 100, "incremental") == -9
     assert 80 < len(box.difference().missing) < 180
     everybody_arrives(program, box)
 
@@ -351,7 +350,7 @@ def test_trap_03_a_backfill_killed_half_way(
     fill_folkform(box)
     box.pancake.add_customers(only_page(box), people(200, 40 * DAY, 60, "old"))
     # Half way through a batch of a hundred: fifty of the first one were there already.
-    kill_at_upsert(run, in_between(box), "backfill", 130)
+    assert kill_at_upsert(run, in_between(box), 130, "backfill") == -9
     assert 50 < len(box.difference().missing) < 130
     everybody_arrives(program, box)
 
@@ -663,4 +662,24 @@ def test_trap_15_by_hand_a_window_may_grow_but_opens_no_gap(
         box.pancake.add_customers(page_id, people(200, 40 * DAY, 4000, "coming"))
         asked = run(box, "backfill", "--until", str(int(time.time()) - 45 * DAY))
     assert asked.code == 0
+    everybody_arrives(program, box)
+
+
+@pytest.mark.parametrize("arguments", [("--since", "2020-01-01"), ("--overlap", "300d")])
+def test_trap_15_an_earlier_start_killed_half_way(
+    sandbox: StartSandbox,
+    program: Program,
+    run: Command,
+    in_between: Callable[[Sandbox], Proxy],
+    arguments: tuple[str, str],
+) -> None:
+    """An incremental that starts below all that FolkForm holds, killed in the history, leaves no gap above it."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(80, 60, 60, "there"))
+    fill_folkform(box)
+    box.pancake.add_customers(page_id, people(200, 40 * DAY, 60, "history"))
+    code = kill_at_upsert(run, in_between(box), 130, "incremental", *arguments)
+    # The overlap never reaches into the history; `--since` writes it as a backfill does.
+    assert code == (0 if arguments[0] == "--overlap" else -9)
     everybody_arrives(program, box)
