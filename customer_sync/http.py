@@ -246,7 +246,7 @@ class ApiSession:
         elif isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
             problem = f"did not answer within {self._timeout:g} s at {address}"
         elif isinstance(reason := _reason(error), _NO_SUCH_HOST):
-            problem = f"has no address that is known: {address}"
+            problem = f"could not be found at {address}"
         elif isinstance(reason, urllib3.exceptions.NewConnectionError):
             problem = f"refused the connection at {address}"
         else:
