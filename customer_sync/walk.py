@@ -17,6 +17,7 @@ from customer_sync.pancake import LARGEST_PAGE_SIZE, SERVICE, CustomerList
 
 # A second that is still running, or whose commits come late, is not read.
 SETTLED = 2
+_MOST_ALIKE = 10
 
 
 class CustomerSource(Protocol):
@@ -65,6 +66,8 @@ class CustomerWalk:
         # The next second is asked for: whether 22.7 is inside `until=22` is not documented.
         self._upper = window.until + 1
         self._asked = False
+        self._last_rows: list[Customer | Malformed] = []
+        self._alike = 0
         self._seen: dict[str, int] = {}
         self._malformed_seen: set[str] = set()
 
@@ -137,6 +140,7 @@ class CustomerWalk:
         if len(listed.customers) > size:
             raise ContractBroken(SERVICE, f"sent {len(listed.customers)} customers where {size} were asked for")
         rows = [read_customer(data, self._page_id) for data in listed.customers]
+        self._refuse_endless(number, rows)
         times = [row.updated_at for row in rows if row.updated_at is not None]
         if any(later > before for before, later in pairwise(times)):
             raise ContractBroken(SERVICE, "did not list the newest customers first")
@@ -149,6 +153,14 @@ class CustomerWalk:
             self._page_size = len(rows)
         self._largest = max(self._largest, len(rows))
         return _Answer(rows, first, ends, times[-1] if times else None)
+
+    def _refuse_endless(self, number: int, rows: list[Customer | Malformed]) -> None:
+        """Customers who change may push the same rows into the next answer, but not time after time."""
+        alike = number > 1 and rows == self._last_rows and any(isinstance(row, Customer) for row in rows)
+        self._alike = self._alike + 1 if alike else 0
+        self._last_rows = rows
+        if self._alike == _MOST_ALIKE:
+            raise ContractBroken(SERVICE, "answers every page_number alike")
 
     def _first_answer(self, listed: CustomerList) -> None:
         self._asked = True

@@ -375,6 +375,19 @@ def test_more_than_asked_for_is_a_broken_contract() -> None:
         walked(walk(Generous(people(range(30))), page_size=10))
 
 
+def test_a_list_that_ignores_page_number_is_a_broken_contract() -> None:
+    """A server that gives the same answer to every page_number is found out, instead of being asked for ever."""
+
+    class Stuck(LivePancake):
+        def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
+            return super().get_customers(min(page_number, 1), page_size, since, until)
+
+    pancake = Stuck(Person(str(number), T0 * MICROSECONDS, T0 * MICROSECONDS) for number in range(300))
+    with pytest.raises(ContractBroken, match="alike"):
+        list(CustomerWalk(pancake, PAGE, Window(0, T0 + 1)))
+    assert len(pancake.asked) < 20
+
+
 def test_a_broken_order_is_a_broken_contract() -> None:
     """A customer newer than her predecessor in one answer ends the walk with an error."""
 
