@@ -195,7 +195,8 @@ class ApiSession:
     def _read(self, response: requests.Response, started: float) -> bytes:
         """The body, as it arrives: a drip of bytes never trips the silence timeout, so time is checked here."""
         text = bytearray()
-        # urllib3 1.26 has no read1.
+        # urllib3 1.26 takes half a body for a whole one unless told, and has no read1: a drip is then bounded by size.
+        response.raw.enforce_content_length = True
         read = getattr(response.raw, "read1", response.raw.read)
         while chunk := read(65536, decode_content=True):
             text += chunk
