@@ -12,6 +12,7 @@ from dateutil.parser import isoparse
 _LAYOUT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?", flags=re.ASCII)
 # Eight digits are a date to many people, and from twelve on milliseconds.
 _UNIX_SECONDS = re.compile(r"\d{1,7}|\d{9,11}", flags=re.ASCII)
+_PHONE = re.compile(r"(?<!\d)(?:\+|0)\d(?:[ .-]?\d){7,}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What may stand in another service's message about her without telling who she is.
 _IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
@@ -44,10 +45,13 @@ class Customer:
     def hide(self, text: str) -> str:
         """Takes her name, phone numbers and every other personal detail out of a service's *text*."""
         details = {detail for detail in _details(self.data) if len(detail) > 1}
+        # However a phone number is written: no other run of digits is as long and as much worth hiding.
+        text = _PHONE.sub(lambda found: found[0] if found[0] == self.psid else "…", text)
         for detail in sorted(details, key=len, reverse=True):
             pattern = re.escape(detail)
             if len(detail) < _SHORTEST_ANYWHERE:
-                text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text)
+                flags = re.IGNORECASE if len(detail) > 2 else re.NOFLAG  # "An" is a name, "an" is not.
+                text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text, flags=flags)
             else:
                 text = re.sub(pattern, "…", text, flags=re.IGNORECASE)
         return text

@@ -98,5 +98,7 @@ def _sandbox_package() -> ModuleType:
         from customer_sync import sandbox
     except ModuleNotFoundError as error:
         problem = f"the sandbox needs {error.name}, which is not installed"
-        raise SettingsError([problem], "Install it with: pip install 'customer-sync[sandbox]'") from None
+        raise SettingsError(
+            [problem], "Install it in a clone of the repository with: pip install '.[sandbox]'"
+        ) from None
     return sandbox

@@ -95,19 +95,17 @@ class FolkFormClient:
         )
         self._call(call)
 
-    def last_customers(self, page_id: str, limit: int) -> list[StoredVersion]:
-        """The newest customers of a page by Pancake's time, newest first."""
-        return list(islice(self._in_order(page_id, newest_first=True, batch=min(limit, LARGEST_LIMIT)), limit))
+    def last_customers(self, page_id: str, limit: int, until: int | None = None) -> list[StoredVersion]:
+        """The newest customers of a page by Pancake's time, newest first; those after *until* do not count."""
+        return self._first(page_id, limit, newest_first=True, until=until)
 
     def oldest_customers(self, page_id: str, limit: int) -> list[StoredVersion]:
         """The oldest customers of a page by Pancake's time, oldest first."""
-        return list(islice(self._in_order(page_id, newest_first=False, batch=min(limit, LARGEST_LIMIT)), limit))
+        return self._first(page_id, limit, newest_first=False)
 
     def versions(self, page_id: str, until: int) -> Iterator[StoredVersion]:
         """Every customer of a page from *until* (Unix seconds) down, newest first, read as they are asked for."""
-        for stored in self._in_order(page_id, newest_first=True, batch=LARGEST_LIMIT, until=until):
-            if stored.time <= until:
-                yield stored
+        yield from self._in_order(page_id, newest_first=True, batch=LARGEST_LIMIT, until=until)
 
     def count(self, page_id: str) -> int:
         """How many customers FolkForm holds for a page."""
@@ -148,6 +146,17 @@ class FolkFormClient:
         params = {"filter": json.dumps(filter_), "options": json.dumps({**options, "projection": projection})}
         return _documents(self._get(f"{self._customers}/find", params, about=about))
 
+    def _first(self, page_id: str, limit: int, *, newest_first: bool, until: int | None = None) -> list[StoredVersion]:
+        batch = min(limit, LARGEST_LIMIT)
+        found = list(islice(self._in_order(page_id, newest_first=newest_first, batch=batch, until=until), limit))
+        if self._time_field is TimeField.UPDATED_AT and any(
+            _text_second(stored.version) != stored.time for stored in found
+        ):
+            # What was learned from a sample does not hold here: the time of a write must never be a mark.
+            self._time_field = TimeField.VERSION
+            return self._first(page_id, limit, newest_first=newest_first, until=until)
+        return found
+
     def _in_order(
         self, page_id: str, *, newest_first: bool, batch: int, until: int | None = None
     ) -> Iterator[StoredVersion]:
@@ -159,11 +168,11 @@ class FolkFormClient:
             return
         documents = self._documents_in_order(page_id, field, newest_first, batch, until)
         if field is TimeField.VERSION:
-            yield from _by_true_time(documents, newest_first)
+            versions = _by_true_time(documents, newest_first)
         else:
-            for document in documents:
-                if (time := _read_time(document.get(field.value))) is not None:
-                    yield _stored(document, time)
+            times = ((document, _read_time(document.get(field.value))) for document in documents)
+            versions = (_stored(document, time) for document, time in times if time is not None)
+        yield from (stored for stored in versions if until is None or stored.time <= until)
 
     def _documents_in_order(
         self, page_id: str, field: TimeField, newest_first: bool, batch: int, until: int | None
@@ -271,8 +280,12 @@ def _version(document: dict[str, Any]) -> str | None:
 
 
 def _version_time(document: dict[str, Any]) -> int | None:
+    return _text_second(_version(document))
+
+
+def _text_second(version: str | None) -> int | None:
     try:
-        return parse_customer_updated_at(_version(document))
+        return parse_customer_updated_at(version)
     except ValueError:
         return None
 

@@ -229,7 +229,8 @@ class ApiSession:
             target = self._redact(headers.get("Location", "nowhere"))[:_LONGEST_MESSAGE]
             step = f"Set {self._service.address_setting} to the new address."
             raise Refused(self._name, problem, step, said=f"moved to {target}")
-        raise Refused(self._name, problem, said=said)
+        step = f"Check {self._service.address_setting} and the paths." if status == 404 else ""
+        raise Refused(self._name, problem, step, said=said)
 
     def _words(self, call: Call, body: Mapping[str, Any]) -> str:
         """What the service itself said in *body*, fit to be shown: its code and its message."""

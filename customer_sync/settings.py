@@ -8,13 +8,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 from urllib.parse import urlsplit
 
 from customer_sync.errors import SettingsError
 
-_PASSWORD_IN_ADDRESS = re.compile("//[^/@]*@")
+_PASSWORD_IN_ADDRESS = re.compile("//.*@")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -25,8 +24,12 @@ def _header_value(value: str) -> str:
 
 
 def _address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # Its own text may quote a password.
+        good = False
+    if not good:
         raise ValueError("give an address such as https://example.com/api")
     return value.rstrip("/")
 
@@ -132,7 +135,7 @@ class Settings:
     lock_dir: Path = setting(
         "CUSTOMER_SYNC_LOCK_DIR",
         _directory,
-        "where the lock files are kept; else in the user's runtime directory",
+        "where the lock files are kept; else in /tmp/customer-sync-UID",
     )
 
 
@@ -161,7 +164,7 @@ def load_settings(environment: Mapping[str, str], options: Mapping[str, str | No
     if problems:
         raise SettingsError(problems)
     if values["lock_dir"] is None:
-        values["lock_dir"] = _default_lock_dir(environment)
+        values["lock_dir"] = _default_lock_dir()
     return Settings(**values)
 
 
@@ -197,8 +200,6 @@ def _read_secret(variable: str, path: str) -> str:
     return text
 
 
-def _default_lock_dir(environment: Mapping[str, str]) -> Path:
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    if runtime and os.access(runtime, os.W_OK):
-        return Path(runtime) / "customer-sync"
-    return Path(gettempdir()) / f"customer-sync-{os.getuid()}"
+def _default_lock_dir() -> Path:
+    # Not the runtime directory: a login shell has one and cron has none, and the two must share their locks.
+    return Path("/tmp") / f"customer-sync-{os.getuid()}"  # noqa: S108

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Protocol
 
 from customer_sync.clock import Clock
@@ -23,6 +24,7 @@ from customer_sync.folkform import StoredVersion
 from customer_sync.locks import BusyError
 from customer_sync.marks import newest_mark, oldest_mark
 from customer_sync.page import Page
+from customer_sync.pancake import SERVICE as PANCAKE
 from customer_sync.pieces import Pieces
 from customer_sync.read_ahead import ReadAhead
 from customer_sync.result import PageResult, Status
@@ -40,7 +42,7 @@ _CLOCKS_DIFFER = 60.0
 class CustomerStore(Protocol):
     """What the passes need of FolkForm, beside the upsert."""
 
-    def last_customers(self, page_id: str, limit: int) -> list[StoredVersion]: ...
+    def last_customers(self, page_id: str, limit: int, until: int | None = None) -> list[StoredVersion]: ...
 
     def oldest_customers(self, page_id: str, limit: int) -> list[StoredVersion]: ...
 
@@ -163,20 +165,34 @@ class _PageSync:
 
         *wishes* may lower both ends, so that no gap can open above the mark.
         """
-        newest = self._run.folkform.last_customers(self._page_id, self._span)
         until = int(self._run.clock.now()) - SETTLED
-        since = self._start(newest_mark(newest, until, self._span), wishes) if above is None else above + 1
+        # Documents ahead of the clock would lift the mark above whoever changes until then.
+        newest = self._run.folkform.last_customers(self._page_id, self._span, until)
+        mark = newest_mark(newest, until, self._span)
+        since = self._start(mark, wishes) if above is None else above + 1
         if wishes and wishes.until is not None:
             until = min(until, wishes.until)
         pieces = Pieces(self._walk, Window(max(since, 0), until))
-        is_stored = self._lookup(newest, min((stored.time for stored in newest), default=None))
-        with self._writer(Order.OLDEST_FIRST, newest) as writer, ReadAhead(pieces) as coming:
-            for piece in coming:
-                writer.write(self._without_stored(piece, is_stored))
-        self._note_read(pieces.skipped, pieces.malformed)
+        known = newest + self._stored_between(since, mark) if since < mark else newest
+        is_stored = self._lookup(known, min((stored.time for stored in newest), default=None))
+        # Who is written below the mark does not move it.
+        bound_from = mark if above is None else None
+        try:
+            with (
+                self._writer(Order.OLDEST_FIRST, newest, bound_from=bound_from) as writer,
+                ReadAhead(pieces) as coming,
+            ):
+                for piece in coming:
+                    writer.write(self._without_stored(piece, is_stored))
+        finally:
+            self._note_read(pieces.skipped, pieces.malformed)
         self._compare_clocks(pieces.pancake_now)
         self._result.since, self._result.until = max(since, 0), pieces.until
         return Window(max(since, 0), pieces.until)
+
+    def _stored_between(self, since: int, mark: int) -> list[StoredVersion]:
+        versions = self._run.folkform.versions(self._page_id, mark)
+        return list(takewhile(lambda stored: stored.time >= since, versions))
 
     def _start(self, mark: int, wishes: Wishes | None) -> int:
         """The newest mark, or earlier as wished, but not below the oldest one: killed there, an incremental, which
@@ -200,16 +216,18 @@ class _PageSync:
         if wishes.full and not wishes.rewrite:
             is_stored = StoredVersions(folkform.versions(self._page_id, walk.until)).holds
         receipt, read_before = _Receipt(mark, self._span), self._result.read
-        with (
-            self._writer(Order.NEWEST_FIRST, oldest, bound_from=mark, heard=receipt.landed) as writer,
-            ReadAhead(walk) as coming,
-        ):
-            for number, batch in enumerate(coming, start=1):
-                self._result.expected = None if walk.total is None else read_before + walk.total
-                writer.write(self._without_stored(batch, is_stored))
-                if number % BATCHES_PER_RECEIPT == 0 and not (wishes.full or wishes.dry_run):
-                    receipt.check(folkform.oldest_customers(self._page_id, self._span))
-        self._note_read(walk.skipped, walk.malformed)
+        try:
+            with (
+                self._writer(Order.NEWEST_FIRST, oldest, bound_from=mark, heard=receipt.landed) as writer,
+                ReadAhead(walk) as coming,
+            ):
+                for number, batch in enumerate(coming, start=1):
+                    self._result.expected = None if walk.total is None else read_before + walk.total
+                    writer.write(self._without_stored(batch, is_stored))
+                    if number % BATCHES_PER_RECEIPT == 0 and not (wishes.full or wishes.dry_run):
+                        receipt.check(folkform.oldest_customers(self._page_id, self._span))
+        finally:
+            self._note_read(walk.skipped, walk.malformed)
         return walk.since
 
     def compare_counts(self) -> None:
@@ -337,6 +355,9 @@ def _sync_one(run: Run, result: PageResult, sync_page: Callable[[Run, Page, Page
         run.clock.check()
         run.folkform.ensure_up(result.page.page_id)
         sync_page(run, result.page, result)
+        if result.malformed == result.read >= run.upserts.span:
+            problem = f"listed {result.malformed:,} customers, and not one of them can be read"
+            raise ContractBroken(PANCAKE, problem, "Its list must have changed; see the reasons given.")
         result.complete = True
         result.status = Status.PARTIAL if result.failed else Status.OK
     except StopRequested:

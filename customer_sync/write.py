@@ -26,6 +26,9 @@ from customer_sync.errors import Refused, ServiceError, Unreachable
 from customer_sync.folkform import SERVICE, StoredVersion
 from customer_sync.marks import SPAN
 
+# A token or permission refused once may be about one customer's data (a firewall's 403), but not time after time.
+_MOST_NOES = 3
+
 
 class Order(Enum):
     """In which order a pass writes; the value turns a time into a place in that order."""
@@ -169,7 +172,7 @@ class CustomerWriter:
             self._try_again()
         elif isinstance(error, Unreachable):
             self._tries_ran_out(customer, error)
-        elif isinstance(error, Refused):
+        elif isinstance(error, ServiceError):
             self._pass_over(customer, error)
             self._refuse_too_many(error)
         else:
@@ -210,6 +213,8 @@ class CustomerWriter:
 
     def _refuse_too_many(self, error: ServiceError) -> None:
         """So many in a row are not about customers."""
+        if not isinstance(error, Refused | Unreachable) and self._failed_in_a_row >= _MOST_NOES:
+            raise error
         if self._failed_in_a_row >= self._upserts.span:
             problem = f"failed for {self._failed_in_a_row} customers in a row"
             raise Refused(SERVICE, problem, "Nothing more of this page was tried.", said=error.sentence)
@@ -225,5 +230,5 @@ class CustomerWriter:
             customer, error = self._next_outcome()
             if error is None:
                 self._arrived(customer)
-            elif isinstance(error, Refused):
+            elif isinstance(error, ServiceError) and not isinstance(error, Unreachable):
                 self._pass_over(customer, error)

@@ -340,7 +340,8 @@ def test_a_refusal_is_final(status: int) -> None:
     """Any other 4xx is not tried a second time; the service's own words are told."""
     with RawServer(reply({"code": "VAL_002", "message": "Dữ liệu sai"}, status)) as server:
         error = Caller(server.url).fails(Refused)
-    assert str(error) == f"Pancake answered {status}: VAL_002: Dữ liệu sai"
+    step = ". Check PANCAKE_BASE_URL and the paths." if status == 404 else ""
+    assert str(error) == f"Pancake answered {status}: VAL_002: Dữ liệu sai{step}"
     assert error.exit_code == ExitCode.REFUSED
     assert len(server.requests) == 1
 

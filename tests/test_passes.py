@@ -384,3 +384,40 @@ def test_killed_again_and_again(sandbox: StartSandbox, run: Command, dialect: st
     assert run(box, "incremental").code == 0
     assert run(box, "backfill").code == 0
     assert box.difference().equal
+
+
+def test_a_mark_never_stands_on_the_time_of_a_write(sandbox: StartSandbox, run: Command) -> None:
+    """Old documents look like the guide's dialect, the newest ones do not: their own versions are the mark."""
+    box = sandbox(dialect="guide")
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(300, 86400, 3600))
+    fill_folkform(box)
+    box.behaviour.dialect = "older"
+    box.pancake.add_customers(page_id, people(60, 7200, 60, "newer"))
+    assert run(box, "incremental").code == 0
+    box.pancake.add_customers(page_id, people(10, 40, 1, "late"))
+    assert run(box, "incremental", "--json").totals["upserted"] == 10
+    assert box.difference().equal
+
+
+def test_documents_ahead_of_the_clock_are_no_mark(sandbox: StartSandbox, run: Command) -> None:
+    """Another writer's documents from the future do not keep anybody from being synced."""
+    box = sandbox()
+    page_id = only_page(box)
+    for number in range(60):
+        future = int((time.time() + 7 * 3600 + number) * 1000)
+        box.folkform.store({"psid": f"future-{number}", "pageId": page_id, "panCakeUpdatedAt": future})
+    box.pancake.add_customers(page_id, people(20, 3600, 60))
+    assert run(box, "incremental", "--json").totals["upserted"] == 20
+    assert box.difference().missing == []
+
+
+def test_a_list_that_nobody_can_read_fails_the_page(sandbox: StartSandbox, run: Command) -> None:
+    """When not one of many customers is well-formed, Pancake has changed, and that is no mere warning."""
+    box = sandbox()
+    for number, customer in enumerate(people(60, 3600, 60)):
+        broken = {**customer, "id": f"id-{number}", "updated_at": customer["updated_at"].replace("T", " ")}
+        box.pancake.add_customer(only_page(box), broken)
+    outcome = run(box, "backfill", "-q")
+    assert outcome.code == 3
+    assert "not one of them can be read" in outcome.err

@@ -129,5 +129,5 @@ def test_without_the_extra(run: Command, tmp_path: Path, command: str, missing: 
         f'raise ModuleNotFoundError("No module named {missing}", name="{missing}")\n'
     )
     outcome = run(None, command, PYTHONPATH=str(tmp_path))
-    _refused(outcome, missing, "pip install 'customer-sync[sandbox]'")
+    _refused(outcome, missing, "pip install '.[sandbox]'")
     assert run(None, "incremental", "--help", PYTHONPATH=str(tmp_path)).code == 0

@@ -1,6 +1,6 @@
 """Settings: read once, checked once, everything wrong named at once, secrets never shown."""
 
-import tempfile
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def problems(environment: dict[str, str], **options: str | None) -> list[str]:
 
 def test_defaults() -> None:
     """Address and token of FolkForm are enough; everything else has the documented default."""
-    settings = load({"XDG_RUNTIME_DIR": "/nowhere"})
+    settings = load({})
     assert settings.folkform_base_url == "https://folkform.example/api/v1"
     assert settings.folkform_token == TOKEN
     assert settings.folkform_role_id is None
@@ -36,15 +36,22 @@ def test_defaults() -> None:
     assert settings.pancake_base_url == "https://pages.fm/api"
     assert (settings.workers, settings.pages_at_once, settings.page_size) == (8, 4, 100)
     assert (settings.pancake_rps, settings.overlap, settings.timeout) == (5.0, 0, 30.0)
-    assert settings.lock_dir.parent == Path(tempfile.gettempdir())
-    assert settings.lock_dir.name.startswith("customer-sync-")
+    assert settings.lock_dir == Path(f"/tmp/customer-sync-{os.getuid()}")  # noqa: S108
 
 
-def test_lock_directory_is_the_users_own(tmp_path: Path) -> None:
-    """Where the user has a runtime directory, the locks are there."""
-    assert load({"XDG_RUNTIME_DIR": str(tmp_path)}).lock_dir == tmp_path / "customer-sync"
-    settings = load({"XDG_RUNTIME_DIR": str(tmp_path), "CUSTOMER_SYNC_LOCK_DIR": "~/locks"})
-    assert settings.lock_dir == Path.home() / "locks"
+def test_a_login_shell_and_cron_share_their_locks(tmp_path: Path) -> None:
+    """The directory of the locks does not hang on variables that only one of them has."""
+    shell = load({"XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)})
+    assert shell.lock_dir == load({}).lock_dir
+    assert load({"CUSTOMER_SYNC_LOCK_DIR": "~/locks"}).lock_dir == Path.home() / "locks"
+
+
+def test_a_password_in_an_address_is_never_told() -> None:
+    """An address that is refused is quoted without what stands before its @."""
+    for scheme in ("ftp", "https"):
+        told = "".join(problems({"FOLKFORM_BASE_URL": f"{scheme}://admin:S3cret/Pass@host/api"}))
+        assert "FOLKFORM_BASE_URL" in told
+        assert "S3cret" not in told
 
 
 def test_everything_missing_is_named_at_once() -> None:
