@@ -175,8 +175,8 @@ class _PageSync:
         pieces = Pieces(self._walk, Window(max(since, 0), until))
         known = newest + self._stored_between(since, mark) if since < mark else newest
         is_stored = self._lookup(known, min((stored.time for stored in newest), default=None))
-        # Who is written below the mark does not move it.
-        bound_from = mark if above is None else None
+        # Who is written below a mark does not move it; too few documents are no mark yet, and then the rule binds all.
+        bound_from = mark if above is None and len(newest) >= self._span else None
         try:
             with (
                 self._writer(Order.OLDEST_FIRST, newest, bound_from=bound_from) as writer,
