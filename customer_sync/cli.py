@@ -3,21 +3,22 @@
 import functools
 import inspect
 import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
-from types import FrameType
+from functools import partial
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from customer_sync import __version__
-from customer_sync.clock import Clock
-from customer_sync.console import Manner, Screen, local_time
+from customer_sync.clock import Clock, local_time
+from customer_sync.console import Manner, Screen
 from customer_sync.customer import names_zone, parse_moment
-from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
+from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
+from customer_sync.interrupt import run_until_stopped
 from customer_sync.passes import run_pass
 from customer_sync.redact import Redactor
+from customer_sync.result import PassResult
 from customer_sync.settings import Settings, declared, load_settings, option_name
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
 
@@ -30,8 +31,12 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The `customer-sync` command."""
-    app()
+    """The command line; ends the process with its exit code."""
+    try:
+        app()
+    except OSError as error:  # Help that nobody takes; the commands themselves write through the screen.
+        Screen(Manner(), Redactor()).cannot_write(error)
+        raise SystemExit(ExitCode.PARTIAL) from None
 
 
 def _show_version(wanted: bool) -> None:
@@ -209,6 +214,8 @@ def _end(manner: Manner, work: Callable[[_Terminal], int]) -> None:
     except Exception as error:
         terminal.screen.unexpected(error)
         code = ExitCode.PARTIAL
+    if code == ExitCode.OK and terminal.screen.unwritable:
+        code = ExitCode.PARTIAL
     raise typer.Exit(code)
 
 
@@ -229,19 +236,26 @@ def _run_pass(
     for option, text, moment in (("--since", choice.since, since), ("--until", choice.until, until)):
         if text is not None and moment is not None and not names_zone(text):
             terminal.screen.note(f"{option} {text} is taken as this machine's time: {local_time(moment)}")
+    wishes = Wishes(full, rewrite, since, until, choice.dry_run)
     clock = Clock()
-    _stop_on_signals(clock)
+    result = PassResult(name, started_at=clock.now(), dry_run=wishes.dry_run)
+    started = clock.monotonic()
     with terminal.screen.watching():
-        result = run_pass(
-            name,
+        work = partial(
+            run_pass,
+            result,
             choice.page or [],
-            Wishes(full, rewrite, since, until, choice.dry_run),
-            settings=settings,
-            clock=clock,
+            wishes,
+            settings,
+            clock,
             redact=terminal.redact,
             listener=terminal.screen,
         )
+        ended = run_until_stopped(work, clock)
+        result.end(clock.stopping, clock.monotonic() - started)
     terminal.screen.result(result)
+    if not ended:
+        os._exit(result.exit_code)  # Calls that hang must not hold the process.
     return result.exit_code
 
 
@@ -261,16 +275,3 @@ def _read_moment(option: str, text: str | None, problems: list[str], *, end_of_d
     except ValueError as error:
         problems.append(f"{option}: {error}")
         return None
-
-
-def _stop_on_signals(clock: Clock) -> None:
-    """The first SIGTERM or SIGINT asks the work to end, the second one ends the process."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if clock.stopping:
-            os._exit(128 + number)
-        name = signal.Signals(number).name
-        clock.stop(StopRequested(f"Ended by {name}", ExitCode(128 + number)))
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)

@@ -1,9 +1,10 @@
 """Time, and the end of it: what the time is, how to wait, and whether to stop."""
 
+import math
 import threading
 import time
 
-from customer_sync.errors import StopRequested
+from customer_sync.errors import ExitCode, StopRequested
 
 
 class Clock:
@@ -12,6 +13,7 @@ class Clock:
     def __init__(self) -> None:
         self._stopping = threading.Event()
         self._reason: StopRequested | None = None
+        self._deadline = math.inf
 
     def now(self) -> float:
         """Unix seconds, UTC."""
@@ -22,9 +24,16 @@ class Clock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Waits; raises StopRequested as soon as a stop is requested."""
+        """Waits. Raises StopRequested when a stop is requested, and at once when the wait would outlast the limit."""
+        self.check()
+        if self.monotonic() + seconds > self._deadline:
+            raise _time_is_up()
         self._stopping.wait(min(max(seconds, 0.0), threading.TIMEOUT_MAX))
         self.check()
+
+    def end_after(self, seconds: float) -> None:
+        """Sets the time limit, counted from now."""
+        self._deadline = self.monotonic() + seconds
 
     def stop(self, reason: StopRequested) -> None:
         """Asks everybody to end; the first reason stays."""
@@ -32,11 +41,27 @@ class Clock:
         self._stopping.set()
 
     @property
+    def signalled(self) -> bool:
+        """Whether somebody asked for the end; the time limit does not count."""
+        return self._reason is not None
+
+    @property
     def stopping(self) -> StopRequested | None:
         """Why the work is to end, None while it is not."""
+        if self._reason is None and self.monotonic() > self._deadline:
+            return _time_is_up()
         return self._reason
 
     def check(self) -> None:
-        """Raises StopRequested when a stop has been requested."""
-        if self._reason:
-            raise self._reason
+        """Raises StopRequested when the work is to end."""
+        if reason := self.stopping:
+            raise reason
+
+
+def local_time(seconds: float) -> str:
+    """Unix *seconds* as this machine tells the time: `2026-01-31 14:00:00 +0700`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+
+
+def _time_is_up() -> StopRequested:
+    return StopRequested("The time limit (--max-runtime) was reached", ExitCode.OK)

@@ -3,14 +3,18 @@
 stdout is the result, stderr is the story. On a terminal a live display and a table, elsewhere plain lines.
 """
 
+import errno
+import io
 import json
 import logging
+import os
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -45,11 +49,14 @@ class Screen:
     """Says everything the program has to say."""
 
     def __init__(self, manner: Manner, redact: Redactor) -> None:
+        _open_closed_streams()
+        self.unwritable = False
+        """Whether the result could not be written."""
         self._manner = manner
         self._redact = redact
-        self._out = Console(markup=False, highlight=False, emoji=False)
-        self._err = Console(stderr=True, markup=False, highlight=False, emoji=False)
-        self._bars = _Bars(self._err) if self._err.is_terminal and not manner.quiet else None
+        self._out = _Console(markup=False, highlight=False, emoji=False)
+        self._err = _Console(stderr=True, markup=False, highlight=False, emoji=False)
+        self._bars = _Bars(self._err) if _is_screen(self._err) and not manner.quiet else None
         package = logging.getLogger("customer_sync")
         package.handlers = [_LogLines(self)]
         package.setLevel(logging.DEBUG)
@@ -75,13 +82,12 @@ class Screen:
 
     def tell(self, text: str, style: str = "") -> None:
         """A line of the story."""
-        stamp = "" if self._err.is_terminal else time.strftime("%H:%M:%S ")
+        stamp = "" if _is_screen(self._err) else time.strftime("%H:%M:%S ")
         self._line(self._err, f"{stamp}{text}", style)
 
     def say(self, text: str) -> None:
         """A line of the result."""
         self._line(self._out, text)
-        self._out.file.flush()
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
         """A table of the result: the first column names, the others count."""
@@ -90,7 +96,7 @@ class Screen:
             table.add_column(column, justify="right" if number else "left", no_wrap=True)
         for row in rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
-        self._out.print(table)
+        self._print(self._out, table)
 
     def note(self, text: str) -> None:
         """Something worth knowing, unless silence is wished."""
@@ -98,8 +104,10 @@ class Screen:
             self.tell(text)
 
     def log(self, record: logging.LogRecord) -> None:
-        """A line of the log: each request with `-v`, tracebacks with `--debug`."""
-        if self._manner.verbose or (self._manner.debug and record.exc_info):
+        """A line of the log: warnings, each request with `-v`, tracebacks with `--debug`."""
+        if record.levelno >= logging.WARNING:
+            self.note(f"Warning: {record.getMessage()}")
+        elif self._manner.verbose or (self._manner.debug and record.exc_info):
             self.tell(record.getMessage(), "dim")
         if self._manner.debug and record.exc_info and record.exc_info[1]:
             self.traceback(record.exc_info[1])
@@ -132,13 +140,12 @@ class Screen:
     def result(self, result: PassResult) -> None:
         """What the pass did."""
         if self._manner.json:
-            sys.stdout.write(json.dumps(result.as_json()) + "\n")
-            sys.stdout.flush()
+            self._print(self._out, Text(json.dumps(result.as_json())))
         if self._manner.quiet and result.exit_code == 0:
             return
         summary = self._err if self._manner.quiet else self._out
-        if result.pages and self._out.is_terminal and not self._manner.json and not self._manner.quiet:
-            self._out.print(_table(result))
+        if result.pages and _is_screen(self._out) and not self._manner.json and not self._manner.quiet:
+            self._print(self._out, _table(result))
         self._troubles(result)
         if not self._manner.json and result.error is None:
             self._line(summary, _summary(result))
@@ -146,6 +153,8 @@ class Screen:
     def _troubles(self, result: PassResult) -> None:
         if result.error is not None:
             self.error(result.error)
+        if result.stopped is not None:
+            self.note(f"{result.stopped.sentence}; what was in flight was finished")
         for warning in result.warnings:
             self.note(f"Warning: {warning}")
         for page in result.pages:
@@ -161,7 +170,31 @@ class Screen:
                 self.note(f"{where}: {warning}")
 
     def _line(self, console: Console, text: str, style: str = "") -> None:
-        console.print(Text(printable(self._redact(text)), style=style), soft_wrap=True)
+        self._print(console, Text(printable(self._redact(text)), style=style))
+
+    def _print(self, console: Console, what: RenderableType) -> None:
+        """A stream that takes nothing more must not end the work; that the result was lost is said and counts."""
+        try:
+            console.print(what, soft_wrap=True)
+            console.file.flush()
+        except OSError as error:
+            if console is self._out:
+                self.cannot_write(error)
+            else:
+                _silence(sys.stderr)
+
+    def cannot_write(self, error: OSError) -> None:
+        """Standard output takes nothing more: that is said, and the exit code must tell it."""
+        self.unwritable = True
+        _silence(sys.stdout)
+        self.tell(f"Error: the result cannot be written to standard output ({error.strerror})", "red")
+
+
+class _Console(Console):
+    """Rich's console, whose broken pipe is an error like any other and not the end of the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class _LogLines(logging.Handler):
@@ -209,16 +242,35 @@ class _Bars(Progress):
         return super().get_renderables()
 
 
+def _open_closed_streams() -> None:
+    """A scheduler may start us with streams closed, and the next file opened must not take their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _silence(stream: TextIO) -> None:
+    """Nothing may be left to be written when the interpreter ends: it would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _is_screen(console: Console) -> bool:
+    """Whether a person is watching; FORCE_COLOR asks for colours, not for a live display."""
+    return console.file.isatty() and not console.is_dumb_terminal
+
+
 def printable(text: str) -> str:
     """*text* with every control character, surrogate and invisible mark shown as an escape."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def local_time(seconds: int) -> str:
-    """Unix *seconds* as this machine tells the time: `2026-01-31 14:00:00 +0700`."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
 
 
 def _page_name(result: PageResult) -> str:

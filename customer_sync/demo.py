@@ -1,6 +1,7 @@
 """The embedded Pancake and FolkForm for people: `sandbox` serves them, `demo` tells the whole story on them."""
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -24,6 +25,7 @@ _OURS = ("PANCAKE_", "FOLKFORM_", "FIREBASE_", "CUSTOMER_SYNC_")
 def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: int, data: str | None) -> int:
     """Serves until SIGINT or SIGTERM; prints the variables that point the program here. Returns the exit code."""
     from_package = _sandbox_package()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # The server ends softly when Ctrl-C is felt.
 
     def ready(sandbox: "Sandbox") -> None:
         for variable, value in sandbox.environment.items():
@@ -46,6 +48,7 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
 def tell_the_story(screen: Screen) -> int:
     """Both passes, some changes, another pass, then both sides side by side. Returns 0 when they are equal."""
     sandbox_class = _sandbox_package().Sandbox
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # What it has laid out is put away again.
     with sandbox_class(pages=_PAGES, customers=_CUSTOMERS) as sandbox, TemporaryDirectory() as lock_dir:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         environment |= {**sandbox.environment, "CUSTOMER_SYNC_LOCK_DIR": lock_dir}

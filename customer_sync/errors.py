@@ -105,7 +105,11 @@ class Refused(ServiceError):
 
 
 class TokenRefused(ServiceError):
-    """The service said no to us: a token, a role or a permission."""
+    """The service said no to us: a token, a role or a permission. *status* is HTTP's, where it came with one."""
+
+    def __init__(self, service: str, problem: str, next_step: str = "", *, said: str = "", status: int = 0) -> None:
+        super().__init__(service, problem, next_step, said=said)
+        self.status = status
 
 
 class ContractBroken(ServiceError):

@@ -5,6 +5,7 @@ Facts: FolkForm's routes and envelope as its Go service serves them; times above
 
 import heapq
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,15 +15,17 @@ from itertools import count, islice
 from typing import Any
 from urllib.parse import quote
 
-from customer_sync.clock import Clock
 from customer_sync.customer import Customer, parse_customer_updated_at
-from customer_sync.errors import ContractBroken, Refused, Unreachable
-from customer_sync.http import Answer, ApiSession, Call
+from customer_sync.errors import ContractBroken, Refused, TokenRefused, Unreachable
+from customer_sync.http import UNAUTHORIZED, Answer, ApiSession, Call
 from customer_sync.page import Page
 from customer_sync.rate_limiter import AdaptiveRateLimiter
+from customer_sync.sign_in import BearerToken
+
+log = logging.getLogger(__name__)
 
 SERVICE = "FolkForm"
-CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and what that role may do."  # noqa: S105
+CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and what that role may do."
 LARGEST_LIMIT = 1000
 _PAGES_AT_ONCE = 50
 _SAMPLE = 100
@@ -53,13 +56,18 @@ class FolkFormClient:
     """Calls FolkForm. Threads share it."""
 
     def __init__(
-        self, session: ApiSession, clock: Clock, *, token: str, role_id: str | None, customer_path: str
+        self,
+        session: ApiSession,
+        limiter: AdaptiveRateLimiter,
+        *,
+        token: BearerToken,
+        role_id: str | None,
+        customer_path: str,
     ) -> None:
         self._session = session
-        self._limiter = AdaptiveRateLimiter(clock)
-        self._headers = {"Authorization": f"Bearer {token}"}
-        if role_id:
-            self._headers["X-Active-Role-ID"] = role_id
+        self._limiter = limiter
+        self._token = token
+        self._role_id = role_id
         self._customers = customer_path
         self._time_field: TimeField | None = None
         self._learning = threading.Lock()
@@ -67,18 +75,33 @@ class FolkFormClient:
 
     def pages(self) -> list[Page]:
         """Every page record, synced or not."""
-        pages: dict[str, Page] = {}
-        records = 0
+        records: list[dict[str, Any]] = []
         for number in count(1):
             data = self._get("/facebook/page/find-with-pagination", {"page": str(number), "limit": str(_PAGES_AT_ONCE)})
-            documents = _documents(data)
-            found = {page.page_id: page for page in map(_read_page, documents) if page}
-            records += len(documents)
+            found = _documents(data)
+            nothing_new = all(record in records for record in found)
+            records += found
             total = data.get("total") if isinstance(data, dict) else None
-            if not found.keys() - pages.keys() or (isinstance(total, int) and records >= total):
-                return [*(pages | found).values()]
-            pages |= found
-        raise AssertionError("unreachable")
+            if nothing_new or (isinstance(total, int) and len(records) >= total):
+                break
+        if not records:
+            self._check_role()
+        pages = [_read_page(record) for record in records]
+        if nameless := pages.count(None):
+            log.warning("FolkForm lists %d page records without a pageId, which are not synced", nameless)
+        return list({page.page_id: page for page in pages if page}.values())
+
+    def page(self, page_id: str) -> Page:
+        """One page record, as it is now. Raises Refused when there is none."""
+        page = _read_page(self._get(f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}", {}, about=page_id))
+        if page is None:
+            raise ContractBroken(SERVICE, f"answered something else than the record of page {page_id}")
+        return page
+
+    def store_page_token(self, page_id: str, token: str) -> None:
+        """Keeps a new page token, so that everybody finds it."""
+        body = {"pageId": page_id, "pageAccessToken": token}
+        self._call(Call("PUT", "/facebook/page/update-token", {}, body, about=page_id))
 
     def upsert_customer(self, customer: Customer) -> None:
         """Inserts or updates her, found by psid and page. Errors do not tell who she is."""
@@ -89,7 +112,6 @@ class FolkFormClient:
             f"{self._customers}/upsert-one",
             params,
             body,
-            headers=self._headers,
             about=customer.page_id,
             hide=customer.hide,
         )
@@ -130,16 +152,28 @@ class FolkFormClient:
     def _get(self, path: str, params: dict[str, str], *, about: str | None = None) -> Any:
         """The `data` of an answer. When the tries for it run out, FolkForm counts as down."""
         try:
-            return self._call(Call("GET", path, params, headers=self._headers, about=about)).body["data"]
+            return self._call(Call("GET", path, params, about=about)).body["data"]
         except Unreachable:
             self._down.set()
             raise
 
     def _call(self, call: Call) -> Answer:
         """While FolkForm is down every call is tried once; the first good answer ends that."""
-        answer = self._session.call(replace(call, tries=1) if self._down.is_set() else call, self._limiter)
+        call = replace(call, tries=1) if self._down.is_set() else call
+        token = self._token.current()
+        try:
+            answer = self._call_with(token, call)
+        except TokenRefused as error:
+            renewed = self._token.renew(token) if error.status == UNAUTHORIZED else None
+            if renewed is None:
+                raise
+            answer = self._call_with(renewed, call)
         self._down.clear()
         return answer
+
+    def _call_with(self, token: str, call: Call) -> Answer:
+        role = {"X-Active-Role-ID": self._role_id} if self._role_id else {}
+        return self._session.call(replace(call, headers={"Authorization": f"Bearer {token}", **role}), self._limiter)
 
     def _find(self, filter_: dict[str, Any], options: dict[str, Any], about: str | None = None) -> list[Any]:
         projection = {"psid": 1, **{field.value: 1 for field in TimeField}}
@@ -209,9 +243,25 @@ class FolkFormClient:
                 self._time_field = self._time_field_in_use()
             return self._time_field
 
+    def _check_role(self) -> None:
+        """FolkForm shows nothing: is it empty, or is our role a wrong one, which sees nothing? Raises TokenRefused
+        for that; a missing role is refused by FolkForm itself.
+        """
+        if not self._role_id:
+            return
+        try:
+            roles = _read_roles(self._get("/auth/roles", {}))
+        except (Refused, ContractBroken):
+            return  # Older servers know no roles.
+        if roles and self._role_id not in roles:
+            problem = f"shows nothing to the role {self._role_id}: this token's user has not got it"
+            step = f"Set FOLKFORM_ROLE_ID to one of the user's roles: {', '.join(roles)}."
+            raise TokenRefused(SERVICE, problem, step)
+
     def _time_field_in_use(self) -> TimeField | None:
         sample = self._find({}, {"limit": _SAMPLE})
         if not sample:
+            self._check_role()
             return None
         pancake_time = TimeField.PANCAKE_UPDATED_AT
         # Another writer may have left zeros in the sample, so its absence there proves nothing.
@@ -252,8 +302,8 @@ def _check_order(before: Any, value: Any, newest_first: bool) -> None:
         raise ContractBroken(SERVICE, "answered customers out of the order asked for")
 
 
-def _read_page(record: dict[str, Any]) -> Page | None:
-    page_id = record.get("pageId")
+def _read_page(record: Any) -> Page | None:
+    page_id = record.get("pageId") if isinstance(record, dict) else None
     if not isinstance(page_id, str) or not page_id:
         return None
     return Page(
@@ -263,6 +313,13 @@ def _read_page(record: dict[str, Any]) -> Page | None:
         str(record.get("pageAccessToken") or ""),
         str(record.get("accessToken") or ""),
     )
+
+
+def _read_roles(data: Any) -> list[str]:
+    """The role ids of `[{"roleId": …}]` or `{"roles": […]}`."""
+    listed = data.get("roles") if isinstance(data, dict) else data
+    roles = [role.get("roleId") for role in listed or [] if isinstance(role, dict)]
+    return [role for role in roles if isinstance(role, str)]
 
 
 def _stored(document: dict[str, Any], time: int) -> StoredVersion:

@@ -19,20 +19,22 @@ import backoff
 import requests
 import urllib3
 
-from customer_sync import __version__
 from customer_sync.clock import Clock
 from customer_sync.errors import ContractBroken, Refused, ServiceError, TokenRefused, Unreachable
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
+from customer_sync.transport import open_session
 
 log = logging.getLogger(__name__)
 
 TRIES = 5
+UNAUTHORIZED = 401
 CONNECT_TIMEOUT = 5.0
 WHOLE_CALL_TIMEOUT = 60.0
 LARGEST_ANSWER = 64 * 1024 * 1024
 _FIRST_WAIT = 0.5
 _LONGEST_MESSAGE = 300
+_LONGEST_RETRY_AFTER = 86_400.0
 _TRY_AGAIN_STATUSES = frozenset({408, 409, 425, 429})
 # urllib3 1.26 does not tell this case apart.
 _NO_SUCH_HOST = getattr(urllib3.exceptions, "NameResolutionError", ())
@@ -138,18 +140,19 @@ class ApiSession:
             raise
 
     def _call_once(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
+        self._clock.check()
         allowed_at = limiter.wait()
         with self._counting:
             self.requests_by_page[call.about] += 1
         try:
-            answer = self._send(call)
+            answer = self._send(call, limiter)
             self._check_envelope(call, answer)
         except Unreachable as error:
             if error.too_many:
                 limiter.too_many(allowed_at)
             limiter.pause(error.retry_after)
             raise
-        limiter.answered(answer.headers)
+        limiter.succeeded()
         return answer
 
     def _check_envelope(self, call: Call, answer: Answer) -> None:
@@ -157,9 +160,11 @@ class ApiSession:
             self._check(answer)
         except ServiceError as error:
             error.said = self._words(call, answer.body)
+            if isinstance(error, Unreachable):
+                error.retry_after = self._retry_after(answer.headers)
             raise
 
-    def _send(self, call: Call) -> Answer:
+    def _send(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
         """One request on the wire. Raises ServiceError when no JSON object with a good status came back."""
         started = self._clock.monotonic()
         try:
@@ -173,10 +178,11 @@ class ApiSession:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                text = self._read(response, started)
+                limiter.answered(response.headers)
+                text = self._read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # `from None`: the library's own text carries the address, and with it the token.
-            raise self._connection_error(error) from None
+            raise self._connection_error(error, self._clock.monotonic() - started) from None
         status = response.status_code
         took = self._clock.monotonic() - started
         log.debug(
@@ -192,18 +198,14 @@ class ApiSession:
         except RecursionError:
             raise Refused(self._name, "was not asked, because the data is nested too deep for JSON") from None
 
-    def _read(self, response: requests.Response, started: float) -> bytes:
-        """The body, as it arrives: a drip of bytes never trips the silence timeout, so time is checked here."""
+    def _read(self, response: requests.Response) -> bytes:
+        """The body, as long as it is not too large."""
         text = bytearray()
-        # urllib3 1.26 takes half a body for a whole one unless told, and has no read1: a drip is then bounded by size.
-        response.raw.enforce_content_length = True
-        read = getattr(response.raw, "read1", response.raw.read)
-        while chunk := read(65536, decode_content=True):
+        response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one unless told.
+        while chunk := response.raw.read(65536, decode_content=True):
             text += chunk
             if len(text) > LARGEST_ANSWER:
                 raise ContractBroken(self._name, f"sent an answer larger than {LARGEST_ANSWER >> 20} MiB")
-            if self._clock.monotonic() - started > WHOLE_CALL_TIMEOUT:
-                raise Unreachable(self._name, f"took longer than {WHOLE_CALL_TIMEOUT:.0f} s for one answer")
         return bytes(text)
 
     def _parse(self, call: Call, status: int, headers: Mapping[str, str], text: bytes) -> dict[str, Any]:
@@ -221,10 +223,10 @@ class ApiSession:
     def _raise_for(self, status: int, headers: Mapping[str, str], said: str) -> NoReturn:
         problem = f"answered {status}"
         if status in _TRY_AGAIN_STATUSES or status >= 500:
-            wait = _read_retry_after(headers.get("Retry-After"), self._clock.now())
+            wait = self._retry_after(headers)
             raise Unreachable(self._name, problem, said=said, retry_after=wait, too_many=status == 429)
-        if status in (401, 403):
-            raise TokenRefused(self._name, problem, self._service.token_step, said=said)
+        if status in (UNAUTHORIZED, 403):
+            raise TokenRefused(self._name, problem, self._service.token_step, said=said, status=status)
         if 300 <= status < 400:
             target = self._redact(headers.get("Location", "nowhere"))[:_LONGEST_MESSAGE]
             step = f"Set {self._service.address_setting} to the new address."
@@ -232,12 +234,17 @@ class ApiSession:
         step = f"Check {self._service.address_setting} and the paths." if status == 404 else ""
         raise Refused(self._name, problem, step, said=said)
 
+    def _retry_after(self, headers: Mapping[str, str]) -> float:
+        return _read_retry_after(headers.get("Retry-After"), self._clock.now())
+
     def _words(self, call: Call, body: Mapping[str, Any]) -> str:
         """What the service itself said in *body*, fit to be shown: its code and its message."""
+        nested = body.get("error")  # Firebase's errors stand one level deeper.
+        body = nested if isinstance(nested, dict) else body
         said = [str(body[key]) for key in ("error_code", "code", "message") if isinstance(body.get(key), str | int)]
         return call.hide(self._redact(": ".join(said)))[:_LONGEST_MESSAGE]
 
-    def _connection_error(self, error: Exception) -> ServiceError:
+    def _connection_error(self, error: Exception, took: float) -> ServiceError:
         address, setting = self._redact(self._base_url), self._service.address_setting
         if isinstance(error, _NO_ADDRESS):
             return Refused(self._name, f"cannot be called at {address}", f"Check {setting}.")
@@ -246,7 +253,9 @@ class ApiSession:
         if isinstance(error, requests.exceptions.ConnectTimeout):
             problem = f"could not be connected to within {CONNECT_TIMEOUT:g} s at {address}"
         elif isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
-            problem = f"did not answer within {self._timeout:g} s at {address}"
+            whole = took >= WHOLE_CALL_TIMEOUT
+            late = f"took longer than {WHOLE_CALL_TIMEOUT:g} s for one answer"
+            problem = f"{late if whole else f'did not answer within {self._timeout:g} s'} at {address}"
         elif isinstance(reason := _reason(error), _NO_SUCH_HOST):
             problem = f"could not be found at {address}"
         elif isinstance(reason, urllib3.exceptions.NewConnectionError):
@@ -258,17 +267,7 @@ class ApiSession:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._threads, "session", None)
         if session is None:
-            session = requests.Session()
-            session.headers["User-Agent"] = f"customer-sync/{__version__}"
-            # Proxy and certificate are asked of the environment once, not at every call; ~/.netrc, which would replace
-            # our bearer token, never.
-            try:
-                environment = session.merge_environment_settings(self._base_url, {}, None, None, None)
-            except ValueError as error:
-                raise requests.exceptions.InvalidURL(error) from None
-            session.proxies, session.verify = environment["proxies"], environment["verify"]
-            session.trust_env = False
-            session.auth = _leave_as_is  # A login in the address would replace the token as well.
+            session = open_session(self._base_url, self._clock, WHOLE_CALL_TIMEOUT)
             self._threads.session = session
         return session
 
@@ -283,11 +282,13 @@ def read_http_date(text: str | None) -> float | None:
 
 
 def _read_retry_after(text: str | None, now: float) -> float:
-    """Seconds to wait, from `Retry-After` as seconds or as a date; 0 for nonsense."""
+    """Seconds to wait, from `Retry-After` as seconds or as a date; 0 for nonsense, and more than a day is nonsense."""
     if text and text.strip().isdecimal():
-        return float(text)
-    date = read_http_date(text)
-    return max(0.0, date - now) if date is not None else 0.0
+        wait = float(text)
+    else:
+        date = read_http_date(text)
+        wait = 0.0 if date is None else date - now
+    return wait if 0 < wait <= _LONGEST_RETRY_AFTER else 0.0
 
 
 def _reason(error: Exception) -> object:
@@ -297,10 +298,6 @@ def _reason(error: Exception) -> object:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _times(count: int) -> str:

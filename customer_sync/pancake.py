@@ -11,13 +11,13 @@ from urllib.parse import quote
 from customer_sync.clock import Clock
 from customer_sync.errors import ContractBroken, Refused, TokenRefused, Unreachable
 from customer_sync.http import Answer, ApiSession, Call
-from customer_sync.page import Page
+from customer_sync.page_token import SERVICE as SERVICE
+from customer_sync.page_token import PageToken
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 
-SERVICE = "Pancake"
 LARGEST_PAGE_SIZE = 100
 _TOKEN_CODES = frozenset({102, 103, 105, 106, 107})
-RENEW_TOKEN = "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."  # noqa: S105
+RENEW_TOKEN = "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,13 @@ class CustomerList:
 class PancakeClient:
     """Lists the customers of one page."""
 
-    def __init__(self, session: ApiSession, page: Page, clock: Clock, calls_per_second: float) -> None:
+    def __init__(
+        self, session: ApiSession, page_id: str, token: PageToken, clock: Clock, calls_per_second: float
+    ) -> None:
         self._session = session
-        self._page = page
+        self._page_id = page_id
+        self._path = f"/pages/{quote(page_id, safe='')}"
+        self._token = token
         self._limiter = AdaptiveRateLimiter(clock, calls_per_second)
 
     def get_customers(
@@ -47,31 +51,43 @@ class PancakeClient:
 
         Raises TokenRefused, Refused, Unreachable, and ContractBroken when the answer holds no list.
         """
-        if not self._page.page_access_token:
-            raise TokenRefused(
-                SERVICE,
-                f"cannot be asked: FolkForm holds no token of page {self._page.page_id}",
-                RENEW_TOKEN,
-            )
-        call = Call(
-            "GET",
-            f"/public_api/v1/pages/{quote(self._page.page_id, safe='')}/page_customers",
-            {
-                "page_access_token": self._page.page_access_token,
-                "page_number": str(page_number),
-                "page_size": str(page_size),
-                "since": str(since),
-                "until": str(until),
-                "order_by": order_by,
-            },
-            about=self._page.page_id,
-        )
-        answer = self._session.call(call, self._limiter)
+        params = {
+            "page_number": str(page_number),
+            "page_size": str(page_size),
+            "since": str(since),
+            "until": str(until),
+            "order_by": order_by,
+        }
+        answer = self._with_token(f"/public_api/v1{self._path}/page_customers", params)
         customers, total = answer.body.get("customers"), answer.body.get("total")
         if not isinstance(customers, list):
             raise ContractBroken(SERVICE, 'answered without a list "customers"')
         known = isinstance(total, int) and not isinstance(total, bool)
         return CustomerList(customers, total if known else None, answer.date)
+
+    def _with_token(self, path: str, params: dict[str, str]) -> Answer:
+        """A call with the page's token, which is renewed once when Pancake refuses it."""
+
+        def ask(token: str) -> Answer:
+            call = Call("GET", path, {"page_access_token": token, **params}, about=self._page_id)
+            return self._session.call(call, self._limiter)
+
+        token, said = self._token.current, ""
+        if token:
+            try:
+                return ask(token)
+            except TokenRefused as error:
+                said = error.said
+        return ask(self._token.renew(token, said, self._make_page_token))
+
+    def _make_page_token(self, user_token: str) -> str:
+        """A new page token; the old one is dead from now on."""
+        path = f"/v1{self._path}/generate_page_access_token"
+        call = Call("POST", path, {"access_token": user_token}, about=self._page_id)
+        token = self._session.call(call, self._limiter).body.get("page_access_token")
+        if not isinstance(token, str) or not token:
+            raise ContractBroken(SERVICE, "made a page token without telling it")
+        return token
 
 
 def check_envelope(answer: Answer) -> None:

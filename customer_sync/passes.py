@@ -1,13 +1,13 @@
 """One run of a pass, from settings to result."""
 
+import random
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
-from customer_sync.errors import CustomerSyncError, SettingsError
+from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
 from customer_sync.locks import PageLocks
-from customer_sync.page import Page
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult
 from customer_sync.services import Services
@@ -24,33 +24,39 @@ from customer_sync.sync import (
 )
 from customer_sync.write import Upserts
 
-_PASSES: dict[str, Callable[[Run, Iterable[Page]], list[PageResult]]] = {
+_PASSES: dict[str, Callable[[Run, list[PageResult]], None]] = {
     INCREMENTAL: sync_new_customers,
     BACKFILL: sync_all_customers,
 }
 
 
 def run_pass(
-    name: str,
+    result: PassResult,
     page_ids: Iterable[str],
     wishes: Wishes,
-    *,
     settings: Settings,
     clock: Clock,
+    *,
     redact: Redactor,
     listener: Listener,
-) -> PassResult:
-    """Runs the pass *name* over the pages named, or all that are switched on.
+) -> None:
+    """Runs the pass that *result* names over the pages named, or all that are switched on, and fills *result* in.
 
     Whatever a service does to it stands in the result; raises SettingsError for unknown pages.
     """
-    services = Services(settings, clock, redact)
-    result = PassResult(name, started_at=clock.now(), dry_run=wishes.dry_run)
-    started = clock.monotonic()
+    locks = PageLocks(settings.lock_dir, clock)
+    services = Services(settings, clock, redact, locks, dry_run=wishes.dry_run)
+    result.requests_of = services.requests
+    if settings.max_runtime:
+        clock.end_after(settings.max_runtime)
     try:
-        pages = select_pages(services.pages(), page_ids)
+        clock.sleep(random.uniform(0, settings.jitter))
+        known = services.pages()
+        pages = select_pages(known, page_ids)
         if not pages:
-            result.warnings.append("FolkForm has no page switched on (isSync), so there was nothing to do")
+            shown = "has no page switched on (isSync)" if known else "shows no page at all"
+            result.warnings.append(f"FolkForm {shown}, so there was nothing to do")
+        result.pages = [PageResult(page, wishes.dry_run) for page in pages]
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
             upsert = _write_nothing if wishes.dry_run else services.folkform.upsert_customer
             run = Run(
@@ -58,7 +64,7 @@ def run_pass(
                 folkform=services.folkform,
                 pancake=services.pancake,
                 upserts=Upserts(pool, settings.workers, upsert, services.folkform.ping, clock),
-                locks=PageLocks(settings.lock_dir, clock),
+                locks=locks,
                 clock=clock,
                 listener=listener,
                 requests=services.requests,
@@ -66,15 +72,13 @@ def run_pass(
                 pages_at_once=settings.pages_at_once,
                 overlap=settings.overlap,
             )
-            result.pages = _PASSES[name](run, pages)
+            _PASSES[result.name](run, result.pages)
+    except StopRequested:
+        pass  # Before a page began; the clock knows why.
     except SettingsError:
         raise
     except CustomerSyncError as error:
         result.error = error
-    result.stopped = clock.stopping
-    result.duration = clock.monotonic() - started
-    result.requests = services.requests()
-    return result
 
 
 def _write_nothing(_: Customer) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 _FIRST_INTERVAL = 0.1
 _LONGEST_INTERVAL = 10.0
 _RECOVERY = 0.9
+_NO_INTERVAL = 0.001
 _PROBE_INTERVAL = 1.0
 _POLL = 0.02
 _LONGEST_WINDOW = 3600.0
@@ -49,12 +50,16 @@ class AdaptiveRateLimiter:
             self._clock.sleep(delay)
 
     def answered(self, headers: Mapping[str, str]) -> None:
-        """A call was answered as wished: speed returns, and the service's own count is taken over."""
+        """A call was answered, well or not: the service's own count is taken over."""
+        with self._lock:
+            self._read_window(headers)
+
+    def succeeded(self) -> None:
+        """A call was answered as wished: speed returns step by step."""
         with self._lock:
             self._interval = max(self._shortest, self._interval * _RECOVERY)
-            if self._shortest == 0 and self._interval < 0.001:
+            if self._shortest == 0 and self._interval < _NO_INTERVAL:
                 self._interval = 0.0
-            self._read_window(headers)
 
     def too_many(self, allowed_at: float) -> None:
         """The call allowed at *allowed_at* was one too many; calls of the same burst count once."""

@@ -1,5 +1,6 @@
 """What a pass did: the counts, the failures, and the exit code that follows from them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -7,8 +8,8 @@ from typing import Any
 
 from customer_sync.customer import Customer, Malformed
 from customer_sync.errors import CustomerSyncError, ExitCode, ServiceError, SettingsError, StopRequested
-from customer_sync.folkform import SERVICE as FOLKFORM
 from customer_sync.page import Page
+from customer_sync.pancake import SERVICE as PANCAKE
 
 
 class Status(StrEnum):
@@ -55,6 +56,7 @@ class PageResult:
     expected: int | None = None
     """How many customers there are to read, where that is known."""
     error: CustomerSyncError | None = None
+    stopped: StopRequested | None = None
     warnings: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -103,23 +105,33 @@ class PassResult:
     started_at: float
     dry_run: bool = False
     duration: float = 0.0
-    requests: int = 0
+    requests_of: Callable[[str | None], int] = lambda page_id: 0  # noqa: ARG005
+    """How many requests were made for a page; for None in all."""
     pages: list[PageResult] = field(default_factory=list)
     error: CustomerSyncError | None = None
     """Why no page could be synced at all."""
     stopped: StopRequested | None = None
     warnings: list[str] = field(default_factory=list)
 
+    def end(self, stopped: StopRequested | None, duration: float) -> None:
+        """The work has ended, or is left to itself because it would not; *duration* is seconds."""
+        # A wait that would have outlasted the time limit ended a page before the limit was reached.
+        self.stopped = stopped or next((page.stopped for page in self.pages if page.stopped), None)
+        self.duration = duration
+        for page in self.pages:
+            page.requests = self.requests_of(page.page.page_id)
+
     @property
     def complete(self) -> bool:
-        return self.error is None and all(page.complete for page in self.pages)
+        stopped_before_pages = self.stopped is not None and not self.pages
+        return self.error is None and not stopped_before_pages and all(page.complete for page in self.pages)
 
     @property
     def status(self) -> Status:
         if self.error is not None:
             return Status.FAILED
-        statuses = {page.status for page in self.pages} or {Status.OK}
-        if self.stopped and Status.INTERRUPTED in statuses:
+        statuses = {page.status for page in self.pages} or {Status.INTERRUPTED if self.stopped else Status.OK}
+        if Status.INTERRUPTED in statuses:
             return Status.INTERRUPTED
         return statuses.pop() if len(statuses) == 1 else Status.PARTIAL
 
@@ -146,7 +158,7 @@ class PassResult:
     @property
     def totals(self) -> dict[str, int]:
         counts = {name: sum(getattr(page, name) for page in self.pages) for name in COUNTS}
-        return {"pages": len(self.pages), **counts, "requests": self.requests}
+        return {"pages": len(self.pages), **counts, "requests": self.requests_of(None)}
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -166,4 +178,4 @@ class PassResult:
 
 
 def _concerns_every_page(error: CustomerSyncError) -> bool:
-    return isinstance(error, SettingsError) or (isinstance(error, ServiceError) and error.service == FOLKFORM)
+    return isinstance(error, SettingsError) or (isinstance(error, ServiceError) and error.service != PANCAKE)

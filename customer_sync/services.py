@@ -1,38 +1,55 @@
 """Pancake and FolkForm as the settings describe them, ready to be asked."""
 
+from collections.abc import Callable
 from functools import partial
 
-from customer_sync import folkform, pancake
+from customer_sync import folkform, pancake, sign_in
 from customer_sync.clock import Clock
 from customer_sync.folkform import FolkFormClient
-from customer_sync.http import ApiSession, Service
+from customer_sync.http import Answer, ApiSession, Service
+from customer_sync.locks import PageLocks
 from customer_sync.page import Page
+from customer_sync.page_token import Forbidden, PageToken
 from customer_sync.pancake import PancakeClient
+from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
 from customer_sync.settings import Settings
+from customer_sync.sign_in import BearerToken, Credentials, SignIn
+
+_DRY_RUN = Forbidden("a dry run makes no new one", "Run it without --dry-run, or store a token in FolkForm.")
+_SWITCHED_OFF = Forbidden(
+    "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids to make a new one",
+    "Store a token that works in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
+)
 
 
 class Services:
     """The two services, with one session each. Every secret they bring along is hidden from then on."""
 
-    def __init__(self, settings: Settings, clock: Clock, redact: Redactor) -> None:
-        redact.add(settings.folkform_token)
-        open_session = partial(ApiSession, clock=clock, redact=redact, timeout=settings.timeout)
+    def __init__(
+        self, settings: Settings, clock: Clock, redact: Redactor, locks: PageLocks, *, dry_run: bool = False
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._redact = redact
-        self._pancake = open_session(
+        self._locks = locks
+        self._forbidden = _DRY_RUN if dry_run else None if settings.renew_tokens else _SWITCHED_OFF
+        self._sessions: list[ApiSession] = []
+        redact.add(settings.folkform_token, settings.folkform_password)
+        redact.add(settings.firebase_api_key, settings.pancake_access_token)
+        self._pancake = self._open(
             Service(pancake.SERVICE, settings.pancake_base_url, "PANCAKE_BASE_URL", pancake.RENEW_TOKEN),
             pancake.check_envelope,
         )
-        self._folkform = open_session(
+        session = self._open(
             Service(folkform.SERVICE, settings.folkform_base_url, "FOLKFORM_BASE_URL", folkform.CHECK_TOKEN),
             folkform.check_envelope,
         )
+        limiter = AdaptiveRateLimiter(clock)
         self.folkform = FolkFormClient(
-            self._folkform,
-            clock,
-            token=settings.folkform_token,
+            session,
+            limiter,
+            token=BearerToken(settings.folkform_token, self._sign_in(partial(session.call, limiter=limiter))),
             role_id=settings.folkform_role_id,
             customer_path=settings.folkform_customer_path,
         )
@@ -46,9 +63,35 @@ class Services:
 
     def pancake(self, page: Page) -> PancakeClient:
         """A client for one page, with a pace of its own."""
-        return PancakeClient(self._pancake, page, self._clock, self._settings.pancake_rps)
+        token = PageToken(
+            page,
+            self.folkform,
+            self._redact,
+            partial(self._locks.held, "token", page.page_id, wait=True),
+            user_token=self._settings.pancake_access_token,
+            forbidden=self._forbidden,
+        )
+        return PancakeClient(self._pancake, page.page_id, token, self._clock, self._settings.pancake_rps)
 
     def requests(self, page_id: str | None = None) -> int:
         """How many requests were made, for a page or in all."""
-        counts = (self._pancake.requests_by_page, self._folkform.requests_by_page)
+        counts = [session.requests_by_page for session in self._sessions]
         return sum(count.total() if page_id is None else count[page_id] for count in counts)
+
+    def _open(self, service: Service, check: Callable[[Answer], None]) -> ApiSession:
+        session = ApiSession(service, check, clock=self._clock, redact=self._redact, timeout=self._settings.timeout)
+        self._sessions.append(session)
+        return session
+
+    def _sign_in(self, folkform: sign_in.Door) -> SignIn | None:
+        """How to get a bearer token; None where the settings do not say."""
+        settings = self._settings
+        if not (settings.folkform_email and settings.folkform_password and settings.firebase_api_key):
+            return None
+        firebase = self._open(
+            Service(sign_in.SERVICE, settings.firebase_base_url, "FIREBASE_BASE_URL", sign_in.CHECK_SIGN_IN),
+            sign_in.check_firebase,
+        )
+        credentials = Credentials(settings.folkform_email, settings.folkform_password, settings.firebase_api_key)
+        paced = partial(firebase.call, limiter=AdaptiveRateLimiter(self._clock))
+        return SignIn(paced, folkform, credentials, self._redact)

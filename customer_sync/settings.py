@@ -23,6 +23,16 @@ def _header_value(value: str) -> str:
     return value
 
 
+def _text(value: str) -> str:
+    return value
+
+
+def _switch(value: str) -> bool:
+    if value not in ("0", "1"):
+        raise ValueError("give 1 or 0")
+    return value == "1"
+
+
 def _address(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -98,8 +108,12 @@ class Settings:
     folkform_base_url: str = setting(
         "FOLKFORM_BASE_URL", _address, "FolkForm's address; it ends in /api/v1", required=True
     )
-    folkform_token: str = setting(
-        "FOLKFORM_TOKEN", _header_value, "FolkForm's bearer token", required=True, secret=True
+    folkform_token: str | None = setting("FOLKFORM_TOKEN", _header_value, "FolkForm's bearer token", secret=True)
+    folkform_email: str | None = setting("FOLKFORM_EMAIL", _text, "instead of a token: sign in as this user")
+    folkform_password: str | None = setting("FOLKFORM_PASSWORD", _text, "and with this password", secret=True)
+    firebase_api_key: str | None = setting("FIREBASE_API_KEY", _text, "through Firebase, with this key", secret=True)
+    firebase_base_url: str = setting(
+        "FIREBASE_BASE_URL", _address, "Firebase's address", default="https://identitytoolkit.googleapis.com/v1"
     )
     folkform_role_id: str | None = setting("FOLKFORM_ROLE_ID", _header_value, "the role to act in (X-Active-Role-ID)")
     folkform_customer_path: str = setting(
@@ -109,6 +123,15 @@ class Settings:
         default="/customer",
     )
     pancake_base_url: str = setting("PANCAKE_BASE_URL", _address, "Pancake's address", default="https://pages.fm/api")
+    pancake_access_token: str | None = setting(
+        "PANCAKE_ACCESS_TOKEN",
+        _text,
+        "the user token that makes page tokens where a page record holds none",
+        secret=True,
+    )
+    renew_tokens: bool = setting(
+        "CUSTOMER_SYNC_RENEW_TOKENS", _switch, "1: make a new page token when Pancake refuses it, 0: never", default="1"
+    )
     workers: int = setting("CUSTOMER_SYNC_WORKERS", _whole(1, 64), "upserts in flight, all pages together", default="8")
     pages_at_once: int = setting("CUSTOMER_SYNC_PAGES_AT_ONCE", _whole(1, 64), "pages synced at once", default="4")
     page_size: int = setting(
@@ -131,6 +154,12 @@ class Settings:
         _number(0.1, 600),
         "seconds of silence before a call is given up",
         default="30",
+    )
+    max_runtime: int = setting(
+        "CUSTOMER_SYNC_MAX_RUNTIME", read_duration, "end softly after this long, such as 4m; 0: never", default="0"
+    )
+    jitter: int = setting(
+        "CUSTOMER_SYNC_JITTER", read_duration, "wait up to this long, at random, before starting", default="0"
     )
     lock_dir: Path = setting(
         "CUSTOMER_SYNC_LOCK_DIR",
@@ -161,11 +190,33 @@ def load_settings(environment: Mapping[str, str], options: Mapping[str, str | No
             values[name] = _value(name, declaration, environment, options)
         except ValueError as error:
             problems.append(str(error))
+    problems += _sign_in_problems(values) + _jitter_problems(values)
     if problems:
         raise SettingsError(problems)
     if values["lock_dir"] is None:
         values["lock_dir"] = _default_lock_dir()
     return Settings(**values)
+
+
+def _jitter_problems(values: Mapping[str, Any]) -> list[str]:
+    jitter, limit = values.get("jitter", 0), values.get("max_runtime", 0)
+    return ["CUSTOMER_SYNC_JITTER must be shorter than CUSTOMER_SYNC_MAX_RUNTIME"] if 0 < limit <= jitter else []
+
+
+def _sign_in_problems(values: Mapping[str, Any]) -> list[str]:
+    """A bearer token, or everything that a sign-in needs."""
+    ways = ("folkform_email", "folkform_password", "firebase_api_key")
+    if "folkform_token" not in values or values["folkform_token"] or not values.keys() >= set(ways):
+        return []
+    missing = _variables(tuple(name for name in ways if not values[name]))
+    if len(missing) == len(ways):
+        listed = ", ".join(missing)
+        return [f"FOLKFORM_TOKEN is missing: set FOLKFORM_TOKEN or FOLKFORM_TOKEN_FILE, or sign in with {listed}"]
+    return [f"{variable} is missing: a sign-in needs {', '.join(_variables(ways))}" for variable in missing]
+
+
+def _variables(names: tuple[str, ...]) -> list[str]:
+    return [declared()[name]["variable"] for name in names]
 
 
 def _value(name: str, declared: Mapping[str, Any], environment: Mapping[str, str], options: Mapping[str, Any]) -> Any:

@@ -108,14 +108,14 @@ def select_pages(pages: Iterable[Page], named: Iterable[str]) -> list[Page]:
     return [known[page_id] for page_id in dict.fromkeys(named)] or [page for page in known.values() if page.is_sync]
 
 
-def sync_new_customers(run: Run, pages: Iterable[Page]) -> list[PageResult]:
-    """The incremental pass: what changed lately, of all pages."""
-    return _sync_each(run, pages, sync_new_customers_of_page)
+def sync_new_customers(run: Run, results: Iterable[PageResult]) -> None:
+    """The incremental pass: what changed lately, of every page that *results* names; fills them in."""
+    _sync_each(run, results, sync_new_customers_of_page)
 
 
-def sync_all_customers(run: Run, pages: Iterable[Page]) -> list[PageResult]:
-    """The backfill pass: the older history, of all pages."""
-    return _sync_each(run, pages, sync_all_customers_of_page)
+def sync_all_customers(run: Run, results: Iterable[PageResult]) -> None:
+    """The backfill pass: the older history, of every page that *results* names; fills them in."""
+    _sync_each(run, results, sync_all_customers_of_page)
 
 
 def sync_new_customers_of_page(run: Run, page: Page, result: PageResult) -> None:
@@ -339,13 +339,12 @@ def _backfill_until(mark: int | None, wishes: Wishes, top: int) -> int:
     return min(top, max(mark, wishes.until or 0))
 
 
-def _sync_each(run: Run, pages: Iterable[Page], sync_page: Callable[[Run, Page, PageResult], None]) -> list[PageResult]:
+def _sync_each(run: Run, results: Iterable[PageResult], sync_page: Callable[[Run, Page, PageResult], None]) -> None:
     """All pages, some at once, in random order, so that a time limit starves none."""
-    results = [PageResult(page, run.wishes.dry_run) for page in pages]
-    shuffled = random.sample(results, len(results))
+    waiting = list(results)
+    random.shuffle(waiting)
     with ThreadPoolExecutor(run.pages_at_once, thread_name_prefix="page") as pool:
-        list(pool.map(lambda result: _sync_one(run, result, sync_page), shuffled))
-    return results
+        list(pool.map(lambda result: _sync_one(run, result, sync_page), waiting))
 
 
 def _sync_one(run: Run, result: PageResult, sync_page: Callable[[Run, Page, PageResult], None]) -> None:
@@ -360,8 +359,8 @@ def _sync_one(run: Run, result: PageResult, sync_page: Callable[[Run, Page, Page
             raise ContractBroken(PANCAKE, problem, "Its list must have changed; see the reasons given.")
         result.complete = True
         result.status = Status.PARTIAL if result.failed else Status.OK
-    except StopRequested:
-        result.status = Status.INTERRUPTED
+    except StopRequested as reason:
+        result.status, result.stopped = Status.INTERRUPTED, reason
     except BusyError as error:
         result.status = Status.BUSY
         result.warnings.append(error.sentence)

@@ -16,10 +16,12 @@ from customer_sync.customer import Customer, read_customer
 from customer_sync.errors import ContractBroken, Refused, ServiceError, TokenRefused, Unreachable
 from customer_sync.folkform import LARGEST_LIMIT, FolkFormClient, StoredVersion
 from customer_sync.http import TRIES, ApiSession, Service
+from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
 from customer_sync.sandbox import Behaviour, Sandbox
 from customer_sync.sandbox.folkform import Access
 from customer_sync.sandbox.json_text import canonical
+from customer_sync.sign_in import BearerToken
 
 from .test_http import PatientClock, RawServer, reply
 
@@ -60,11 +62,12 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def client(url: str, clock: Clock | None = None, **settings: Any) -> FolkFormClient:
     """A client whose waits take no time."""
     clock, redact = clock or PatientClock(), Redactor()
-    given = {"token": "folkform-sandbox-token", "role_id": None, "customer_path": "/customer", **settings}
-    redact.add(given["token"])
+    given = {"role_id": None, "customer_path": "/customer", **settings}
+    token = given.pop("token", "folkform-sandbox-token")
+    redact.add(token)
     service = Service(folkform.SERVICE, url, "FOLKFORM_BASE_URL", folkform.CHECK_TOKEN)
     session = ApiSession(service, folkform.check_envelope, clock=clock, redact=redact, timeout=10)
-    return FolkFormClient(session, clock, **given)
+    return FolkFormClient(session, AdaptiveRateLimiter(clock), token=BearerToken(token, None), **given)
 
 
 def of(box: Sandbox, **settings: Any) -> FolkFormClient:

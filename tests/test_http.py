@@ -264,18 +264,31 @@ def test_silence_in_the_middle() -> None:
     assert "did not answer within 0.3 s" in str(error)
 
 
-def test_a_drip_of_bytes_ends() -> None:
-    """A body that arrives byte by byte never falls silent, but the whole call has its limit."""
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        pytest.param(reply(b"", Content_Length="100000"), b" ", id="body"),
+        pytest.param(chunked(end=False), b"1\r\n \r\n", id="chunks"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x", id="header"),
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="100 Continue"),
+    ],
+)
+def test_a_drip_of_bytes_ends(start: bytes, piece: bytes) -> None:
+    """An answer that arrives byte by byte never falls silent, but the whole call has its limit."""
 
-    class HastyClock(PatientClock):
+    class HastyClock(Clock):
         def monotonic(self) -> float:
-            self._time += 25
-            return self._time
+            return super().monotonic() * 200
 
-    with RawServer(chunked(b'{"success"', b":", b"true", b"}")) as server:
-        caller = Caller(server.url, clock=HastyClock())
-        error = caller.fails(Unreachable, tries=1)
-    assert "took longer than 60 s for one answer" in str(error)
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(start)
+        while True:
+            connection.sendall(piece)
+            time.sleep(0.01)
+
+    with RawServer(drip) as server:
+        error = Caller(server.url, clock=HastyClock()).fails(Unreachable, tries=1)
+    assert str(error).startswith(f"Pancake took longer than 60 s for one answer at {server.url}")
 
 
 @pytest.mark.parametrize(
@@ -420,7 +433,20 @@ def test_retry_after_holds_everybody() -> None:
     assert caller.waited == 30
 
 
-@pytest.mark.parametrize("header", ["", "soon", "-5", "1.5.1", formatdate(1_600_000_000, usegmt=True), "Mon, 99 Xyz"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "soon",
+        "-5",
+        "1.5.1",
+        "86401",
+        "99999999999",
+        "9" * 400,
+        formatdate(1_600_000_000, usegmt=True),
+        "Mon, 99 Xyz",
+    ],
+)
 def test_nonsense_in_retry_after(header: str) -> None:
     """A past or unreadable time means the usual wait."""
     with RawServer(reply({}, 503, Retry_After=header), reply(GOOD)) as server:
@@ -624,7 +650,7 @@ def _stopped(caller: Caller, clock: WatchedClock) -> list[BaseException]:
     return raised
 
 
-@pytest.mark.parametrize("wait", ["3600", "99999999999", "9" * 400])
+@pytest.mark.parametrize("wait", ["3600", "86400"])
 @pytest.mark.parametrize("paused", [True, False], ids=["before a call", "between two tries"])
 def test_a_stop_ends_the_wait_at_once(wait: str, paused: bool) -> None:
     """However long the service asks to wait, a requested stop ends it, and the service is not asked again."""

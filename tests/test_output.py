@@ -221,9 +221,9 @@ def test_a_proxy(sandbox: StartSandbox, run: Command) -> None:
     seen: list[str] = []
     with _echoing(box, seen) as address:
         assert run(box, "incremental", http_proxy=address).code == 0
-        assert [path.startswith(box.environment["FOLKFORM_BASE_URL"]) for path in seen] == [True]
+        assert [path.startswith(box.environment["FOLKFORM_BASE_URL"]) for path in seen] == [True, True]
         assert run(box, "incremental", http_proxy=address, no_proxy="127.0.0.1").code == 0
-        assert len(seen) == 1
+        assert len(seen) == 2
 
 
 @pytest.mark.parametrize("arguments", [[], ["-v"], ["--json"]])

@@ -24,7 +24,7 @@ def test_extras_and_entry_point() -> None:
     """The extras, the Python and the command are those that the README names."""
     assert set(_PROJECT["optional-dependencies"]) == {"sandbox", "dev"}
     assert _PROJECT["requires-python"] == ">=3.11"
-    assert _PROJECT["scripts"] == {"customer-sync": "customer_sync.cli:main"}
+    assert _PROJECT["scripts"] == {"customer-sync": "customer_sync.__main__:main"}
 
 
 def test_the_changelog_knows_the_version() -> None:

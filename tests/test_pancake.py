@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import count
 from typing import Any
 
@@ -12,6 +13,7 @@ from customer_sync.clock import Clock
 from customer_sync.errors import ContractBroken, CustomerSyncError, Refused, TokenRefused, Unreachable
 from customer_sync.http import TRIES, ApiSession, Service
 from customer_sync.page import Page
+from customer_sync.page_token import PageToken
 from customer_sync.pancake import LARGEST_PAGE_SIZE, PancakeClient
 from customer_sync.redact import Redactor
 from customer_sync.sandbox import Behaviour, Sandbox
@@ -21,7 +23,7 @@ from .test_http import PatientClock, RawServer, reply
 LATER = 4_000_000_000
 _NUMBERS = count(1)
 _TOKEN = "page-token-of-the-test"
-_STEP = "Renew the page's token in Pancake"
+_STEP = "Store a page token or a user token in FolkForm's page record, or set PANCAKE_ACCESS_TOKEN."
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +55,31 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
 
 
+class Records:
+    """A FolkForm that holds one page record, and keeps no new token."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def page(self, _: str) -> Page:
+        return self._page
+
+    def store_page_token(self, page_id: str, token: str) -> None:
+        raise AssertionError(page_id, token)
+
+
+def token_of(page: Page) -> PageToken:
+    """The token of a page whose record holds no user token, so that no new one can be made."""
+    return PageToken(page, Records(page), Redactor(), nullcontext, user_token=None)
+
+
 def client(url: str, page: Page, clock: Clock | None = None) -> PancakeClient:
     """A client that is never slowed down."""
     clock, redact = clock or PatientClock(), Redactor()
     redact.add(page.page_access_token)
     service = Service(pancake.SERVICE, url, "PANCAKE_BASE_URL", pancake.RENEW_TOKEN)
     session = ApiSession(service, pancake.check_envelope, clock=clock, redact=redact, timeout=10)
-    return PancakeClient(session, page, clock, 1000)
+    return PancakeClient(session, page.page_id, token_of(page), clock, 1000)
 
 
 def of(box: Sandbox, page: Page) -> PancakeClient:
@@ -202,7 +222,10 @@ def test_token_codes(code: int, kind: type, status: int) -> None:
 
 def test_no_token_at_all() -> None:
     """A page without a token is said to have none, and Pancake is not asked."""
-    with RawServer() as server, pytest.raises(TokenRefused, match="holds no token of page 104") as refusal:
+    with (
+        RawServer() as server,
+        pytest.raises(TokenRefused, match="Pancake needs a token of page 104, and there is no user token") as refusal,
+    ):
         client(server.url, Page("104", "", True, "")).get_customers(1, 10, 0, LATER)
     assert _STEP in str(refusal.value)
     assert server.requests == []
@@ -311,7 +334,7 @@ def test_each_page_has_its_own_pace(box: Sandbox, page: Page) -> None:
     clock = PatientClock()
     service = Service(pancake.SERVICE, box.environment["PANCAKE_BASE_URL"], "PANCAKE_BASE_URL", pancake.RENEW_TOKEN)
     session = ApiSession(service, pancake.check_envelope, clock=clock, redact=Redactor(), timeout=10)
-    one, other = (PancakeClient(session, page, clock, 5) for _ in range(2))
+    one, other = (PancakeClient(session, page.page_id, token_of(page), clock, 5) for _ in range(2))
     for _ in range(3):
         one.get_customers(1, 10, 0, LATER)
     assert clock.waits == pytest.approx([0.2, 0.2])

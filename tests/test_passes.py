@@ -99,7 +99,10 @@ def test_no_page(sandbox: StartSandbox, run: Command) -> None:
     outcome = run(box, "incremental", "--json")
     assert (outcome.code, outcome.totals["pages"]) == (0, 0)
     assert len(outcome.json["warnings"]) == 1
-    assert "isSync" in run(box, "backfill").err
+    assert "FolkForm shows no page at all" in run(box, "backfill").err
+    box = sandbox(customers=3)
+    box.folkform.set_page(only_page(box), isSync=False)
+    assert "no page switched on (isSync)" in run(box, "backfill").err
 
 
 def test_more_pages_than_one_answer_holds(sandbox: StartSandbox, run: Command) -> None:

@@ -63,7 +63,7 @@ def test_no_rate_no_pause(time: Time) -> None:
     limiter = AdaptiveRateLimiter(time)
     for _ in range(1000):
         limiter.wait()
-        limiter.answered({})
+        limiter.succeeded()
     assert time.slept == []
 
 
@@ -114,7 +114,7 @@ def test_recovers_step_by_step(time: Time) -> None:
     limiter.too_many(limiter.wait())
     intervals = []
     for _ in range(60):
-        limiter.answered({})
+        limiter.succeeded()
         limiter.wait()
         intervals.append(interval(limiter))
     assert intervals[:4] == pytest.approx([0.09, 0.081, 0.0729, 0.06561], abs=1e-5)
@@ -127,7 +127,7 @@ def test_never_recovers_beyond_the_rate(time: Time) -> None:
     limiter = AdaptiveRateLimiter(time, rate=5)
     limiter.too_many(limiter.wait())
     for _ in range(100):
-        limiter.answered({})
+        limiter.succeeded()
     limiter.wait()
     assert interval(limiter) == pytest.approx(0.2)
 

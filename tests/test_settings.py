@@ -228,9 +228,9 @@ def test_a_password_in_an_address_is_not_shown() -> None:
 
 
 def test_no_secret_is_an_option() -> None:
-    """Options show in `ps`, so every setting that holds a token is a secret, and only those may be files."""
+    """Options show in `ps`, so every setting that holds a secret is none, and only those may be files."""
     for name, declaration in declared().items():
-        assert declaration["secret"] == ("token" in name)
+        assert declaration["secret"] == bool({"token", "password", "key"} & set(name.split("_")))
 
 
 def test_every_setting_is_explained() -> None:

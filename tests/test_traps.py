@@ -196,7 +196,7 @@ class Program:
 
     def _run(
         self,
-        sync: Callable[..., list[PageResult]],
+        sync: Callable[[Run, list[PageResult]], None],
         at: Sandbox | Proxy,
         clock: Clock,
         page_size: int = 100,
@@ -209,21 +209,23 @@ class Program:
             "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
         }
         settings = load_settings(environment, {})
-        services = Services(settings, clock, Redactor())
+        locks = PageLocks(settings.lock_dir, clock)
+        services = Services(settings, clock, Redactor(), locks)
         with ThreadPoolExecutor(settings.workers) as pool:
             run = Run(
                 Wishes(**more),
                 services.folkform,
                 services.pancake,
                 Upserts(pool, settings.workers, services.folkform.upsert_customer, services.folkform.ping, clock),
-                PageLocks(settings.lock_dir, clock),
+                locks,
                 clock,
                 Unheard(),
                 services.requests,
                 settings.page_size,
                 settings.pages_at_once,
             )
-            (result,) = sync(run, services.pages())
+            (result,) = (PageResult(page) for page in services.pages())
+            sync(run, [result])
         return result
 
 

@@ -8,9 +8,9 @@ from customer_sync.sandbox.call import Answer, Call, Endpoint, json_answer
 from customer_sync.sandbox.json_text import loads
 
 EMAIL = "agent@folkform.example"
-PASSWORD = "folkform-sandbox-password"  # noqa: S105 - everybody may know it
+PASSWORD = "folkform-sandbox-password"
 API_KEY = "firebase-sandbox-key"
-_ID_TOKEN = "firebase-id-token-"  # noqa: S105
+_ID_TOKEN = "firebase-id-token-"
 
 
 def is_id_token(text: str) -> bool:

@@ -13,7 +13,7 @@ from customer_sync.sandbox.json_text import dumps, loads
 from customer_sync.sandbox.query import Options, Sql, cell, field_cell, find_path, has_field
 
 Document = dict[str, Any]
-TOKEN = "folkform-sandbox-token"  # noqa: S105 - everybody may know it
+TOKEN = "folkform-sandbox-token"
 ROLE_ID = "65f0c0ffee0000000000beef"
 PERMISSIONS = frozenset({"Customer.Insert", "Customer.Read", "Customer.Update", "Customer.Delete"})
 _COLUMNS = ("id", "psid", "pageId", "createdAt", "updatedAt", "panCakeUpdatedAt", "panCakeData.updated_at")

@@ -1,0 +1,118 @@
+"""The token that opens one page's customers in Pancake.
+
+Making a new one kills the old one everywhere, for every program that shares it. So it is renewed only when it is
+missing or refused, by one at a time, and only when nobody else has renewed it already; then it is stored in FolkForm.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from customer_sync.errors import CustomerSyncError, ServiceError, TokenRefused
+from customer_sync.page import Page
+from customer_sync.redact import Redactor
+
+log = logging.getLogger(__name__)
+
+SERVICE = "Pancake"
+RENEW_USER_TOKEN = (
+    "Renew the user token at pages.fm → Account → Advanced and store it in FolkForm's page record"
+    " or in PANCAKE_ACCESS_TOKEN."
+)
+
+
+class PageRecords(Protocol):
+    """Where page tokens are kept."""
+
+    def page(self, page_id: str) -> Page: ...
+
+    def store_page_token(self, page_id: str, token: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """Why no token may be made, and what to do instead."""
+
+    why: str
+    way_out: str
+
+
+class PageToken:
+    """The present token of a page. Threads share it."""
+
+    def __init__(
+        self,
+        page: Page,
+        records: PageRecords,
+        redact: Redactor,
+        lock: Callable[[], AbstractContextManager[None]],
+        *,
+        user_token: str | None,
+        forbidden: Forbidden | None = None,
+    ) -> None:
+        """*lock* keeps other processes from renewing it, too; *user_token* serves where the record holds none."""
+        self._page_id = page.page_id
+        self._records = records
+        self._redact = redact
+        self._lock = lock
+        self._user_token = user_token
+        self._forbidden = forbidden
+        self._renewing = threading.Lock()
+        self._current = page.page_access_token
+        self._hopeless: CustomerSyncError | None = None
+
+    @property
+    def current(self) -> str:
+        """The token to use; empty when there is none."""
+        return self._current
+
+    def renew(self, refused: str, said: str, make: Callable[[str], str]) -> str:
+        """Another token than the *refused* one, of which Pancake *said* so much. *make* makes one out of a user token.
+
+        Raises TokenRefused with the way to a new token when there is none to be had.
+        """
+        with self._renewing:
+            if self._current != refused:
+                return self._current
+            if self._hopeless is None:
+                try:
+                    with self._lock():
+                        self._current = self._another_than(refused, said, make)
+                except CustomerSyncError as error:
+                    self._hopeless = error
+            if self._hopeless is not None:
+                raise self._hopeless
+            return self._current
+
+    def _another_than(self, refused: str, said: str, make: Callable[[str], str]) -> str:
+        record = self._records.page(self._page_id)
+        self._redact.add(record.page_access_token, record.access_token)
+        if record.page_access_token not in ("", refused):
+            log.info("page %s: FolkForm holds a newer token", self._page_id)
+            return record.page_access_token
+        trouble = f"refuses the token of page {self._page_id}" if refused else f"needs a token of page {self._page_id}"
+        token = self._make(trouble, said, record.access_token or self._user_token or "", make)
+        try:
+            self._records.store_page_token(self._page_id, token)
+        except ServiceError as error:
+            error.problem += f" when it was to store the new token of page {self._page_id}"
+            raise
+        log.info("page %s: made a new page token and stored it in FolkForm", self._page_id)
+        return token
+
+    def _make(self, trouble: str, said: str, user_token: str, make: Callable[[str], str]) -> str:
+        if self._forbidden:
+            raise TokenRefused(SERVICE, f"{trouble}, and {self._forbidden.why}", self._forbidden.way_out, said=said)
+        if not user_token:
+            step = "Store a page token or a user token in FolkForm's page record, or set PANCAKE_ACCESS_TOKEN."
+            raise TokenRefused(SERVICE, f"{trouble}, and there is no user token to make one", step, said=said)
+        try:
+            token = make(user_token)
+        except TokenRefused as error:
+            problem = f"{trouble}, and the user token that should make a new one"
+            raise TokenRefused(SERVICE, problem, RENEW_USER_TOKEN, said=error.said) from None
+        self._redact.add(token)
+        return token

@@ -1,0 +1,105 @@
+"""The bearer token that FolkForm knows us by: given, or got by signing in through Firebase as FolkForm's agents do.
+
+Firebase: `accounts:signInWithPassword` of the Identity Toolkit gives an `idToken`; FolkForm's `/auth/login/firebase`
+takes it and gives the bearer token.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from customer_sync.errors import ContractBroken, Refused, ServiceError, TokenRefused
+from customer_sync.http import Answer, Call
+from customer_sync.redact import Redactor
+
+SERVICE = "Firebase"
+CHECK_SIGN_IN = "Check FOLKFORM_EMAIL, FOLKFORM_PASSWORD and FIREBASE_API_KEY."
+_HARDWARE_ID = "customer-sync"
+
+Door = Callable[[Call], Answer]
+"""How one service is called, paced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a sign-in needs."""
+
+    email: str
+    password: str = field(repr=False)
+    api_key: str = field(repr=False)
+
+
+class BearerToken:
+    """The present bearer token. Threads share it."""
+
+    def __init__(self, token: str | None, sign_in: Callable[[], str] | None) -> None:
+        """*token* was given; else *sign_in* gets one when it is first needed. It gets another one when that has died,
+        once: a second death in one run is no accident.
+        """
+        self._token = token
+        self._sign_in = sign_in
+        self._renewed = False
+        self._failure: ServiceError | None = None
+        self._lock = threading.Lock()
+
+    def current(self) -> str:
+        """The token to use. Raises what the sign-in raises."""
+        with self._lock:
+            if self._token is None:
+                self._token = self._sign_in() if self._sign_in else ""
+            return self._token
+
+    def renew(self, refused: str) -> str | None:
+        """Another token than the *refused* one; None when there is none: given, or renewed once already."""
+        with self._lock:
+            if self._token != refused:
+                return self._token
+            if self._sign_in is None or self._renewed:
+                return None
+            if self._failure is not None:  # Every worker meets the refusal; one of them has tried for all.
+                raise self._failure
+            try:
+                self._token = self._sign_in()
+            except ServiceError as error:
+                self._failure = error
+                raise
+            self._renewed = True
+            return self._token
+
+
+class SignIn:
+    """Signs in through Firebase."""
+
+    def __init__(self, firebase: Door, folkform: Door, credentials: Credentials, redact: Redactor) -> None:
+        self._firebase = firebase
+        self._folkform = folkform
+        self._credentials = credentials
+        self._redact = redact
+
+    def __call__(self) -> str:
+        """A new bearer token. Raises TokenRefused, Unreachable, ContractBroken."""
+        id_token = self._id_token()
+        call = Call("POST", "/auth/login/firebase", {}, {"idToken": id_token, "hwid": _HARDWARE_ID})
+        data = self._folkform(call).body["data"]
+        token = data.get("token") if isinstance(data, dict) else None
+        if not isinstance(token, str) or not token:
+            raise ContractBroken("FolkForm", "signed us in without a token")
+        self._redact.add(token)
+        return token
+
+    def _id_token(self) -> str:
+        who = self._credentials
+        body = {"email": who.email, "password": who.password, "returnSecureToken": True}
+        call = Call("POST", "/accounts:signInWithPassword", {"key": who.api_key}, body)
+        try:
+            id_token = self._firebase(call).body.get("idToken")
+        except Refused as error:
+            raise TokenRefused(SERVICE, "refused the sign-in", CHECK_SIGN_IN, said=error.said) from None
+        if not isinstance(id_token, str) or not id_token:
+            raise ContractBroken(SERVICE, "signed us in without an idToken")
+        self._redact.add(id_token)
+        return id_token
+
+
+def check_firebase(_: Answer) -> None:
+    """Firebase has no envelope: its errors come with an HTTP status."""

@@ -1,0 +1,103 @@
+"""Connections to one address, whose every answer has an end.
+
+A silence timeout never trips on a server that sends a byte now and then, in its headers or in its body. Here each
+read from the socket waits no longer than the whole answer has time left.
+"""
+
+import io
+from http.client import HTTPResponse
+from typing import Any, cast
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import PoolManager
+
+from customer_sync import __version__
+from customer_sync.clock import Clock
+
+
+def open_session(base_url: str, clock: Clock, whole_answer: float) -> requests.Session:
+    """A session for *base_url* whose answers take *whole_answer* seconds at most; later it raises a timeout.
+
+    Proxy and certificate are asked of the environment once, not at every call; ~/.netrc, which would replace our
+    bearer token, never. Raises InvalidURL for an address that cannot be called.
+    """
+    session = requests.Session()
+    session.headers["User-Agent"] = f"customer-sync/{__version__}"
+    try:
+        environment = session.merge_environment_settings(base_url, {}, None, None, None)
+    except ValueError as error:
+        raise requests.exceptions.InvalidURL(error) from None
+    session.proxies, session.verify = environment["proxies"], environment["verify"]
+    session.trust_env = False
+    session.auth = _leave_as_is  # A login in the address would replace the token as well.
+    adapter = _BoundedAdapter(clock, whole_answer)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """Lets `http.client` read every answer through a `_BoundedStream`."""
+
+    def __init__(self, clock: Clock, whole_answer: float) -> None:
+        def response(sock: Any, *args: Any, **kwargs: Any) -> HTTPResponse:
+            return _bounded(HTTPResponse(sock, *args, **kwargs), sock, clock, whole_answer)
+
+        self._pools = {
+            "http": _pool(HTTPConnectionPool, HTTPConnection, response),
+            "https": _pool(HTTPSConnectionPool, HTTPSConnection, response),
+        }
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
+        manager = cast(PoolManager, super().proxy_manager_for(*args, **kwargs))
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def _pool(pool: type, connection: type, response: Any) -> type:
+    bounded_connection = type(connection.__name__, (connection,), {"response_class": staticmethod(response)})
+    return type(pool.__name__, (pool,), {"ConnectionCls": bounded_connection})
+
+
+def _bounded(response: HTTPResponse, sock: Any, clock: Clock, whole_answer: float) -> HTTPResponse:
+    raw = response.fp.detach()
+    response.fp = io.BufferedReader(_BoundedStream(raw, sock, clock, whole_answer))
+    return response
+
+
+class _BoundedStream(io.RawIOBase):
+    """The bytes of one answer; raises TimeoutError when its time is over."""
+
+    def __init__(self, raw: io.RawIOBase, sock: Any, clock: Clock, whole_answer: float) -> None:
+        self._raw = raw
+        self._socket = sock
+        self._silence = sock.gettimeout()
+        self._clock = clock
+        self._ends_at = clock.monotonic() + whole_answer
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._ends_at - self._clock.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if self._silence is None or left < self._silence:
+            self._socket.settimeout(left)
+        return cast("int | None", self._raw.readinto(buffer))
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
