@@ -85,7 +85,7 @@ class FolkFormClient:
             if nothing_new or (isinstance(total, int) and len(records) >= total):
                 break
         if not records:
-            self._check_role()
+            self._check_role(shows_pages=False)
         pages = [_read_page(record) for record in records]
         if nameless := pages.count(None):
             log.warning("FolkForm lists %d page records without a pageId, which are not synced", nameless)
@@ -243,25 +243,24 @@ class FolkFormClient:
                 self._time_field = self._time_field_in_use()
             return self._time_field
 
-    def _check_role(self) -> None:
-        """FolkForm shows nothing: is it empty, or is our role a wrong one, which sees nothing? Raises TokenRefused
-        for that; a missing role is refused by FolkForm itself.
-        """
-        if not self._role_id:
+    def _check_role(self, *, shows_pages: bool) -> None:
+        """FolkForm shows nothing: is it empty, or are we in a role that sees nothing? Raises TokenRefused for that."""
+        if shows_pages and not self._role_id:
             return
         try:
             roles = _read_roles(self._get("/auth/roles", {}))
         except (Refused, ContractBroken):
             return  # Older servers know no roles.
-        if roles and self._role_id not in roles:
-            problem = f"shows nothing to the role {self._role_id}: this token's user has not got it"
-            step = f"Set FOLKFORM_ROLE_ID to one of the user's roles: {', '.join(roles)}."
-            raise TokenRefused(SERVICE, problem, step)
+        if not roles or self._role_id in roles:
+            return
+        us = f"the role {self._role_id}, which this token's user has not got" if self._role_id else "us without a role"
+        step = f"Set FOLKFORM_ROLE_ID to one of the user's roles: {', '.join(roles)}."
+        raise TokenRefused(SERVICE, f"shows nothing to {us}", step)
 
     def _time_field_in_use(self) -> TimeField | None:
         sample = self._find({}, {"limit": _SAMPLE})
         if not sample:
-            self._check_role()
+            self._check_role(shows_pages=True)
             return None
         pancake_time = TimeField.PANCAKE_UPDATED_AT
         # Another writer may have left zeros in the sample, so its absence there proves nothing.

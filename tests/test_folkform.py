@@ -19,7 +19,7 @@ from customer_sync.http import TRIES, ApiSession, Service
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
 from customer_sync.sandbox import Behaviour, Sandbox
-from customer_sync.sandbox.folkform import Access
+from customer_sync.sandbox.folkform import ROLE_ID, Access
 from customer_sync.sandbox.json_text import canonical
 from customer_sync.sign_in import BearerToken
 
@@ -149,10 +149,10 @@ def test_lists_every_page(pages: int, requests: int) -> None:
     with Sandbox(pages=0) as box:
         for number in range(pages):
             box.add_page(f"104{number:03}", f"Trang {number}", is_sync=number % 3 != 0)
-        found = of(box).pages()
+        found = of(box, role_id=ROLE_ID).pages()
         assert [page.page_id for page in found] == [f"104{number:03}" for number in range(pages)]
         assert [page.is_sync for page in found] == [number % 3 != 0 for number in range(pages)]
-        assert box.requests.count() == requests
+        assert box.requests.count("folkform", "/find-with-pagination") == requests
         for page in found:
             assert page.name == f"Trang {int(page.page_id[3:])}"
             assert page.page_access_token == box.pancake.page_token(page.page_id)
