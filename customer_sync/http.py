@@ -152,6 +152,8 @@ class ApiSession:
                 limiter.too_many(allowed_at)
             limiter.pause(error.retry_after)
             raise
+        finally:
+            limiter.ended()
         limiter.succeeded()
         return answer
 

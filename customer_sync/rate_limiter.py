@@ -1,5 +1,6 @@
 """How fast one service may be asked, learned from its own answers."""
 
+import math
 import threading
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,7 +10,7 @@ _LONGEST_INTERVAL = 10.0
 _RECOVERY = 0.9
 _NO_INTERVAL = 0.001
 _PROBE_INTERVAL = 1.0
-_POLL = 0.02
+_POLL = 0.05
 _LONGEST_WINDOW = 3600.0
 
 
@@ -22,7 +23,8 @@ class Time(Protocol):
 
 
 class AdaptiveRateLimiter:
-    """Paces the calls to one service. Threads share it; *rate* is calls per second at most, None for no bound.
+    """Paces the calls to one service: `wait` before each, `ended` after it. Threads share it; *rate* is calls per
+    second at most, None for no bound.
 
     Slows down at once when the service says "too many", and speeds up again step by step. Where answers carry
     `X-RateLimit-*`, runs at full speed while something remains and pauses until the reset when nothing does.
@@ -35,8 +37,13 @@ class AdaptiveRateLimiter:
         self._interval = self._shortest
         self._next_call = clock.monotonic()
         self._slowed_at = -1.0
+        self._in_flight = 0
         self._remaining: int | None = None
+        """Calls left in the service's window, those in flight among them; None while it has not told."""
         self._resets_at = 0.0
+        self._window = 0.0
+        """The longest time to a reset that was told, seconds: about as long as a window lasts."""
+        self._next_probe = 0.0
 
     def wait(self) -> float:
         """Returns when the next call may be made, with the moment it was allowed. Raises what the clock raises."""
@@ -53,6 +60,11 @@ class AdaptiveRateLimiter:
         """A call was answered, well or not: the service's own count is taken over."""
         with self._lock:
             self._read_window(headers)
+
+    def ended(self) -> None:
+        """A call is over, answered or not."""
+        with self._lock:
+            self._in_flight -= 1
 
     def succeeded(self) -> None:
         """A call was answered as wished: speed returns step by step."""
@@ -76,32 +88,31 @@ class AdaptiveRateLimiter:
     def _delay(self, now: float) -> float:
         if now < self._next_call:
             return self._next_call - now
-        if self._remaining is None or self._remaining > 0:
+        if self._remaining is None or self._in_flight < self._remaining:
             return 0.0
-        if now < self._resets_at:
-            return max(self._resets_at - now, _POLL)
-        return 0.0
+        if now < self._resets_at:  # What is in flight may have been counted already: its answers tell.
+            return min(self._resets_at - now, _POLL if self._remaining else math.inf)
+        return min(max(self._next_probe - now, 0.0), _POLL)
 
     def _take(self, now: float) -> None:
         self._next_call = now + self._interval
-        if self._remaining is None:
-            return
-        if self._remaining > 0:
-            self._remaining -= 1
-        else:  # The window should be over: one call finds out, the others wait for its answer.
-            self._resets_at = now + _PROBE_INTERVAL
+        if self._remaining is not None and self._in_flight >= self._remaining:
+            # The window should be over: one call finds out, the others wait for its answer.
+            self._next_probe = now + _PROBE_INTERVAL
+        self._in_flight += 1
 
     def _read_window(self, headers: Mapping[str, str]) -> None:
         try:
-            remaining, reset = int(headers["X-RateLimit-Remaining"]), float(headers["X-RateLimit-Reset"])
+            remaining, reset = max(int(headers["X-RateLimit-Remaining"]), 0), float(headers["X-RateLimit-Reset"])
         except (KeyError, ValueError):
             return
         if not 0 <= reset <= _LONGEST_WINDOW:
             return
-        resets_at = self._clock.monotonic() + reset
-        # The reset is told in whole seconds: later by more than that means another window.
-        if self._remaining is None or resets_at > self._resets_at + 1.5:
-            self._remaining = remaining
-        else:
-            self._remaining = min(self._remaining, remaining)
-        self._resets_at = resets_at
+        self._window = max(self._window, reset)
+        # A late answer and whole seconds make the reset seem later than it is, but never by half a window.
+        resets_at, slack = self._clock.monotonic() + reset, self._window / 2
+        if self._remaining is None or resets_at > self._resets_at + slack:
+            self._remaining, self._resets_at = remaining, resets_at
+        elif resets_at > self._resets_at - slack:
+            self._remaining, self._resets_at = min(self._remaining, remaining), min(self._resets_at, resets_at)
+        # else: an answer from the window before, which says nothing of this one.
