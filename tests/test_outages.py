@@ -1,0 +1,161 @@
+"""FolkForm and Pancake going away, in the middle and for a while: no try storm, no false mark, nobody lost.
+
+The whole pass in this process, over HTTP, on a clock whose waits pass fifty times as fast.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from customer_sync.errors import ExitCode, Unreachable
+from customer_sync.http import TRIES
+from customer_sync.passes import run_pass
+from customer_sync.redact import Redactor
+from customer_sync.result import PassResult, Status
+from customer_sync.sandbox import Sandbox
+from customer_sync.sandbox.faults import Fault
+from customer_sync.settings import load_settings
+from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
+
+from .conftest import StartSandbox
+from .test_traps import QuickClock, Unheard
+
+WORKERS = 4
+# A writer has twice as many upserts under way as there are workers.
+IN_FLIGHT = 2 * WORKERS
+
+
+class Passes:
+    """Runs passes on a sandbox, one page after the other."""
+
+    def __init__(self, lock_dir: Path) -> None:
+        self._lock_dir = lock_dir
+
+    def __call__(self, box: Sandbox, name: str, **wishes: Any) -> PassResult:
+        environment = {
+            **box.environment,
+            "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
+            "CUSTOMER_SYNC_PAGES_AT_ONCE": "1",
+            "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
+            "CUSTOMER_SYNC_WORKERS": str(WORKERS),
+        }
+        clock = QuickClock()
+        result = PassResult(name, started_at=clock.now())
+        run_pass(
+            result, [], Wishes(**wishes), load_settings(environment, {}), clock, redact=Redactor(), listener=Unheard()
+        )
+        result.end(clock.stopping, 0.0)
+        return result
+
+    def undisturbed(self, box: Sandbox) -> None:
+        """Both passes, after which nobody may be missing."""
+        for name in (INCREMENTAL, BACKFILL):
+            assert self(box, name).exit_code == ExitCode.OK
+        assert box.difference().equal
+
+
+@pytest.fixture
+def passes(tmp_path: Path) -> Passes:
+    return Passes(tmp_path / "locks")
+
+
+def test_folkform_down_from_the_start(sandbox: StartSandbox, passes: Passes) -> None:
+    """Where not even the pages can be listed, that is tried five times, and nothing else is."""
+    box = sandbox(pages=3, customers=20)
+    with box.faults.add(Fault("status", service="folkform", times=None)):
+        result = passes(box, INCREMENTAL)
+    assert isinstance(result.error, Unreachable)
+    assert (result.exit_code, result.pages) == (ExitCode.TRY_LATER, [])
+    assert box.requests.count("folkform") == TRIES
+    assert box.requests.count("pancake") == 0
+    passes.undisturbed(box)
+
+
+@pytest.mark.parametrize("kind", ["status", "reset", "html"])
+def test_folkform_down_in_the_middle(sandbox: StartSandbox, passes: Passes, kind: Any) -> None:
+    """Who is in flight is tried five times; one cheap call then tells that FolkForm is down, and every further page
+    gets one cheap call and nothing else.
+    """
+    box = sandbox(pages=4, customers=120)
+    with box.faults.add(Fault(kind, service="folkform", times=None, skip=60)):
+        result = passes(box, BACKFILL)
+    assert result.exit_code == ExitCode.TRY_LATER
+    assert {page.status for page in result.pages} == {Status.FAILED}
+    assert box.requests.count("folkform") - 60 <= IN_FLIGHT * TRIES + 1 + 3
+    begun = [page for page in result.pages if page.upserted]
+    assert len(begun) == 1
+    assert {page.requests for page in result.pages if page not in begun} == {1}
+    passes.undisturbed(box)
+
+
+def test_an_outage_that_ends_in_time(sandbox: StartSandbox, passes: Passes) -> None:
+    """An outage shorter than the tries is waited for: the pass ends with everybody written."""
+    box = sandbox(pages=2, customers=80)
+    box.faults.add(Fault("status", service="folkform", endpoint="/customer/upsert-one", times=3 * WORKERS, skip=30))
+    result = passes(box, BACKFILL)
+    assert (result.exit_code, result.totals["failed"]) == (ExitCode.OK, 0)
+    assert box.difference().equal
+
+
+def test_tries_run_out_and_folkform_returns(sandbox: StartSandbox, passes: Passes) -> None:
+    """Whose tries ran out during an outage gets her second chance when FolkForm answers again."""
+    box = sandbox(customers=80)
+    box.faults.add(Fault("status", service="folkform", endpoint="/customer/upsert-one", times=IN_FLIGHT * TRIES))
+    result = passes(box, BACKFILL)
+    assert (result.exit_code, result.totals["failed"]) == (ExitCode.OK, 0)
+    assert box.requests.count("folkform", "/upsert-one") == 80 + IN_FLIGHT * TRIES
+    assert box.difference().equal
+
+
+def test_a_poisonous_customer_blocks_nobody(sandbox: StartSandbox, passes: Passes) -> None:
+    """FolkForm fails on her and answers others: two sets of tries, then she is named and passed over."""
+    box = sandbox(customers=80)
+    psid = str(box.pancake.customers(box.pancake.page_ids()[0])[40]["psid"])
+    with box.faults.add(Fault("status", service="folkform", psid=psid, times=None)):
+        result = passes(box, BACKFILL)
+    (page,) = result.pages
+    assert (result.exit_code, page.status, page.complete) == (ExitCode.PARTIAL, Status.PARTIAL, True)
+    assert [(problem.psid, problem.problem) for problem in page.problems] == [(psid, "failed")]
+    assert "five times" in page.problems[0].reason
+    assert page.upserted == 79
+    assert box.requests.count("folkform", "/upsert-one") == 79 + 2 * TRIES
+    assert box.requests.count("folkform", "/find-by-page-id") <= 2
+    assert passes(box, BACKFILL, full=True).totals["upserted"] == 1
+    assert box.difference().equal
+
+
+def test_nothing_can_be_written(sandbox: StartSandbox, passes: Passes) -> None:
+    """FolkForm answers, but no upsert gets through: after so many failures in a row the page ends, not after all."""
+    box = sandbox(customers=400)
+    with box.faults.add(Fault("status", service="folkform", endpoint="/customer/upsert-one", times=None)):
+        result = passes(box, BACKFILL)
+    (page,) = result.pages
+    assert (result.exit_code, page.status) == (ExitCode.REFUSED, Status.FAILED)
+    assert 50 <= page.failed <= 50 + IN_FLIGHT
+    assert box.requests.count("folkform", "/upsert-one") <= (50 + IN_FLIGHT) * 2 * TRIES
+    passes(box, BACKFILL, full=True)
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("effect", ["before", "after"])
+def test_replies_that_are_lost(sandbox: StartSandbox, passes: Passes, effect: Any) -> None:
+    """A reply lost before or after the write is asked for again: nobody is missing, nobody stands there twice."""
+    box = sandbox(pages=2, customers=60)
+    box.faults.add(Fault("reset", service="folkform", method="POST", times=20, effect=effect))
+    result = passes(box, BACKFILL)
+    assert (result.exit_code, result.totals["upserted"]) == (ExitCode.OK, 120)
+    assert box.difference().equal
+
+
+def test_pancake_down_for_one_page(sandbox: StartSandbox, passes: Passes) -> None:
+    """A page that Pancake does not answer for is tried five times; the others are synced."""
+    box = sandbox(pages=3, customers=20)
+    away = box.pancake.page_ids()[1]
+    with box.faults.add(Fault("status", service="pancake", page_id=away, times=None)):
+        result = passes(box, BACKFILL)
+    statuses = {page.page.page_id: page.status for page in result.pages}
+    assert [page_id for page_id, status in statuses.items() if status is Status.FAILED] == [away]
+    assert result.exit_code == ExitCode.PARTIAL
+    assert sum(request.page_id == away for request in box.requests.recent if request.service == "pancake") == TRIES
+    passes.undisturbed(box)
