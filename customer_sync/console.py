@@ -104,9 +104,9 @@ class Screen:
             self.tell(text)
 
     def log(self, record: logging.LogRecord) -> None:
-        """A line of the log: warnings, each request with `-v`, tracebacks with `--debug`."""
+        """A line of the log: what is worth knowing, each request with `-v`, tracebacks with `--debug`."""
         if record.levelno >= logging.WARNING:
-            self.note(f"Warning: {record.getMessage()}")
+            self.note(record.getMessage())
         elif self._manner.verbose or (self._manner.debug and record.exc_info):
             self.tell(record.getMessage(), "dim")
         if self._manner.debug and record.exc_info and record.exc_info[1]:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from urllib.parse import quote
 
 from customer_sync.clock import Clock, local_time
 from customer_sync.errors import CustomerSyncError, SettingsError
+
+log = logging.getLogger(__name__)
 
 _POLL = 0.2
 
@@ -41,10 +44,13 @@ class PageLocks:
         """Holds the lock of a pass and page. Taken already: waits for it, or raises BusyError."""
         handle = self._open(pass_name, page_id)
         try:
-            while not _taken(handle):
+            if not _taken(handle):
+                busy = BusyError(f"another {pass_name} is at page {page_id}{_holder(handle)}")
                 if not wait:
-                    raise BusyError(f"another {pass_name} is at page {page_id}{_holder(handle)}")
-                self._clock.sleep(_POLL)
+                    raise busy
+                log.warning("waiting: %s", busy)
+                while not _taken(handle):
+                    self._clock.sleep(_POLL)
             self._sign(handle)
             yield
         finally:

@@ -1,5 +1,6 @@
 """Every exit code by a real situation, each with a clear sentence and in time."""
 
+import os
 import signal
 import socket
 import time
@@ -173,7 +174,7 @@ def test_busy_pages(sandbox: StartSandbox, run: Command) -> None:
         assert (outcome.code, outcome.page(busy)["status"], outcome.page(free)["status"]) == (0, "busy", "ok")
         assert (outcome.json["status"], outcome.page(busy)["complete"]) == ("partial", False)
         assert len(outcome.page(busy)["warnings"]) == 1
-        assert f"another incremental is at page {busy}" in run(box, "incremental").err
+        assert f"another incremental is at page {busy}: process {os.getpid()} since " in run(box, "incremental").err
         held.enter_context(locks.held("incremental", free))
         outcome = run(box, "incremental", "--json")
         assert (outcome.code, outcome.json["status"]) == (75, "busy")
@@ -190,8 +191,9 @@ def test_a_backfill_waits_for_an_incremental(sandbox: StartSandbox, run: Command
     box.requests.clear()
     with locks.held("incremental", only_page(box)):
         process = run.start(box, "backfill", "--json")
-        wait_until((run.lock_dir / f"backfill-{only_page(box)}.lock").exists)
-        wait_until(lambda: box.requests.count() > 0)
+        assert process.stderr
+        holder = f"another incremental is at page {only_page(box)}: process {os.getpid()} since "
+        assert f"waiting: {holder}" in process.stderr.readline()
         assert process.poll() is None
         assert writes(box) == 0
     assert run.end(process).json["complete"]

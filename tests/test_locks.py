@@ -1,13 +1,15 @@
 """One run at a time per pass and page, and no lock outlives its holder."""
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from customer_sync.clock import Clock
+from customer_sync.clock import Clock, local_time
 from customer_sync.errors import ExitCode, SettingsError, StopRequested
 from customer_sync.locks import BusyError, PageLocks
 
@@ -15,7 +17,7 @@ _LONG = 30.0
 _HOLD = """
 import sys, time
 from pathlib import Path
-from customer_sync.clock import Clock
+from customer_sync.clock import Clock, local_time
 from customer_sync.locks import PageLocks
 with PageLocks(Path(sys.argv[1]), Clock()).held("incremental", "104"):
     print("held", flush=True)
@@ -38,6 +40,51 @@ def test_a_page_is_held_once(tmp_path: Path) -> None:
             pytest.fail("held twice by the same run")
     with others.held("incremental", "104"):
         pass
+
+
+def test_the_holder_is_named(tmp_path: Path) -> None:
+    """Who finds a page busy learns which process holds it, and since when by this machine's clock."""
+    began = int(time.time())
+    with locks(tmp_path).held("incremental", "104"):
+        with pytest.raises(BusyError) as busy, locks(tmp_path).held("incremental", "104"):
+            pytest.fail("held twice")
+        since = [local_time(second) for second in range(began, int(time.time()) + 1)]
+        said = [f"another incremental is at page 104: process {os.getpid()} since {moment}" for moment in since]
+        assert str(busy.value) in said
+
+
+@pytest.mark.parametrize(
+    "word", [b"", b"{", b"[1]", b"null", b'{"pid": "x", "since": 1}', b"\xff", b'{"pid": 1, "since": 1e99}']
+)
+def test_a_holder_that_left_no_word(tmp_path: Path, word: bytes) -> None:
+    """A lock is held even when what stands in its file says nothing."""
+    with locks(tmp_path).held("incremental", "104"):
+        (file,) = tmp_path.iterdir()
+        file.write_bytes(word)
+        with pytest.raises(BusyError, match=r"page 104$"), locks(tmp_path).held("incremental", "104"):
+            pytest.fail("held twice")
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    """A link in place of a lock file leads to no file elsewhere."""
+    directory, elsewhere = tmp_path / "locks", tmp_path / "elsewhere"
+    directory.mkdir()
+    (directory / "incremental-104.lock").symlink_to(elsewhere)
+    with pytest.raises(SettingsError, match="cannot be used"), locks(directory).held("incremental", "104"):
+        pytest.fail("held through a link")
+    assert not elsewhere.exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory to somebody else")
+def test_somebody_elses_directory_in_a_shared_one(tmp_path: Path) -> None:
+    """Where anybody may make directories, as in /tmp, the lock directory must be ours; elsewhere it may be shared."""
+    directory = tmp_path / "locks"
+    directory.mkdir()
+    os.chown(directory, 12345, 12345)
+    locks(directory)
+    tmp_path.chmod(0o1777)
+    with pytest.raises(SettingsError, match="it belongs to somebody else"):
+        locks(directory)
 
 
 def test_other_pages_and_passes_are_free(tmp_path: Path) -> None:
