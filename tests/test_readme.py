@@ -1,13 +1,18 @@
 """The README tells of everything there is, and of nothing there is not."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import requests
 import typer.main
 
 from customer_sync.cli import app
 from customer_sync.errors import ExitCode
+from customer_sync.sandbox import Sandbox
+from customer_sync.sandbox.faults import FaultKind
 from customer_sync.settings import declared
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -69,3 +74,27 @@ def test_its_links_lead_somewhere() -> None:
             assert target[1:] in anchors
         elif "://" not in target:
             assert (Path(__file__).parent.parent / target.partition("#")[0]).exists()
+
+
+_CURLS = re.findall(r"-X (\w+) \$URL(/sandbox/\w+)(?: -d '(.*?)')?", README)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), _CURLS, ids=lambda part: str(part)[:60])
+def test_what_to_break_can_be_broken(served: Sandbox, method: str, path: str, body: str) -> None:
+    """Every call to the sandbox that is told is one that it understands."""
+    answer = requests.request(method, served.url + path, data=body.encode(), timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert requests.post(f"{served.url}/sandbox/reset", timeout=30).status_code == 200
+
+
+def test_every_kind_of_fault_is_told_or_alike() -> None:
+    """The kinds that the table leaves out are variants of those that it shows."""
+    told = set(re.findall(r'"kind": "(\w+)"', README))
+    assert set(get_args(FaultKind)) - told == {"error_code", "redirect", "huge", "broken_utf8", "drip_body"}
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Sandbox]:
+    """One sandbox, put right after each call."""
+    with Sandbox(pages=1, customers=1) as sandbox:
+        yield sandbox
