@@ -1,5 +1,6 @@
 """One run of a pass, from settings to result."""
 
+import logging
 import random
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from customer_sync.clock import Clock
 from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
 from customer_sync.locks import PageLocks
+from customer_sync.page import Page
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult
 from customer_sync.services import Services
@@ -23,6 +25,8 @@ from customer_sync.sync import (
     sync_new_customers,
 )
 from customer_sync.write import Upserts
+
+log = logging.getLogger(__name__)
 
 _PASSES: dict[str, Callable[[Run, list[PageResult]], None]] = {
     INCREMENTAL: sync_new_customers,
@@ -50,12 +54,8 @@ def run_pass(
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
     try:
-        clock.sleep(random.uniform(0, settings.jitter))
-        known = services.pages()
-        pages = select_pages(known, page_ids)
-        if not pages:
-            shown = "has no page switched on (isSync)" if known else "shows no page at all"
-            result.warnings.append(f"FolkForm {shown}, so there was nothing to do")
+        _wait_a_while(settings.jitter, clock)
+        pages = _pages_to_sync(services, page_ids, result.warnings)
         result.pages = [PageResult(page, wishes.dry_run) for page in pages]
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
             upsert = _write_nothing if wishes.dry_run else services.folkform.upsert_customer
@@ -73,12 +73,29 @@ def run_pass(
                 overlap=settings.overlap,
             )
             _PASSES[result.name](run, result.pages)
-    except StopRequested:
-        pass  # Before a page began; the clock knows why.
+    except StopRequested as reason:
+        result.stopped = reason
     except SettingsError:
         raise
     except CustomerSyncError as error:
         result.error = error
+
+
+def _wait_a_while(jitter: int, clock: Clock) -> None:
+    """So that not every machine asks at the same second."""
+    if jitter:
+        seconds = random.uniform(0, jitter)
+        log.warning("starting in %.0f s (--jitter)", seconds)
+        clock.sleep(seconds)
+
+
+def _pages_to_sync(services: Services, page_ids: Iterable[str], warnings: list[str]) -> list[Page]:
+    known = services.pages()
+    pages = select_pages(known, page_ids)
+    if not pages:
+        shown = "has no page switched on (isSync)" if known else "shows no page at all"
+        warnings.append(f"FolkForm {shown}, so there was nothing to do")
+    return pages
 
 
 def _write_nothing(_: Customer) -> None:

@@ -115,8 +115,8 @@ class PassResult:
 
     def end(self, stopped: StopRequested | None, duration: float) -> None:
         """The work has ended, or is left to itself because it would not; *duration* is seconds."""
-        # A wait that would have outlasted the time limit ended a page before the limit was reached.
-        self.stopped = stopped or next((page.stopped for page in self.pages if page.stopped), None)
+        # A wait that would have outlasted the time limit ends a page, or all, before the limit is reached.
+        self.stopped = stopped or self.stopped or next((page.stopped for page in self.pages if page.stopped), None)
         self.duration = duration
         for page in self.pages:
             page.requests = self.requests_of(page.page.page_id)

@@ -79,10 +79,13 @@ def test_retry_after_is_waited_for(sandbox: StartSandbox, run: Command, service:
     assert box.difference().equal
 
 
-def test_an_hour_is_not_waited_for_beyond_the_time_limit(sandbox: StartSandbox, run: Command) -> None:
+@pytest.mark.parametrize(("service", "skip"), [("pancake", 0), ("folkform", 0), ("folkform", 3)])
+def test_an_hour_is_not_waited_for_beyond_the_time_limit(
+    sandbox: StartSandbox, run: Command, service: Any, skip: int
+) -> None:
     """A wait that would outlast --max-runtime ends the pass at once, softly, and says why."""
     box = sandbox(customers=60)
-    box.faults.add(Fault("status", service="pancake", status=429, retry_after="3600"))
+    box.faults.add(Fault("status", service=service, status=429, retry_after="3600", skip=skip))
     began = time.monotonic()
     outcome = run(box, "backfill", "--json", "--max-runtime", "60s")
     assert time.monotonic() - began < 30
