@@ -94,6 +94,8 @@ class Command:
             "TZ": "Asia/Ho_Chi_Minh",
             "CUSTOMER_SYNC_LOCK_DIR": str(self.lock_dir),
             "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
+            # A mutant of the program is a copy that comes first on the path.
+            **{name: value for name, value in os.environ.items() if name == "PYTHONPATH"},
             **(sandbox.environment if sandbox else {}),
             **more,
         }

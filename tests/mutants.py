@@ -1,0 +1,232 @@
+"""Takes the rules that prevent a loss out of the program, one by one, and shows that a test turns red for each.
+
+`python -m tests.mutants` tries all of them, `python -m tests.mutants 5 walk` those with a number or word in their
+name. Each mutant is a copy of the package in which a rule's text has been replaced; a rule whose text is no longer
+there is a mistake of this list. Exit 0 when every mutant was found.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).parent.parent
+_TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A rule that is missing: the texts replaced in one room, and the tests that must notice."""
+
+    name: str
+    room: str
+    edits: tuple[tuple[str, str], ...]
+    tests: str
+    """A selection of tests/test_traps.py, as pytest's -k takes it."""
+
+    def write(self, package: Path) -> None:
+        """Takes the rule out of a copy of the package."""
+        file = package / f"{self.room}.py"
+        text = file.read_text(encoding="utf-8")
+        for rule, without in self.edits:
+            if text.count(rule) != 1:
+                raise SystemExit(f"{self.name}: {self.room}.py has the text {text.count(rule)} times, not once: {rule}")
+            text = text.replace(rule, without)
+        file.write_text(text, encoding="utf-8")
+
+
+MUTANTS = [
+    Mutant(
+        "1 the page number grows while the window comes down",
+        "walk",
+        (("answer = self._ask(1)", "answer = self._ask(self._next_number(answer) if self._asked else 1)"),),
+        "trap_01",
+    ),
+    Mutant(
+        "2 the page number grows, the window stays",
+        "walk",
+        (
+            ("answer = self._ask(1)", "answer = self._ask(self._next_number(answer) if self._asked else 1)"),
+            ("            self._upper = answer.lowest + 1\n", ""),
+        ),
+        "trap_02",
+    ),
+    Mutant(
+        "3 an incremental writes the newest first", "pieces", (("customers[::-1], cut", "customers, cut"),), "trap_03"
+    ),
+    Mutant(
+        "3 a backfill writes the oldest first",
+        "sync",
+        (("self._without_stored(batch, is_stored)", "self._without_stored(batch[::-1], is_stored)"),),
+        "trap_03",
+    ),
+    Mutant(
+        "4 marks are times of the write",
+        "folkform",
+        (
+            ("            return pancake_time\n", "            return TimeField.UPDATED_AT\n"),
+            (
+                "            return TimeField.UPDATED_AT\n        return TimeField.VERSION",
+                "            pass\n        return TimeField.UPDATED_AT",
+            ),
+            ("if self._time_field is TimeField.UPDATED_AT and any(", "if False and any("),
+        ),
+        "trap_04",
+    ),
+    Mutant(
+        "5 no SPAN rule",
+        "write",
+        (("return stored_beyond + len(self._started) + 1 < self._upserts.span", "return True"),),
+        "trap_05",
+    ),
+    Mutant(
+        "5 the newest mark is the newest customer",
+        "marks",
+        (("return min(times) if", "return max(times) if"),),
+        "trap_05",
+    ),
+    Mutant(
+        "5 the oldest mark is the oldest customer",
+        "marks",
+        (("return max(stored.time", "return min(stored.time"),),
+        "trap_05",
+    ),
+    Mutant(
+        "6 a backfill begins without an incremental",
+        "sync",
+        (
+            (
+                "            covered = sync.incremental()\n",
+                "            covered = Window(int(run.clock.now()) - SETTLED, int(run.clock.now()) - SETTLED)\n",
+            ),
+        ),
+        "trap_06",
+    ),
+    Mutant(
+        "7 a backfill ends without an incremental",
+        "sync",
+        (("top = sync.incremental(above=covered.until)", "top = covered"),),
+        "trap_07",
+    ),
+    Mutant(
+        "8 since is asked of the window",
+        "walk",
+        (("get_customers(number, size, 0, self._upper)", "get_customers(number, size, self.since, self._upper)"),),
+        "trap_08",
+    ),
+    Mutant(
+        "9 the window ends with the second asked for",
+        "walk",
+        (("get_customers(number, size, 0, self._upper)", "get_customers(number, size, 0, self._upper - 1)"),),
+        "trap_09",
+    ),
+    Mutant("10 a second that is still running is read", "walk", (("SETTLED = 2", "SETTLED = 0"),), "trap_10"),
+    Mutant(
+        "11 customers without psid are upserted",
+        "customer",
+        (("    if known_psid is None:\n", "    known_psid = known_psid or 'none'\n    if known_psid is None:\n"),),
+        "trap_11",
+    ),
+    Mutant(
+        "12 whose tries ran out is passed over",
+        "write",
+        (("self._given_up.append((customer, error))", "self._pass_over(customer, error)"),),
+        "trap_12",
+    ),
+    Mutant(
+        "13 one poisonous customer ends the page",
+        "write",
+        (("            self._upserts.ping(customer.page_id)\n", "            raise error\n"),),
+        "trap_13",
+    ),
+    Mutant(
+        "13 nobody asks whether FolkForm is down",
+        "write",
+        (
+            ("        self._upserts.ping(self._given_up[0][0].page_id)\n", ""),
+            ("            self._upserts.ping(customer.page_id)\n", ""),
+        ),
+        "trap_13",
+    ),
+    Mutant(
+        "14 a time of 0 is a time",
+        "folkform",
+        (
+            ('{"$gt": "" if field is TimeField.VERSION else 0}', '{"$gt": "" if field is TimeField.VERSION else -1}'),
+            ("or value <= 0:", "or value < 0:"),
+        ),
+        "trap_14",
+    ),
+    Mutant(
+        "14 zeros in a sample tell the dialect, unchecked",
+        "folkform",
+        (
+            (' or self._find(\n            {pancake_time.value: {"$gt": 0}}, {"limit": 1}\n        ):', ":"),
+            ("if all(_updated_at_is_pancakes(document) for document in sample):", "if True:"),
+            ("if self._time_field is TimeField.UPDATED_AT and any(", "if False and any("),
+        ),
+        "trap_14",
+    ),
+    Mutant(
+        "15 --since jumps the mark",
+        "sync",
+        (
+            ("wished = min(wished, wishes.since)", "wished = wishes.since"),
+            (
+                "        if wished >= mark:\n            return mark\n",
+                "        if wished >= mark:\n            return wished\n",
+            ),
+        ),
+        "trap_15",
+    ),
+    Mutant(
+        "15 an earlier start may leave a gap",
+        "sync",
+        (("return wished if oldest is None else min(mark, max(wished, oldest))", "return wished"),),
+        "trap_15",
+    ),
+]
+
+
+def survives(mutant: Mutant) -> bool:
+    """Whether the tests pass without the rule, though they should not."""
+    with TemporaryDirectory() as directory:
+        copy = Path(directory)
+        for name in ("customer_sync", "tests"):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        mutant.write(copy / "customer_sync")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider"]
+        ended = subprocess.run(
+            [*command, "tests/test_traps.py", "-k", mutant.tests],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": directory},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    if ended.returncode not in (0, 1):
+        raise SystemExit(f"{mutant.name}: pytest ended with {ended.returncode}\n{ended.stdout}{ended.stderr}")
+    return ended.returncode == 0
+
+
+def main(words: list[str]) -> int:
+    """Tries the mutants chosen; returns how many survived."""
+    chosen = [mutant for mutant in MUTANTS if not words or set(words) & {*mutant.name.split(), mutant.room}]
+    if not survives(Mutant("nothing is missing", "walk", (), "trap")):
+        raise SystemExit("The tests are red with every rule in place.")
+    survivors = 0
+    for mutant in chosen:
+        alive = survives(mutant)
+        survivors += alive
+        print(f"{'SURVIVED' if alive else 'found':8}  {mutant.name}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants found")
+    return survivors
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
