@@ -19,6 +19,9 @@ import pytest
 
 from customer_sync.sandbox import Behaviour, Sandbox
 
+from .in_process import Passes
+from .proxy import Proxy
+
 COMMAND = Path(sys.executable).parent / "customer-sync"
 DAY = 86_400
 _TIMEOUT = 150.0
@@ -129,6 +132,26 @@ def sandbox() -> Iterator[StartSandbox]:
     yield start
     for box in started:
         box.close()
+
+
+@pytest.fixture
+def in_between() -> Iterator[Callable[[Sandbox], Proxy]]:
+    """Puts proxies before sandboxes."""
+    proxies: list[Proxy] = []
+
+    def start(box: Sandbox) -> Proxy:
+        proxies.append(Proxy(box))
+        return proxies[-1]
+
+    yield start
+    for proxy in proxies:
+        proxy.close()
+
+
+@pytest.fixture
+def passes(tmp_path: Path) -> Passes:
+    """Runs passes in this process."""
+    return Passes(tmp_path / "locks")
 
 
 @pytest.fixture

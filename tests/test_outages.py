@@ -1,63 +1,17 @@
-"""FolkForm and Pancake going away, in the middle and for a while: no try storm, no false mark, nobody lost.
+"""FolkForm and Pancake going away, in the middle and for a while: no try storm, no false mark, nobody lost."""
 
-The whole pass in this process, over HTTP, on a clock whose waits pass fifty times as fast.
-"""
-
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from customer_sync.errors import ExitCode, Unreachable
 from customer_sync.http import TRIES
-from customer_sync.passes import run_pass
-from customer_sync.redact import Redactor
-from customer_sync.result import PassResult, Status
-from customer_sync.sandbox import Sandbox
+from customer_sync.result import Status
 from customer_sync.sandbox.faults import Fault
-from customer_sync.settings import load_settings
-from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
+from customer_sync.sync import BACKFILL, INCREMENTAL
 
 from .conftest import StartSandbox
-from .test_traps import QuickClock, Unheard
-
-WORKERS = 4
-# A writer has twice as many upserts under way as there are workers.
-IN_FLIGHT = 2 * WORKERS
-
-
-class Passes:
-    """Runs passes on a sandbox, one page after the other."""
-
-    def __init__(self, lock_dir: Path) -> None:
-        self._lock_dir = lock_dir
-
-    def __call__(self, box: Sandbox, name: str, **wishes: Any) -> PassResult:
-        environment = {
-            **box.environment,
-            "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
-            "CUSTOMER_SYNC_PAGES_AT_ONCE": "1",
-            "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
-            "CUSTOMER_SYNC_WORKERS": str(WORKERS),
-        }
-        clock = QuickClock()
-        result = PassResult(name, started_at=clock.now())
-        run_pass(
-            result, [], Wishes(**wishes), load_settings(environment, {}), clock, redact=Redactor(), listener=Unheard()
-        )
-        result.end(clock.stopping, 0.0)
-        return result
-
-    def undisturbed(self, box: Sandbox) -> None:
-        """Both passes, after which nobody may be missing."""
-        for name in (INCREMENTAL, BACKFILL):
-            assert self(box, name).exit_code == ExitCode.OK
-        assert box.difference().equal
-
-
-@pytest.fixture
-def passes(tmp_path: Path) -> Passes:
-    return Passes(tmp_path / "locks")
+from .in_process import IN_FLIGHT, WORKERS, Passes
 
 
 def test_folkform_down_from_the_start(sandbox: StartSandbox, passes: Passes) -> None:

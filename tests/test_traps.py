@@ -4,20 +4,14 @@ Each test fails when the rule of its row is removed. Between the program and the
 test can do something at a chosen request: change a customer, run another pass, kill the program.
 """
 
-import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import formatdate
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -34,152 +28,14 @@ from customer_sync.sync import Run, Wishes, sync_all_customers, sync_new_custome
 from customer_sync.write import Upserts
 
 from .conftest import DAY, Command, StartSandbox, ago, fill_folkform, only_page, people, person
+from .in_process import QuickClock, Unheard
+from .proxy import PATIENCE, Lost, Passing, Proxy
 
-PATIENCE = 30.0
 # How long to wait for what must not happen; longer only makes a broken rule show more surely.
 NOTHING_COMES = 1.0
 
 
-# The proxy
-
-
-@dataclass(frozen=True)
-class Passing:
-    """A request on its way to the sandbox."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-
-    @property
-    def upserts(self) -> str | None:
-        """The psid that it writes, None when it is another call."""
-        return str(json.loads(self.query["filter"])["psid"]) if self.path.endswith("/upsert-one") else None
-
-
-class Lost(Exception):
-    """The request is not passed on, and its connection is cut."""
-
-
-Hook = Callable[[Passing], int | None]
-
-
-def nothing(_: Passing) -> None:
-    """Passes a request on."""
-
-
-class Proxy:
-    """Passes requests on to a sandbox, after calling *before*, which may answer with a status of its own.
-
-    *after* is called when the sandbox has answered and the program does not know it yet. *date* is Pancake's clock.
-    """
-
-    def __init__(self, box: Sandbox) -> None:
-        self.before: Hook = nothing
-        self.after: Callable[[Passing], None] = nothing
-        self.date: float | None = None
-        self.counts: dict[str, int] = {}
-        self._target = urlsplit(box.url)
-        self._counting = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self.environment = {name: text.replace(box.url, url) for name, text in box.environment.items()}
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def _handler(proxy) -> type[BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                try:
-                    answer = proxy._answer(self, body)
-                    self.wfile.write(answer)
-                except (Lost, OSError):
-                    self.close_connection = True
-
-            do_POST = do_PUT = do_GET  # noqa: N815
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                """Says nothing."""
-
-        return Handler
-
-    def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> bytes:
-        parts = urlsplit(request.path)
-        passing = Passing(request.command, parts.path, dict(parse_qsl(parts.query)))
-        with self._counting:
-            kind = parts.path.rsplit("/", 1)[-1]
-            self.counts[kind] = self.counts.get(kind, 0) + 1
-        status, text, date = self.before(passing), b"{}", formatdate(usegmt=True)
-        if status is None:
-            status, text, date = self._pass_on(request, body)
-            self.after(passing)
-        if self.date is not None and "/pancake/" in passing.path:
-            date = formatdate(self.date, usegmt=True)
-        head = f"HTTP/1.1 {status} .\r\nDate: {date}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}"
-        return head.encode() + b"\r\n\r\n" + text
-
-    def _pass_on(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
-        connection = HTTPConnection(str(self._target.hostname), self._target.port, timeout=PATIENCE)
-        try:
-            headers = {name: text for name, text in request.headers.items() if name.lower() != "host"}
-            connection.request(request.command, request.path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read(), answer.headers["Date"]
-        finally:
-            connection.close()
-
-
-@pytest.fixture
-def in_between() -> Iterator[Callable[[Sandbox], Proxy]]:
-    """Puts proxies before sandboxes."""
-    proxies: list[Proxy] = []
-
-    def start(box: Sandbox) -> Proxy:
-        proxies.append(Proxy(box))
-        return proxies[-1]
-
-    yield start
-    for proxy in proxies:
-        proxy.close()
-
-
 # The program
-
-
-class QuickClock(Clock):
-    """A clock on which waits pass fifty times as fast; *fixed* is what it says the time is."""
-
-    def __init__(self, fixed: float | None = None) -> None:
-        super().__init__()
-        self._fixed = fixed
-
-    def now(self) -> float:
-        return super().now() if self._fixed is None else self._fixed
-
-    def monotonic(self) -> float:
-        return super().monotonic() * 50
-
-    def sleep(self, seconds: float) -> None:
-        super().sleep(seconds / 50)
-
-
-class Unheard:
-    """Listens to a pass and says nothing."""
-
-    def page_started(self, result: PageResult) -> None: ...
-
-    def page_ended(self, result: PageResult) -> None: ...
 
 
 class Program:
