@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test acceptance mutants check format clean
+.PHONY: help demo sandbox test acceptance kills mutants check format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ test: $(READY) ## run every test
 
 acceptance: $(READY) ## 3 pages × 5,000 customers in every dialect, both passes
 	@ACCEPTANCE_CUSTOMERS=5000 $(BIN)/pytest -q tests/test_passes.py -k acceptance
+
+kills: $(READY) ## kill passes at every one of their requests; about an hour
+	@KILLS=all $(BIN)/pytest -q -n auto tests/test_kills.py
 
 mutants: $(READY) ## take out the rules that prevent a loss, one by one: a test turns red for each
 	@$(BIN)/python -m tests.mutants $(ONLY)

@@ -4,7 +4,6 @@ Each test fails when the rule of its row is removed. Between the program and the
 test can do something at a chosen request: change a customer, run another pass, kill the program.
 """
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -29,7 +28,8 @@ from customer_sync.write import Upserts
 
 from .conftest import DAY, Command, StartSandbox, ago, fill_folkform, only_page, people, person
 from .in_process import QuickClock, Unheard
-from .proxy import PATIENCE, Lost, Passing, Proxy
+from .proxy import PATIENCE, Passing, Proxy
+from .victim import Victim
 
 # How long to wait for what must not happen; longer only makes a broken rule show more surely.
 NOTHING_COMES = 1.0
@@ -88,34 +88,6 @@ class Program:
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
     return Program(tmp_path / "locks")
-
-
-class Victim:
-    """A run of the installed command that a test kills at a chosen request."""
-
-    def __init__(self, run: Command, proxy: Proxy, *arguments: str) -> None:
-        self._process: subprocess.Popen[str] | None = None
-        self._started = threading.Event()
-        self._run = run
-        self._proxy = proxy
-        self._arguments = arguments
-
-    def start(self) -> None:
-        self._process = self._run.start(None, *self._arguments, **self._proxy.environment)
-        self._started.set()
-
-    def die(self) -> None:
-        """SIGKILL; the request that it was killed at never arrives."""
-        assert self._started.wait(PATIENCE)
-        assert self._process
-        self._process.kill()
-        self._process.wait(PATIENCE)
-        raise Lost
-
-    def end(self) -> int:
-        """Returns how it ended."""
-        assert self._process
-        return self._run.end(self._process).code
 
 
 def kill_at_upsert(run: Command, proxy: Proxy, number: int, *arguments: str) -> int:

@@ -1,0 +1,88 @@
+"""SIGKILL at any request of a pass: the next undisturbed passes make both sides equal.
+
+`make kills` kills at every request, one run after the other; `make test` at a few of them.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from customer_sync.errors import ExitCode
+from customer_sync.sandbox import Sandbox
+from customer_sync.sync import BACKFILL, INCREMENTAL
+
+from .conftest import DAY, Command, StartSandbox, ago, person
+from .in_process import Passes
+from .proxy import Lost, Passing, Proxy
+from .victim import Victim
+
+_PASSES = {"incremental": ["incremental"], "backfill": ["backfill"], "full": ["backfill", "--full"]}
+_SPREAD = (4, 33, 90)
+# More requests than any of these passes makes; a pass that ends before its kill ends the numbers.
+_MOST = 400
+
+
+def with_ties(count: int, youngest: float, name: str) -> list[dict[str, Any]]:
+    """Customers in groups of four that share a second, ten minutes apart."""
+    times = [ago(youngest + number // 4 * 600, "%Y-%m-%dT%H:%M:%S") for number in range(count)]
+    return [person(f"{name}{number:03}", 0, updated_at=time, inserted_at=time) for number, time in enumerate(times)]
+
+
+def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
+    """Two pages with new and old customers; *filled*: most were brought before, some have changed and come since."""
+    box = sandbox(pages=2)
+    for page_id in box.pancake.page_ids():
+        box.pancake.add_customers(page_id, [*with_ties(60, 3600, "new"), *with_ties(30, 40 * DAY, "old")])
+    if filled:
+        passes(box, INCREMENTAL)
+        for page_id in box.pancake.page_ids():
+            for number in range(0, 60, 9):
+                box.pancake.change_customer(page_id, f"new{number:03}", {"updated_at": ago(60 + number)})
+            box.pancake.add_customers(page_id, with_ties(10, 90, "newer"))
+    return box
+
+
+def kill_at(victim: Victim, proxy: Proxy, number: int, *, after: bool) -> int:
+    """Kills it at its so manieth request, before or *after* the effect. Returns how it ended."""
+    seen = 0
+
+    def count(_: Passing) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > number:
+            raise Lost  # On its way when the program dies.
+        if seen == number:
+            victim.die()
+
+    if after:
+        proxy.after = count
+    else:
+        proxy.before = count
+    victim.start()
+    return victim.end()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("filled", [False, True], ids=["empty", "filled"])
+@pytest.mark.parametrize("name", _PASSES)
+def test_killed_at_any_request(
+    sandbox: StartSandbox,
+    passes: Passes,
+    run: Command,
+    in_between: Callable[[Sandbox], Proxy],
+    name: str,
+    filled: bool,
+    after: bool,
+) -> None:
+    """Whatever had arrived when the program died, both passes bring the rest: nobody is missing, nobody is stale."""
+    box = world(sandbox, passes, filled)
+    for number in range(1, _MOST) if os.environ.get("KILLS") == "all" else _SPREAD:
+        proxy = in_between(box)
+        if kill_at(Victim(run, proxy, *_PASSES[name]), proxy, number, after=after) != -9:
+            break  # It has ended before.
+        for undisturbed in (INCREMENTAL, BACKFILL):
+            assert passes(box, undisturbed).exit_code == ExitCode.OK
+        assert box.difference().equal, f"killed at request {number}"
+        box = world(sandbox, passes, filled)

@@ -1,0 +1,35 @@
+"""A run of the installed command that a test kills with SIGKILL."""
+
+import subprocess
+import threading
+
+from .conftest import Command
+from .proxy import PATIENCE, Lost, Proxy
+
+
+class Victim:
+    """A run of the installed command that a test kills at a chosen request."""
+
+    def __init__(self, run: Command, proxy: Proxy, *arguments: str) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._started = threading.Event()
+        self._run = run
+        self._proxy = proxy
+        self._arguments = arguments
+
+    def start(self) -> None:
+        self._process = self._run.start(None, *self._arguments, **self._proxy.environment)
+        self._started.set()
+
+    def die(self) -> None:
+        """SIGKILL; the request that it was killed at never arrives."""
+        assert self._started.wait(PATIENCE)
+        assert self._process
+        self._process.kill()
+        self._process.wait(PATIENCE)
+        raise Lost
+
+    def end(self) -> int:
+        """Returns how it ended."""
+        assert self._process
+        return self._run.end(self._process).code
