@@ -48,6 +48,8 @@ class Passes:
     """Runs passes, one page after the other."""
 
     def __init__(self, lock_dir: Path) -> None:
+        self.environment: dict[str, str] = {}
+        """Settings of this test's own."""
         self._lock_dir = lock_dir
 
     def __call__(self, at: Sandbox | Proxy, name: str, **wishes: Any) -> PassResult:
@@ -57,6 +59,7 @@ class Passes:
             "CUSTOMER_SYNC_PAGES_AT_ONCE": "1",
             "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
             "CUSTOMER_SYNC_WORKERS": str(WORKERS),
+            **self.environment,
         }
         clock = QuickClock()
         result = PassResult(name, started_at=clock.now())
