@@ -95,6 +95,12 @@ MUTANTS = [
         "trap_05",
     ),
     Mutant(
+        "5 the rule does not bind while too few are stored",
+        "sync",
+        (("if above is None and len(newest) >= self._span else None", "if above is None else None"),),
+        "trap_15",
+    ),
+    Mutant(
         "6 a backfill begins without an incremental",
         "sync",
         (

@@ -514,3 +514,35 @@ def test_trap_15_an_earlier_start_killed_half_way(
     # The overlap never reaches into the history; `--since` writes it as a backfill does.
     assert code == (0 if arguments[0] == "--overlap" else -9)
     everybody_arrives(program, box)
+
+
+def test_trap_15_an_earlier_start_while_too_few_are_stored(
+    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """Where FolkForm holds too few customers for a mark, one hanging in the history holds up all after her."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(5, 60, 60, "there"))
+    fill_folkform(box)
+    history = people(200, 40 * DAY, 60, "history")
+    box.pancake.add_customers(page_id, history)
+    hanging = history[100]["psid"]
+    proxy = in_between(box)
+    victim = Victim(run, proxy, "incremental", "--since", "2020-01-01")
+    others = threading.Semaphore(0)
+
+    def before(passing: Passing) -> None:
+        if passing.upserts == hanging:
+            while others.acquire(timeout=NOTHING_COMES):
+                pass
+            victim.die()
+
+    def after(passing: Passing) -> None:
+        if passing.upserts:
+            others.release()
+
+    proxy.before, proxy.after = before, after
+    victim.start()
+    assert victim.end() == -9
+    assert hanging in box.difference().missing
+    everybody_arrives(program, box)
