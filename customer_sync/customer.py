@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unicodedata import combining, normalize
 
 from dateutil.parser import isoparse
 
@@ -18,6 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
 # A shorter detail may be part of an ordinary word, and is then left there.
 _SHORTEST_ANYWHERE = 6
+_ACCENTS = "[\u0300-\u036f]*"
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].+)?", flags=re.ASCII)
 
 
@@ -43,18 +45,21 @@ class Customer:
     """Everything Pancake said about her, untouched."""
 
     def hide(self, text: str) -> str:
-        """Takes her name, phone numbers and every other personal detail out of a service's *text*."""
-        details = {detail for detail in _details(self.data) if len(detail) > 1}
+        """Takes her name, with and without accents, phone numbers and every other personal detail out of *text*."""
+        text = normalize("NFD", text)
+        # Without its accents a detail is as long as its composed form; a longer one than the text is not in it.
+        details = {normalize("NFC", detail) for detail in _details(self.data)}
+        details = {detail for detail in details if 1 < len(detail) <= len(text)}
         # However a phone number is written: no other run of digits is as long and as much worth hiding.
         text = _PHONE.sub(lambda found: found[0] if found[0] == self.psid else "…", text)
         for detail in sorted(details, key=len, reverse=True):
-            pattern = re.escape(detail)
+            pattern = "".join(map(_with_or_without_accent, normalize("NFD", detail)))
             if len(detail) < _SHORTEST_ANYWHERE:
                 flags = re.IGNORECASE if len(detail) > 2 else re.NOFLAG  # "An" is a name, "an" is not.
                 text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text, flags=flags)
             else:
                 text = re.sub(pattern, "…", text, flags=re.IGNORECASE)
-        return text
+        return normalize("NFC", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,13 @@ class Malformed:
     reason: str
     identity: str
     """Tells malformed customers apart."""
+
+
+def _with_or_without_accent(character: str) -> str:
+    """A pattern for one character of a decomposed text: accents are characters of their own there, but for đ."""
+    if combining(character):
+        return ""
+    return ("[dđ]" if character in "dđDĐ" else re.escape(character)) + _ACCENTS
 
 
 def read_customer(data: Any, page_id: str) -> Customer | Malformed:

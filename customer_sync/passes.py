@@ -13,7 +13,7 @@ from customer_sync.page import Page
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult
 from customer_sync.services import Services
-from customer_sync.settings import Settings
+from customer_sync.settings import Settings, warnings
 from customer_sync.sync import (
     BACKFILL,
     INCREMENTAL,
@@ -51,11 +51,12 @@ def run_pass(
     locks = PageLocks(settings.lock_dir, clock)
     services = Services(settings, clock, redact, locks, dry_run=wishes.dry_run)
     result.requests_of = services.requests
+    result.warnings += warnings(settings)
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
     try:
         _wait_a_while(settings.jitter, clock)
-        pages = _pages_to_sync(services, page_ids, result.warnings)
+        pages = _pages_to_sync(services, page_ids, result)
         result.pages = [PageResult(page, wishes.dry_run) for page in pages]
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
             upsert = _write_nothing if wishes.dry_run else services.folkform.upsert_customer
@@ -89,12 +90,12 @@ def _wait_a_while(jitter: int, clock: Clock) -> None:
         clock.sleep(seconds)
 
 
-def _pages_to_sync(services: Services, page_ids: Iterable[str], warnings: list[str]) -> list[Page]:
+def _pages_to_sync(services: Services, page_ids: Iterable[str], result: PassResult) -> list[Page]:
     known = services.pages()
     pages = select_pages(known, page_ids)
     if not pages:
         shown = "has no page switched on (isSync)" if known else "shows no page at all"
-        warnings.append(f"FolkForm {shown}, so there was nothing to do")
+        result.warnings.append(f"FolkForm {shown}, so there was nothing to do")
     return pages
 
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,7 +78,10 @@ def read_duration(value: str) -> int:
 
 
 def _directory(value: str) -> Path:
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("nobody knows that home directory") from None
 
 
 def setting(
@@ -166,6 +170,24 @@ class Settings:
         _directory,
         "where the lock files are kept; else in /tmp/customer-sync-UID",
     )
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What is allowed and unwise: addresses to which tokens and customers travel for everybody to read."""
+    return [
+        f"{declaration['variable']} is no https address: tokens and customers travel unencrypted"
+        for name, declaration in declared().items()
+        if declaration["read"] is _address and _is_open(getattr(settings, name))
+    ]
+
+
+def _is_open(address: str) -> bool:
+    parts = urlsplit(address)
+    try:
+        loopback = ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        loopback = parts.hostname == "localhost"
+    return parts.scheme == "http" and not loopback
 
 
 def declared() -> dict[str, Mapping[str, Any]]:

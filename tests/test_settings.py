@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from customer_sync.errors import ExitCode, SettingsError
-from customer_sync.settings import Settings, declared, load_settings, option_name, read_duration
+from customer_sync.settings import Settings, declared, load_settings, option_name, read_duration, warnings
 
 TOKEN = "folkform-t0ken"
 NEEDED = {"FOLKFORM_BASE_URL": "https://folkform.example/api/v1", "FOLKFORM_TOKEN": TOKEN}
@@ -231,6 +231,26 @@ def test_no_secret_is_an_option() -> None:
     """Options show in `ps`, so every setting that holds a secret is none, and only those may be files."""
     for name, declaration in declared().items():
         assert declaration["secret"] == bool({"token", "password", "key"} & set(name.split("_")))
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [
+        ("https://example.com/api", False),
+        ("http://127.0.0.1:8787/api", False),
+        ("http://localhost/api", False),
+        ("http://[::1]:80/api", False),
+        ("http://example.com/api", True),
+        ("http://192.168.1.5/api", True),
+        ("http://localhost.example.com/api", True),
+        ("HTTP://EXAMPLE.COM/api", True),
+    ],
+)
+def test_an_open_address_is_warned_about(address: str, warned: bool) -> None:
+    """Tokens and customers travel unencrypted to an http address; only loopback is nobody else's to read."""
+    for variable in ("FOLKFORM_BASE_URL", "PANCAKE_BASE_URL", "FIREBASE_BASE_URL"):
+        told = warnings(load({variable: address}))
+        assert [text.split()[0] for text in told] == [variable] * warned
 
 
 def test_every_setting_is_explained() -> None:
