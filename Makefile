@@ -18,6 +18,9 @@ sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
 test: $(READY) ## run every test
 	@$(BIN)/pytest -q -n auto
 
+histories: $(READY) ## thousands of random histories; PROFILE=deep HISTORIES=100000 for as many new ones as you like
+	@PROFILE=$${PROFILE:-ci} $(BIN)/pytest -q tests/histories
+
 acceptance: $(READY) ## 3 pages × 5,000 customers in every dialect, both passes
 	@ACCEPTANCE_CUSTOMERS=5000 $(BIN)/pytest -q tests/test_passes.py -k acceptance
 

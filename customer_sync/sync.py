@@ -25,7 +25,7 @@ from customer_sync.locks import BusyError
 from customer_sync.marks import newest_mark, oldest_mark
 from customer_sync.page import Page
 from customer_sync.pancake import SERVICE as PANCAKE
-from customer_sync.pieces import Pieces
+from customer_sync.pieces import LARGEST_PIECE, Pieces
 from customer_sync.read_ahead import ReadAhead
 from customer_sync.result import PageResult, Status
 from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
@@ -57,6 +57,12 @@ class Locks(Protocol):
     """What keeps two runs from the same pass over the same page."""
 
     def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]: ...
+
+
+class ReadingAhead(Protocol):
+    """How batches are read while the ones before are being written."""
+
+    def __call__(self, batches: Iterable[list[Customer]], /) -> AbstractContextManager[Iterator[list[Customer]]]: ...
 
 
 class Listener(Protocol):
@@ -94,6 +100,8 @@ class Run:
     page_size: int
     pages_at_once: int
     overlap: int = 0
+    largest_piece: int = LARGEST_PIECE
+    read_ahead: ReadingAhead = ReadAhead
 
 
 def select_pages(pages: Iterable[Page], named: Iterable[str]) -> list[Page]:
@@ -172,7 +180,7 @@ class _PageSync:
         since = self._start(mark, wishes) if above is None else above + 1
         if wishes and wishes.until is not None:
             until = min(until, wishes.until)
-        pieces = Pieces(self._walk, Window(max(since, 0), until))
+        pieces = Pieces(self._walk, Window(max(since, 0), until), self._run.largest_piece)
         known = newest + self._stored_between(since, mark) if since < mark else newest
         is_stored = self._lookup(known, min((stored.time for stored in newest), default=None))
         # Who is written below a mark does not move it; too few documents are no mark yet, and then the rule binds all.
@@ -180,7 +188,7 @@ class _PageSync:
         try:
             with (
                 self._writer(Order.OLDEST_FIRST, newest, bound_from=bound_from) as writer,
-                ReadAhead(pieces) as coming,
+                self._run.read_ahead(pieces) as coming,
             ):
                 for piece in coming:
                     writer.write(self._without_stored(piece, is_stored))
@@ -219,7 +227,7 @@ class _PageSync:
         try:
             with (
                 self._writer(Order.NEWEST_FIRST, oldest, bound_from=mark, heard=receipt.landed) as writer,
-                ReadAhead(walk) as coming,
+                self._run.read_ahead(walk) as coming,
             ):
                 for number, batch in enumerate(coming, start=1):
                     self._result.expected = None if walk.total is None else read_before + walk.total

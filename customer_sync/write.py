@@ -18,7 +18,7 @@ from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass
 from enum import Enum
 from queue import SimpleQueue
-from typing import Self
+from typing import Protocol, Self
 
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
@@ -37,6 +37,18 @@ class Order(Enum):
     NEWEST_FIRST = -1
 
 
+Outcome = tuple[Customer, Exception | None]
+"""How a customer's upsert ended: the error, None when there was none."""
+
+
+class Outcomes(Protocol):
+    """Where upserts leave word of how they ended, and the writer waits for it."""
+
+    def put(self, outcome: Outcome, /) -> None: ...
+
+    def get(self) -> Outcome: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Upserts:
     """How to write, shared by all pages of a pass."""
@@ -49,6 +61,8 @@ class Upserts:
     """One cheap call for a page; raises Unreachable when FolkForm does not answer."""
     clock: Clock
     span: int = SPAN
+    outcomes: Callable[[], Outcomes] = SimpleQueue
+    """Makes one writer's own."""
 
 
 class CustomerWriter:
@@ -88,7 +102,7 @@ class CustomerWriter:
         """Who has her second set of tries."""
         self._failed_in_a_row = 0
         self._ended = False
-        self._outcomes: SimpleQueue[tuple[Customer, Exception | None]] = SimpleQueue()
+        self._outcomes = upserts.outcomes()
 
     def write(self, customers: Iterable[Customer]) -> None:
         """Starts the upsert of every customer, in order, as soon as the SPAN rule lets her.
@@ -178,7 +192,7 @@ class CustomerWriter:
         else:
             raise error
 
-    def _next_outcome(self) -> tuple[Customer, Exception | None]:
+    def _next_outcome(self) -> Outcome:
         outcome = self._outcomes.get()
         self._in_flight -= 1
         return outcome

@@ -1,0 +1,49 @@
+"""Simulated time: sleeping costs nothing."""
+
+from datetime import UTC, datetime
+
+from customer_sync.clock import Clock
+
+SECOND = 1_000_000
+START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * SECOND
+
+
+class WorldTime:
+    """The true time, which is Pancake's, too. It moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = START
+        """Unix microseconds, UTC."""
+
+    @property
+    def second(self) -> int:
+        """The whole Unix second that is running."""
+        return self.now // SECOND
+
+    def move(self, seconds: float) -> None:
+        self.now += round(seconds * SECOND)
+
+
+class SimulatedClock(Clock):
+    """One process's clock, *ahead* of the true time by so many seconds, or behind it."""
+
+    def __init__(self, time: WorldTime, ahead: float) -> None:
+        super().__init__()
+        self._time = time
+        self._ahead = ahead
+
+    def now(self) -> float:
+        return self._time.now / SECOND + self._ahead
+
+    def monotonic(self) -> float:
+        return self._time.now / SECOND
+
+    def sleep(self, seconds: float) -> None:
+        self.check()
+        self._time.move(seconds)
+        self.check()
+
+
+def written(micros: int) -> str:
+    """A time as the story tells it."""
+    return f"{datetime.fromtimestamp(micros / SECOND, UTC):%b %d %H:%M:%S.%f}"[:-4]

@@ -1,0 +1,134 @@
+"""FolkForm in memory. The real client asks it, so that its dialects are told apart by the program's own code."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from operator import eq, ge, gt, le, lt
+from typing import Any
+
+from customer_sync.customer import parse_customer_updated_at
+from customer_sync.errors import Refused, ServiceError, TokenRefused, Unreachable
+from customer_sync.folkform import SERVICE
+from customer_sync.http import Answer, ApiSession, Call
+from customer_sync.rate_limiter import AdaptiveRateLimiter
+from tests.histories.clock import WorldTime
+
+Document = dict[str, Any]
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le, "$eq": eq}
+
+
+class Dialect(Enum):
+    """Which times a document carries."""
+
+    GUIDE = "updatedAt is Pancake's time"
+    DEPLOYED = "panCakeUpdatedAt is Pancake's time"
+    OLDER = "no time is Pancake's but the version itself"
+
+
+class Trouble(Enum):
+    """What FolkForm has against a customer."""
+
+    REFUSED = "is refused"
+    FORBIDDEN = "is forbidden"
+    POISONOUS = "breaks FolkForm"
+
+    def error(self) -> ServiceError:
+        match self:
+            case Trouble.REFUSED:
+                return Refused(SERVICE, "answered 400")
+            case Trouble.FORBIDDEN:
+                return TokenRefused(SERVICE, "answered 403", status=403)
+            case Trouble.POISONOUS:
+                return Unreachable(SERVICE, "answered 500 five times")
+
+
+@dataclass
+class FolkForm:
+    """The collection of customers."""
+
+    dialect: Dialect
+    time: WorldTime
+    documents: dict[tuple[str, str], Document] = field(default_factory=dict)
+    """By page and psid."""
+    troubles: dict[tuple[str, str], Trouble] = field(default_factory=dict)
+    """By page and psid."""
+
+    def of(self, page_id: str) -> list[Document]:
+        """A page's documents."""
+        return [document for (page, _), document in self.documents.items() if page == page_id]
+
+    def stored(self, page_id: str, psid: str) -> dict[str, Any] | None:
+        """What is stored of a customer, as Pancake gave it."""
+        document = self.documents.get((page_id, psid))
+        return None if document is None else document["panCakeData"]
+
+    def upsert(self, page_id: str, psid: str, customer: dict[str, Any], *, knows_time: bool = True) -> None:
+        """Inserts or updates a customer; a writer who does not know her time leaves a 0."""
+        now = self.time.now // 1000
+        pancakes_time = _milliseconds(customer["updated_at"]) if knows_time else 0
+        times = {"updatedAt": pancakes_time if self.dialect is Dialect.GUIDE else now}
+        if self.dialect is Dialect.DEPLOYED:
+            times["panCakeUpdatedAt"] = pancakes_time
+        document = {"psid": psid, "pageId": page_id, "panCakeData": customer, **times}
+        self.documents[page_id, psid] = document
+
+    def find(self, filter_: dict[str, Any], options: dict[str, Any]) -> list[Document]:
+        """The documents that a filter lets through, sorted, skipped and limited."""
+        found = [document for document in self.documents.values() if _matches(document, filter_)]
+        for path, direction in options.get("sort", {}).items():
+            found.sort(key=lambda document, path=path: _value(document, path), reverse=direction < 0)  # type: ignore[misc]
+        skip = options.get("skip", 0)
+        return found[skip : skip + options["limit"]]
+
+
+class FolkFormWire(ApiSession):
+    """What the client calls instead of a service. *pass_on* stands between, where anything may happen."""
+
+    def __init__(self, folkform: FolkForm, pass_on: Callable[[Call, Callable[[], Any]], Any]) -> None:
+        self._folkform = folkform
+        self._pass_on = pass_on
+
+    def call(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:  # noqa: ARG002
+        data = self._pass_on(call, lambda: self._answer(call))
+        return Answer(200, {}, {"code": 200, "status": "success", "data": data})
+
+    def _answer(self, call: Call) -> Any:
+        if call.path.startswith("/facebook/page/"):
+            return {"pageId": call.about}
+        filter_ = json.loads(call.params["filter"])
+        if call.path.endswith("/upsert-one"):
+            page_id, psid = filter_["pageId"], filter_["psid"]
+            if trouble := self._folkform.troubles.get((page_id, psid)):
+                raise trouble.error()
+            self._folkform.upsert(page_id, psid, call.body["panCakeData"])
+            return {}
+        if call.path.endswith("/count"):
+            return len(self._folkform.of(filter_["pageId"]))
+        return self._folkform.find(filter_, json.loads(call.params["options"]))
+
+
+def _milliseconds(version: str) -> int:
+    fraction = (version.partition(".")[2] + "000")[:3]
+    return parse_customer_updated_at(version) * 1000 + int(fraction)
+
+
+def _matches(document: Document, filter_: dict[str, Any]) -> bool:
+    for path, condition in filter_.items():
+        value = _value(document, path)
+        for sign, operand in (condition if isinstance(condition, dict) else {"$eq": condition}).items():
+            # As in MongoDB, a number is neither above nor below a text.
+            if isinstance(value, str) is not isinstance(operand, str) or value is None:
+                return False
+            if not _COMPARISONS[sign](value, operand):
+                return False
+    return True
+
+
+def _value(document: Document, path: str) -> Any:
+    value: Any = document
+    for key in path.split("."):
+        value = value.get(key)
+        if value is None:
+            break
+    return value

@@ -1,0 +1,248 @@
+"""One run of the program, as a process: its own clock and connections, killed or stopped at any call it makes.
+
+Everything is decided by the plan that it is given, so that a history can be told again: which of the upserts in
+flight arrives next, what happens before which call, and, side by side with others, whose turn it is.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from customer_sync.errors import ExitCode, ServiceError, StopRequested, Unreachable
+from customer_sync.folkform import FolkFormClient
+from customer_sync.http import Call
+from customer_sync.page import Page
+from customer_sync.pancake import CustomerList
+from customer_sync.rate_limiter import AdaptiveRateLimiter
+from customer_sync.result import PageResult
+from customer_sync.sign_in import BearerToken
+from customer_sync.sync import INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
+from customer_sync.write import Upserts
+from tests.histories.clock import SimulatedClock
+from tests.histories.folkform import FolkFormWire
+from tests.histories.in_flight import InFlight, Outcomes, read_ahead
+from tests.histories.locks import Locks
+from tests.histories.turns import Killed, Wrong
+
+if TYPE_CHECKING:
+    from tests.histories.happenings import Happening
+    from tests.histories.world import World
+
+T = TypeVar("T")
+# No history is so large that a pass would need as many calls.
+_ENDLESS = 3000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run: what the command line says, and what will happen to it. *since* and *until* are seconds ago."""
+
+    name: str
+    page: int | None = None
+    """Which page is named."""
+    full: bool = False
+    rewrite: bool = False
+    dry_run: bool = False
+    since: int | None = None
+    until: int | None = None
+    arrivals: tuple[int, ...] = ()
+    """Which of the upserts in flight arrives next, each time; after that the first one."""
+    happenings: "tuple[tuple[int, Happening], ...]" = ()
+    """What happens, each after so many more calls."""
+
+    def wishes(self, now: int) -> Wishes:
+        since = None if self.since is None else max(now - self.since, 0)
+        until = None if self.until is None else max(now - self.until, 0)
+        return Wishes(self.full, self.rewrite, since, until, self.dry_run)
+
+    def __str__(self) -> str:
+        options = [] if self.page is None else [f"page {'AB'[self.page]}"]
+        options += [name for name in ("full", "rewrite", "dry_run") if getattr(self, name)]
+        options += [f"{name} {ago} s ago" for name in ("since", "until") if (ago := getattr(self, name)) is not None]
+        return " ".join([self.name, *(f"--{option.replace('_', '-')}" for option in options)])
+
+
+class Process:
+    """A run of the program. All its calls go through here, and so does all that happens to it."""
+
+    def __init__(self, name: str, plan: Plan, world: "World", locks: Locks) -> None:
+        self.name = name
+        self.plan = plan
+        self.world = world
+        self.clock = SimulatedClock(world.time, world.ahead)
+        pages = world.kind.page_ids if plan.page is None else world.kind.page_ids[plan.page :][:1]
+        self.results = [PageResult(Page(page_id, page_id, True, ""), plan.dry_run) for page_id in pages]
+        self.calls: Counter[str] = Counter()
+        """By service, upserts apart."""
+        self.faults: defaultdict[str, deque[bool]] = defaultdict(deque)
+        """By service: the next calls that fail, each with whether it arrives all the same."""
+        self.wait_for_turn: Callable[[], None] = lambda: None
+        """Called before every call."""
+        self.wait_for_others: Callable[[], None] = self._waits_in_vain
+        """Called while another one holds a lock."""
+        self._locks = locks
+        self._in_flight = InFlight(world.kind.workers, plan.arrivals)
+        self._happenings = deque(plan.happenings)
+        self._calls_until_next = plan.happenings[0][0] if plan.happenings else 0
+        self._survivors: Iterator[bool] | None = None
+
+    @property
+    def killed(self) -> bool:
+        return self._survivors is not None
+
+    # Its life
+
+    def live(self) -> None:
+        """Runs to its end, whatever that is."""
+        self.tell(f"{self.plan} starts")
+        sync = sync_new_customers if self.plan.name == INCREMENTAL else sync_all_customers
+        try:
+            sync(self._run(), self.results)
+        except Killed:
+            return
+        for result in self.results:
+            end = result.error or result.stopped or "; ".join(result.warnings)
+            self.tell(f"ends: page {result.page.page_id} {result.status}{f' ({end})' if end else ''}")
+
+    def _run(self) -> Run:
+        kind = self.world.kind
+        folkform = FolkFormClient(
+            FolkFormWire(self.world.folkform, self._call_folkform),
+            AdaptiveRateLimiter(self.clock),
+            token=BearerToken("token", None),
+            role_id=None,
+            customer_path="/customer",
+        )
+        return Run(
+            self.plan.wishes(self.world.time.second),
+            folkform=folkform,
+            pancake=lambda page: _Source(self, page.page_id),
+            upserts=Upserts(
+                self._in_flight,
+                kind.workers,
+                (lambda _: None) if self.plan.dry_run else folkform.upsert_customer,
+                folkform.ping,
+                self.clock,
+                kind.span,
+                lambda: Outcomes(self._in_flight),
+            ),
+            locks=_LocksOf(self, self._locks),
+            clock=self.clock,
+            listener=self,
+            requests=lambda _: 0,
+            page_size=kind.page_size,
+            pages_at_once=1,
+            overlap=kind.overlap,
+            largest_piece=kind.largest_piece,
+            read_ahead=partial(read_ahead, depth=kind.read_ahead),
+        )
+
+    def page_started(self, result: PageResult) -> None:
+        """Nobody needs to know."""
+
+    page_ended = page_started
+
+    def tell(self, what: str) -> None:
+        self.world.story.tell(self.name, what)
+
+    # Its calls
+
+    def call(self, service: str, answer: Callable[[], T], *, upsert: bool = False) -> T:
+        """One call of a service, with all that happens before it arrives."""
+        if not self.killed:
+            self.clock.check()
+            self.wait_for_turn()
+            self.calls["upsert" if upsert else service] += 1
+            if self.calls.total() > _ENDLESS:
+                raise Wrong("this pass never ends")
+            self.world.time.move(self.world.kind.call_takes)
+            self._let_happen()
+        if self._survivors is not None:
+            if upsert and next(self._survivors, False):
+                with suppress(ServiceError):
+                    answer()
+            raise Killed
+        if self.faults[service]:
+            if self.faults[service].popleft():
+                answer()
+            self.tell(f"{service} does not answer")
+            raise Unreachable(service, "does not answer")
+        return answer()
+
+    def _call_folkform(self, call: Call, answer: Callable[[], Any]) -> Any:
+        if not call.path.endswith("/upsert-one"):
+            return self.call("FolkForm", answer)
+
+        def store() -> Any:
+            customer = call.body["panCakeData"]
+            who = f"{call.about}/{customer['psid']} of {customer['updated_at']}"
+            try:
+                data = answer()
+            except ServiceError as error:
+                self.tell(f"{who} is not stored: {error}")
+                raise
+            self.tell(f"{who} is stored")
+            return data
+
+        return self.call("FolkForm", store, upsert=True)
+
+    def _let_happen(self) -> None:
+        while self._happenings and self._calls_until_next <= 0:
+            _, happening = self._happenings.popleft()
+            self._calls_until_next = self._happenings[0][0] if self._happenings else 0
+            happening.happen(self.world, self)
+        self._calls_until_next -= 1
+
+    # Its end
+
+    def stop(self) -> None:
+        """It is asked to end."""
+        self.tell("is asked to stop")
+        self.clock.stop(StopRequested("Ended by SIGTERM", ExitCode.SIGTERM))
+
+    def kill(self, survivors: Iterable[bool] = ()) -> None:
+        """It is gone; *survivors* says of each upsert in flight whether it still arrives."""
+        if self.killed:
+            return
+        self.tell("is killed")
+        self._survivors = iter(survivors)
+        self._in_flight.kill()
+
+    def _waits_in_vain(self) -> None:
+        raise Wrong("this pass waits for a lock that nobody else holds")
+
+
+class _Source:
+    """Pancake's list of one page, asked by one process."""
+
+    def __init__(self, process: Process, page_id: str) -> None:
+        self._process = process
+        self._page_id = page_id
+
+    def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
+        if since != 0:
+            raise Wrong("asked for a window that may hide old customers who changed")
+        pancake = self._process.world.pancake
+        return self._process.call(
+            "Pancake", lambda: pancake.get_customers(self._page_id, page_number, page_size, until)
+        )
+
+
+class _LocksOf:
+    """The locks as one process sees them."""
+
+    def __init__(self, process: Process, locks: Locks) -> None:
+        self._process = process
+        self._locks = locks
+
+    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]:
+        return self._locks.held(pass_name, page_id, self._wait if wait else None)
+
+    def _wait(self) -> None:
+        self._process.clock.sleep(0.2)
+        self._process.wait_for_others()
+        if self._process.killed:
+            raise Killed

@@ -1,0 +1,126 @@
+"""What may be demanded of our passes, and of what they leave behind."""
+
+from collections.abc import Iterable, Sequence
+
+from customer_sync.customer import parse_customer_updated_at
+from customer_sync.errors import ContractBroken, ServiceError
+from customer_sync.sync import BACKFILL
+from tests.histories.clock import SECOND
+from tests.histories.folkform import FolkForm
+from tests.histories.pancake import Pancake, Person
+from tests.histories.process import Process
+
+
+class Promises:
+    """Compares both sides, minding what is not promised until `--full` has run."""
+
+    def __init__(self, pancake: Pancake, folkform: FolkForm, span: int, page_ids: Sequence[str]) -> None:
+        self.spoilt: set[str] = set()
+        """Pages that another writer has stored something of: marks may stand anywhere."""
+        self.torn: set[str] = set()
+        """Pages where an older version may stand."""
+        self._passed_over: set[Person] = set()
+        """Whom FolkForm had something against: a pass may have passed her over."""
+        self._pancake = pancake
+        self._folkform = folkform
+        self._span = span
+        self._page_ids = page_ids
+
+    def may_be_passed_over(self, person: Person) -> None:
+        self._passed_over.add(person)
+
+    def note_side_by_side(self, processes: Sequence[Process], *, common_lock: bool) -> None:
+        """Without a common lock, or where a backfill did not end well beside others, an older version may stay."""
+        for process in processes:
+            for result in process.results:
+                if not common_lock or (process.plan.name == BACKFILL and not result.complete):
+                    self.torn.add(result.page.page_id)
+
+    # At any time
+
+    def check_marks(self) -> None:
+        """No mark stands above (for the oldest one: below) a hole."""
+        for page_id in self._page_ids:
+            times = sorted(self._stored_times(page_id))
+            if page_id in self.spoilt or len(times) < self._span:
+                continue
+            oldest, newest = times[self._span - 1], times[-self._span]
+            for person in self._pancake.of(page_id):
+                second = person.latest.updated_at // SECOND
+                if oldest < second < newest and self._is_owed(person):
+                    raise AssertionError(f"the marks stand at {oldest} and {newest}, and between them misses {person}")
+
+    def check_passes(self, processes: Iterable[Process]) -> None:
+        """However a pass ends, it is not by a mistake of its own."""
+        for process in processes:
+            for result in process.results:
+                error = result.error
+                assert error is None or isinstance(error, ServiceError), f"{process.name}: {error}"
+                assert not isinstance(error, ContractBroken) or _nobody_readable(error), f"{process.name}: {error}"
+
+    # When all is quiet
+
+    def check_undisturbed(self, process: Process) -> None:
+        """Nothing kept it from its end."""
+        for result in process.results:
+            ended = result.complete or (result.error is not None and _nobody_readable(result.error))
+            assert ended, f"undisturbed, and page {result.page.page_id} ends {result.status}: {result.error}"
+
+    def check_quiet(self) -> None:
+        """Nobody is owed anything."""
+        owed = [person for person in self._pancake.people if self._is_owed(person)]
+        owed = [person for person in owed if person.page_id not in self.spoilt]
+        assert not owed, f"not brought: {', '.join(map(str, owed))}"
+
+    @property
+    def need_full(self) -> bool:
+        return bool(self.spoilt or self.torn or self._passed_over)
+
+    def check_healed(self, process: Process) -> None:
+        """A full backfill brings everybody but those whom it names, and FolkForm has something against each of them."""
+        self.spoilt.clear()
+        self.torn.clear()
+        self._passed_over = {
+            person for person in self._pancake.people if (person.page_id, person.psid) in self._folkform.troubles
+        }
+        self.check_quiet()
+        named = {
+            (result.page.page_id, problem.psid)
+            for result in process.results
+            for problem in result.problems
+            if problem.problem == "failed"
+        }
+        silent = [person for person in self._passed_over if self._differs(person) and not _is_in(person, named)]
+        assert not silent, f"not brought and not named: {', '.join(map(str, silent))}"
+        assert named <= self._folkform.troubles.keys(), f"named without a reason: {named}"
+
+    # Both sides
+
+    def _is_owed(self, person: Person) -> bool:
+        """Whether FolkForm should hold her, as she is, and does not."""
+        if person.defect or person in self._passed_over:
+            return False
+        if person.page_id in self.torn:
+            return self._folkform.stored(person.page_id, person.psid) is None
+        return self._differs(person)
+
+    def _differs(self, person: Person) -> bool:
+        stored = self._folkform.stored(person.page_id, person.psid)
+        latest = person.latest.data
+        if stored is None or stored["updated_at"] != latest["updated_at"]:
+            return True
+        # Another writer knows no notes; what he stored in a running second cannot be told from what came later in it.
+        return stored["notes"] not in (latest["notes"], None)
+
+    def _stored_times(self, page_id: str) -> Iterable[int]:
+        for document in self._folkform.of(page_id):
+            if version := document["panCakeData"]["updated_at"]:
+                yield parse_customer_updated_at(version)
+
+
+def _nobody_readable(error: BaseException) -> bool:
+    return "not one of them can be read" in str(error)
+
+
+def _is_in(person: Person, named: set[tuple[str, str | None]]) -> bool:
+    return (person.page_id, person.psid) in named

@@ -1,0 +1,106 @@
+"""What is drawn: worlds small enough that ties, short lists and full spans are common, and what happens in them."""
+
+from hypothesis import strategies as st
+
+from customer_sync.sync import BACKFILL, INCREMENTAL
+from tests.histories.folkform import Dialect, Trouble
+from tests.histories.happenings import Appears, Changes, Fault, Kill, Stop, TimePasses
+from tests.histories.pancake import Defect, PancakeKind, TimeText, Window
+from tests.histories.process import Plan
+from tests.histories.world import Group, Kind, Turn
+
+DAY = 86_400
+MONTHS = 31.0 * DAY
+FOREVER = 1_000_000
+
+# Commits come at most a second late.
+late = st.sampled_from([0.0, 0.0, 0.4, 1.0])
+whiles = st.sampled_from([0.1, 0.3, 0.7, 1.0, 2.0, 5.0, 100.0])
+long_whiles = whiles | st.sampled_from([4000.0, MONTHS])
+clocks = st.sampled_from([0.0, 3.0, -3.0, 100.0, -100.0, 4000.0])
+who = st.integers(0, 15)
+crowds = st.sampled_from([1, 1, 1, 2, 3, 7])
+troubles = st.sampled_from(Trouble)
+
+pancake_kinds = st.builds(
+    PancakeKind,
+    window=st.sampled_from(Window),
+    tells_total=st.booleans(),
+    largest=st.sampled_from([100, 2, 3]),
+    texts=st.sampled_from([(TimeText.MICROSECONDS,), (TimeText.SECONDS,), tuple(TimeText)]),
+)
+kinds = st.builds(
+    Kind,
+    pancake=pancake_kinds,
+    dialect=st.sampled_from(Dialect),
+    page_ids=st.sampled_from([("A",), ("A",), ("A", "B")]),
+    page_size=st.integers(2, 6),
+    span=st.integers(1, 5),
+    workers=st.integers(1, 4),
+    overlap=st.sampled_from([0, 0, 0, 3]),
+    largest_piece=st.sampled_from([2000, 2000, 6]),
+    read_ahead=st.integers(0, 2),
+    call_takes=st.sampled_from([0.1, 0.0, 0.6]),
+)
+groups = st.builds(
+    Group,
+    page=st.integers(0, 1),
+    after=st.sampled_from([0.1, 0.5, 1.0, 1.0, 3.0, 60.0, MONTHS]),
+    count=st.sampled_from([1, 1, 2, 3, 7]),
+    defect=st.sampled_from([None, None, None, None, None, Defect.NO_PSID, Defect.NO_TIME]),
+)
+populations = st.lists(groups, max_size=9)
+
+changes = st.builds(Changes, first=who, count=crowds, late=late)
+appearances = st.builds(Appears, page=st.integers(0, 1), count=crowds, late=late)
+time_passes = st.builds(TimePasses, seconds=whiles)
+world_happenings = st.one_of(changes, time_passes, appearances)
+faults = st.builds(
+    Fault,
+    service=st.sampled_from(["FolkForm", "Pancake"]),
+    calls=st.sampled_from([1, 1, 2, 8]),
+    arrive=st.booleans(),
+)
+kills = st.builds(Kill, survivors=st.lists(st.booleans(), max_size=4).map(tuple))
+happenings = st.one_of(changes, time_passes, appearances, faults, kills, st.just(Stop()))
+
+calls = st.integers(0, 9)
+ago = st.none() | st.sampled_from([0, 1, 5, 60, 4000, 32 * DAY, 400 * DAY])
+arrivals = st.lists(st.integers(0, 3), max_size=12).map(tuple)
+
+
+@st.composite
+def plans(draw: st.DrawFn, name: str | None = None) -> Plan:
+    """A run as the command line allows it."""
+    name = name or draw(st.sampled_from([INCREMENTAL, INCREMENTAL, BACKFILL]))
+    by_hand = draw(st.sampled_from([False, False, True]))
+    full = by_hand and name == BACKFILL and draw(st.booleans())
+    since, until = (draw(ago), draw(ago)) if by_hand else (None, None)
+    if since is not None and until is not None and since < until:
+        since, until = until, since
+    return Plan(
+        name,
+        full=full,
+        rewrite=full and draw(st.booleans()),
+        dry_run=by_hand and draw(st.sampled_from([False, False, True])),
+        since=since,
+        until=until,
+        page=draw(st.integers(0, 1)) if by_hand and (full or name == INCREMENTAL) and draw(st.booleans()) else None,
+        arrivals=draw(arrivals),
+        happenings=tuple(draw(st.lists(st.tuples(calls, happenings), max_size=4))),
+    )
+
+
+turns = st.lists(
+    st.builds(
+        Turn,
+        who=st.integers(0, 2),
+        calls=st.sampled_from([1, 2, 3, 5, 8, FOREVER]),
+        then=st.lists(world_happenings, max_size=2).map(tuple),
+    ),
+    max_size=8,
+)
+together = st.one_of(
+    st.tuples(plans(BACKFILL), plans(INCREMENTAL)),
+    st.lists(plans(), min_size=2, max_size=3).map(tuple),
+)
