@@ -6,12 +6,14 @@ The only room that knows `requests` and `backoff`.
 import json
 import logging
 import random
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
@@ -71,7 +73,8 @@ class Service:
 class Call:
     """What to ask. *about* is the page it is asked for (None: no page), *tries* how often at most.
 
-    *hide* takes out of the service's own words what must not be shown.
+    *hide* takes out of the service's own words what must not be shown; *finishes* something that was begun, so that
+    it is still asked when a stop was requested meanwhile.
     """
 
     method: str
@@ -82,6 +85,7 @@ class Call:
     about: str | None = None
     tries: int = TRIES
     hide: Callable[[str], str] = str
+    finishes: bool = False
 
 
 class ApiSession:
@@ -140,7 +144,8 @@ class ApiSession:
             raise
 
     def _call_once(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
-        self._clock.check()
+        if not call.finishes:
+            self._clock.check()
         allowed_at = limiter.wait()
         with self._counting:
             self.requests_by_page[call.about] += 1
@@ -187,9 +192,8 @@ class ApiSession:
             raise self._connection_error(error, self._clock.monotonic() - started) from None
         status = response.status_code
         took = self._clock.monotonic() - started
-        log.debug(
-            self._redact(f"{call.method} {unquote_plus(response.url)} → {status}, {len(text)} bytes, {took:.3f} s")
-        )
+        target = unquote_plus(str(response.request.path_url))  # Not the whole address: a login may stand there.
+        log.debug(self._redact(f"{self._name}: {call.method} {target} → {status}, {len(text)} bytes, {took:.3f} s"))
         return Answer(status, response.headers, self._parse(call, status, response.headers, text))
 
     def _encode(self, body: Any) -> bytes:
@@ -249,9 +253,12 @@ class ApiSession:
     def _connection_error(self, error: Exception, took: float) -> ServiceError:
         address, setting = self._redact(self._base_url), self._service.address_setting
         if isinstance(error, _NO_ADDRESS):
-            return Refused(self._name, f"cannot be called at {address}", f"Check {setting}.")
-        if isinstance(error, requests.exceptions.SSLError):
-            return Unreachable(self._name, f"showed no certificate to trust at {address}", "Check REQUESTS_CA_BUNDLE.")
+            return Refused(self._name, f"cannot be called at {address}", f"Check {setting}, and HTTPS_PROXY if set.")
+        if distrust := self._distrust(error):
+            return Refused(self._name, f"cannot be trusted at {address} ({distrust})", "Check REQUESTS_CA_BUNDLE.")
+        if isinstance(error, requests.exceptions.ProxyError):
+            problem = f"could not be reached through the proxy at {address}"
+            return Unreachable(self._name, problem, "Check HTTPS_PROXY and NO_PROXY. The next run tries again.")
         if isinstance(error, requests.exceptions.ConnectTimeout):
             problem = f"could not be connected to within {CONNECT_TIMEOUT:g} s at {address}"
         elif isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
@@ -265,6 +272,15 @@ class ApiSession:
         else:
             problem = f"broke the connection off at {address}"
         return Unreachable(self._name, problem, f"Is {setting} right and {self._name} up? The next run tries again.")
+
+    def _distrust(self, error: Exception) -> str:
+        """Why the service's certificate is not trusted; nothing where that is not the trouble."""
+        session: requests.Session | None = getattr(self._threads, "session", None)
+        bundle = session.verify if session else None
+        if self._base_url.startswith("https:") and isinstance(bundle, str) and not _holds_certificates(bundle):
+            return f"{bundle} holds no certificate"
+        cause = getattr(_reason(error), "args", (None,))[0]
+        return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._threads, "session", None)
@@ -296,6 +312,15 @@ def _read_retry_after(text: str | None, now: float) -> float:
 def _reason(error: Exception) -> object:
     """What requests has wrapped, twice."""
     return getattr(error.args[0], "reason", None) if error.args else None
+
+
+def _holds_certificates(bundle: str) -> bool:
+    """Whether what REQUESTS_CA_BUNDLE names can be used: a directory, or a file with certificates."""
+    try:
+        ssl.create_default_context(cafile=None if Path(bundle).is_dir() else bundle)
+    except OSError:
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:

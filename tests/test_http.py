@@ -594,15 +594,15 @@ def test_no_token_is_told_when_nobody_listens(closed_port: str, caplog: pytest.L
 
 
 def test_each_request_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """One line tells method, address and status; another one that it is tried again."""
+    """One line tells service, method, path and status; another one that it is tried again."""
     caplog.set_level(logging.DEBUG, "customer_sync")
     with RawServer(reply({"message": "busy"}, 503), reply(GOOD)) as server:
         Caller(server.url).call()
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("customer_sync")]
     assert [re.sub(r", [\d.]+ s$", "", line) for line in lines] == [
-        f"GET {server.url}/path?page_access_token=***&access_token=*** → 503, 19 bytes",
+        "Pancake: GET /path?page_access_token=***&access_token=*** → 503, 19 bytes",
         "Pancake answered 503: busy; trying again",
-        f"GET {server.url}/path?page_access_token=***&access_token=*** → 200, 17 bytes",
+        "Pancake: GET /path?page_access_token=***&access_token=*** → 200, 17 bytes",
     ]
 
 

@@ -130,7 +130,7 @@ def test_verbose(sandbox: StartSandbox, run: Command) -> None:
     """`-v` tells each request, with the token hidden."""
     box = sandbox(customers=20)
     outcome = run(box, "backfill", "-v", "--json")
-    told = [line for line in outcome.err.splitlines() if re.search(r"(GET|POST) http://127", line)]
+    told = [line for line in outcome.err.splitlines() if re.search(r"(Pancake|FolkForm): (GET|POST) /", line)]
     assert len(told) == outcome.totals["requests"] == len(box.requests.recent)
     assert all("page_access_token=***" in line for line in told if "page_customers" in line)
     assert not any(secret in outcome.said for secret in _secrets(box))

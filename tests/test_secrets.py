@@ -1,0 +1,113 @@
+"""Canary tokens, passwords, names and phone numbers everywhere they can be: none of them ever comes out."""
+
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from customer_sync.sandbox import Sandbox
+from customer_sync.sandbox.faults import Fault
+
+from .conftest import DAY, Command, Outcome, StartSandbox, ago, only_page
+
+NAMES = ["Canarỵ Nguyễn Bích", "CANARY"]
+PHONES = ["0901234567", "+84 901 234 567"]
+SECRETS = {
+    "FOLKFORM_PASSWORD": "p4ss/w0rd+canary=&ü",
+    "FIREBASE_API_KEY": "AIza-canary-key/+=",
+    "PANCAKE_ACCESS_TOKEN": "eyJ.canary-user-token.x/+=",
+    "FOLKFORM_TOKEN": "canary-bearer-token",
+}
+PAGE_TOKEN = "canary/page+token=&%41"
+
+
+def canaries(box: Sandbox) -> list[str]:
+    """Whatever must not come out, as it is and URL-encoded."""
+    plain = [*SECRETS.values(), PAGE_TOKEN, *box.folkform.tokens, *NAMES, *PHONES, "canary@example.com"]
+    for page_id in box.pancake.page_ids():
+        plain += [token for token in (box.pancake.page_token(page_id), box.pancake.user_token(page_id)) if token]
+    return [form for text in plain for form in (text, quote(text, safe=""), quote_plus(text))]
+
+
+@pytest.fixture
+def box(sandbox: StartSandbox) -> Sandbox:
+    """A page whose every customer is a canary; the newest cannot be synced, the next one is refused by FolkForm."""
+    started = sandbox()
+    page_id = only_page(started)
+    private = {"name": NAMES[0], "phone_numbers": PHONES, "email": "canary@example.com", "notes": [{"text": "CANARY"}]}
+    rows: list[dict[str, Any]] = [
+        {"id": f"id-{number}", "psid": f"p{number}", "updated_at": ago(60 + number * DAY), **private}
+        for number in range(40)
+    ]
+    rows[0]["psid"] = None
+    rows[1]["updated_at"] = "yesterday"
+    started.pancake.add_customers(page_id, rows)
+    started.folkform.set_page(page_id, pageAccessToken=PAGE_TOKEN)
+    started.faults.add(
+        Fault(
+            "status", service="folkform", psid="p5", status=400, times=None, message="{name}, {phone} is taken: CANARY"
+        )
+    )
+    return started
+
+
+def comes_out_clean(box: Sandbox, run: Command, outcome: Outcome) -> None:
+    """No canary in what was said, in whatever case, nor in what was left behind."""
+    said = outcome.said.lower()
+    left = [path.read_text(errors="replace") for path in run.home.rglob("*") if path.is_file()]
+    for canary in canaries(box):
+        assert canary.lower() not in said
+        assert not any(canary in text for text in left)
+
+
+FAILURES: dict[str, Fault | None] = {
+    "none": None,
+    "FolkForm down": Fault("reset", service="folkform", times=3, skip=2),
+    "FolkForm refuses us": Fault(
+        "status", service="folkform", status=403, times=None, skip=2, message="{name} {phone}"
+    ),
+    "FolkForm fails": Fault("status", service="folkform", method="POST", times=3, message="{name} {phone}"),
+    "FolkForm moved": Fault("redirect", service="folkform", times=None, skip=1),
+    "Pancake down": Fault("reset", service="pancake", times=2),
+    "Pancake refuses us": Fault("error_code", service="pancake", error_code=105, times=None),
+    "Pancake moved": Fault("redirect", service="pancake", times=None),
+    "Pancake sends HTML": Fault("html", service="pancake", times=2),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_nothing_comes_out(box: Sandbox, run: Command, failure: str) -> None:
+    """Whatever fails, and however much is told about it."""
+    if fault := FAILURES[failure]:
+        box.faults.add(fault)
+    user_token = SECRETS["PANCAKE_ACCESS_TOKEN"]
+    comes_out_clean(box, run, run(box, "backfill", "-v", "--debug", PANCAKE_ACCESS_TOKEN=user_token))
+
+
+@pytest.mark.parametrize("arguments", [["incremental"], ["incremental", "--json"], ["backfill", "-q", "--full"]])
+def test_nothing_comes_out_of_a_usual_run(box: Sandbox, run: Command, arguments: list[str]) -> None:
+    """Nor without any failure but hers whom FolkForm refuses, telling her name."""
+    outcome = run(box, *arguments)
+    assert outcome.code == 1
+    assert "is taken" in outcome.said
+    comes_out_clean(box, run, outcome)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_wrong_secret_is_not_shown(box: Sandbox, run: Command, name: str) -> None:
+    """A token, password or key that is refused, or that cannot even be sent, is not told."""
+    for secret in (SECRETS[name], f"{SECRETS[name]}\x07\n"):
+        environment = {**box.sign_in_environment, "FOLKFORM_TOKEN": "", "CUSTOMER_SYNC_RENEW_TOKENS": "0", name: secret}
+        outcome = run(box, "incremental", "-v", "--debug", **environment)
+        assert outcome.code in (1, 2, 3)
+        comes_out_clean(box, run, outcome)
+
+
+def test_a_login_in_an_address_is_not_shown(box: Sandbox, run: Command) -> None:
+    """A password in an address stays where it is, right or wrong."""
+    for variable in ("FOLKFORM_BASE_URL", "PANCAKE_BASE_URL"):
+        secret = SECRETS["FOLKFORM_PASSWORD"].replace("/", "")
+        for address in (box.environment[variable].replace("//", f"//user:{secret}@"), f"ftp://user:{secret}@x"):
+            outcome = run(box, "incremental", "-v", "--debug", **{variable: address})
+            assert secret not in outcome.said
+            comes_out_clean(box, run, outcome)
