@@ -1,5 +1,6 @@
 """The sandbox as a whole: sample data, all services, and the server that runs them on loopback."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -31,6 +32,7 @@ from customer_sync.sandbox.token_lives import TokenLives
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 30.0
+_POLL = 0.01
 
 
 class Sandbox:
@@ -238,9 +240,15 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.ready.set()
 
+    async def main_loop(self) -> None:
+        while not self.should_exit:  # Uvicorn looks only ten times a second.
+            await asyncio.sleep(_POLL)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # What is in flight may be told to wait for minutes: it is cut, as by a machine that dies.
+        # Uvicorn would wait for what is in flight, which may take minutes: it is cut, as by a machine that dies.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        self.force_exit = True
-        await super().shutdown(sockets)
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
