@@ -18,15 +18,16 @@ from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass
 from enum import Enum
 from queue import SimpleQueue
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeGuard
 
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
-from customer_sync.errors import Refused, ServiceError, Unreachable
+from customer_sync.errors import Refused, ServiceError, TokenRefused, Unreachable
 from customer_sync.folkform import SERVICE, StoredVersion
 from customer_sync.marks import SPAN
 
-# A token or permission refused once may be about one customer's data (a firewall's 403), but not time after time.
+# A refusal may be about one customer's data (a firewall's 403), but not time after time.
+_FORBIDDEN = 403
 _MOST_NOES = 3
 
 
@@ -186,7 +187,7 @@ class CustomerWriter:
             self._try_again()
         elif isinstance(error, Unreachable):
             self._tries_ran_out(customer, error)
-        elif isinstance(error, ServiceError):
+        elif _is_about_her(error):
             self._pass_over(customer, error)
             self._refuse_too_many(error)
         else:
@@ -244,5 +245,12 @@ class CustomerWriter:
             customer, error = self._next_outcome()
             if error is None:
                 self._arrived(customer)
-            elif isinstance(error, ServiceError) and not isinstance(error, Unreachable):
+            elif _is_about_her(error):
                 self._pass_over(customer, error)
+
+
+def _is_about_her(error: Exception) -> TypeGuard[ServiceError]:
+    """Whether an upsert may have failed because of the customer: not when nobody can be written any more."""
+    if isinstance(error, TokenRefused):
+        return error.status == _FORBIDDEN
+    return isinstance(error, ServiceError) and not isinstance(error, Unreachable)
