@@ -20,7 +20,7 @@ from customer_sync.errors import ContractBroken, Refused, TokenRefused, Unreacha
 from customer_sync.http import UNAUTHORIZED, Answer, ApiSession, Call
 from customer_sync.page import Page
 from customer_sync.rate_limiter import AdaptiveRateLimiter
-from customer_sync.sign_in import BearerToken
+from customer_sync.sign_in import RENEWED_IN_VAIN, BearerToken
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class FolkFormClient:
     def store_page_token(self, page_id: str, token: str) -> None:
         """Keeps a new page token, so that everybody finds it."""
         body = {"pageId": page_id, "pageAccessToken": token}
-        self._call(Call("PUT", "/facebook/page/update-token", {}, body, about=page_id))
+        self._call(Call("PUT", "/facebook/page/update-token", {}, body, about=page_id, finishes=True))
 
     def upsert_customer(self, customer: Customer) -> None:
         """Inserts or updates her, found by psid and page. Errors do not tell who she is."""
@@ -173,7 +173,13 @@ class FolkFormClient:
 
     def _call_with(self, token: str, call: Call) -> Answer:
         role = {"X-Active-Role-ID": self._role_id} if self._role_id else {}
-        return self._session.call(replace(call, headers={"Authorization": f"Bearer {token}", **role}), self._limiter)
+        call = replace(call, headers={"Authorization": f"Bearer {token}", **role})
+        try:
+            return self._session.call(call, self._limiter)
+        except TokenRefused as error:
+            if error.status == UNAUTHORIZED and self._token.is_renewed:
+                error.next_step = RENEWED_IN_VAIN
+            raise
 
     def _find(self, filter_: dict[str, Any], options: dict[str, Any], about: str | None = None) -> list[Any]:
         projection = {"psid": 1, **{field.value: 1 for field in TimeField}}

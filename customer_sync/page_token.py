@@ -18,10 +18,7 @@ from customer_sync.redact import Redactor
 log = logging.getLogger(__name__)
 
 SERVICE = "Pancake"
-RENEW_USER_TOKEN = (
-    "Renew the user token at pages.fm → Account → Advanced and store it in FolkForm's page record"
-    " or in PANCAKE_ACCESS_TOKEN."
-)
+_RENEW_USER_TOKEN = "Renew the user token at pages.fm → Account → Advanced and"
 
 
 class PageRecords(Protocol):
@@ -94,7 +91,7 @@ class PageToken:
             log.info("page %s: FolkForm holds a newer token", self._page_id)
             return record.page_access_token
         trouble = f"refuses the token of page {self._page_id}" if refused else f"needs a token of page {self._page_id}"
-        token = self._make(trouble, said, record.access_token or self._user_token or "", make)
+        token = self._make(trouble, said, record.access_token, make)
         try:
             self._records.store_page_token(self._page_id, token)
         except ServiceError as error:
@@ -103,9 +100,11 @@ class PageToken:
         log.info("page %s: made a new page token and stored it in FolkForm", self._page_id)
         return token
 
-    def _make(self, trouble: str, said: str, user_token: str, make: Callable[[str], str]) -> str:
+    def _make(self, trouble: str, said: str, users_own: str, make: Callable[[str], str]) -> str:
+        """*users_own* is the user token of the page record; empty when it holds none."""
         if self._forbidden:
             raise TokenRefused(SERVICE, f"{trouble}, and {self._forbidden.why}", self._forbidden.way_out, said=said)
+        user_token = users_own or self._user_token
         if not user_token:
             step = "Store a page token or a user token in FolkForm's page record, or set PANCAKE_ACCESS_TOKEN."
             raise TokenRefused(SERVICE, f"{trouble}, and there is no user token to make one", step, said=said)
@@ -113,6 +112,10 @@ class PageToken:
             token = make(user_token)
         except TokenRefused as error:
             problem = f"{trouble}, and the user token that should make a new one"
-            raise TokenRefused(SERVICE, problem, RENEW_USER_TOKEN, said=error.said) from None
+            where = "store it in FolkForm's page record" if users_own else "set PANCAKE_ACCESS_TOKEN to it"
+            raise TokenRefused(SERVICE, problem, f"{_RENEW_USER_TOKEN} {where}.", said=error.said) from None
+        except ServiceError as error:
+            error.problem += f" when it was to make a new token of page {self._page_id}"
+            raise
         self._redact.add(token)
         return token

@@ -14,6 +14,7 @@ from customer_sync.redact import Redactor
 
 SERVICE = "Firebase"
 CHECK_SIGN_IN = "Check FOLKFORM_EMAIL, FOLKFORM_PASSWORD and FIREBASE_API_KEY."
+RENEWED_IN_VAIN = "A new sign-in did not help: check FOLKFORM_ROLE_ID, and who else signs in as FOLKFORM_EMAIL."
 _HARDWARE_ID = "customer-sync"
 
 Door = Callable[[Call], Answer]
@@ -49,6 +50,11 @@ class BearerToken:
                 self._token = self._sign_in() if self._sign_in else ""
             return self._token
 
+    @property
+    def is_renewed(self) -> bool:
+        """Whether it has died once already."""
+        return self._renewed
+
     def renew(self, refused: str) -> str | None:
         """Another token than the *refused* one; None when there is none: given, or renewed once already."""
         with self._lock:
@@ -80,7 +86,11 @@ class SignIn:
         """A new bearer token. Raises TokenRefused, Unreachable, ContractBroken."""
         id_token = self._id_token()
         call = Call("POST", "/auth/login/firebase", {}, {"idToken": id_token, "hwid": _HARDWARE_ID})
-        data = self._folkform(call).body["data"]
+        try:
+            data = self._folkform(call).body["data"]
+        except TokenRefused as error:
+            step = "Is FOLKFORM_EMAIL a user of this FolkForm?"
+            raise TokenRefused("FolkForm", "refused the sign-in", step, said=error.said) from None
         token = data.get("token") if isinstance(data, dict) else None
         if not isinstance(token, str) or not token:
             raise ContractBroken("FolkForm", "signed us in without a token")

@@ -1,0 +1,500 @@
+"""Page tokens: the record is read again before one is made, one is made at a time, stored, and never when forbidden."""
+
+import re
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any, get_args
+
+import pytest
+
+from customer_sync.clock import Clock
+from customer_sync.errors import ExitCode, StopRequested, TokenRefused
+from customer_sync.locks import PageLocks
+from customer_sync.pancake import PancakeClient
+from customer_sync.redact import Redactor
+from customer_sync.sandbox import Fault, Sandbox
+from customer_sync.sandbox.behaviour import TokenRefusal
+from customer_sync.services import Services
+from customer_sync.settings import load_settings
+from customer_sync.sync import BACKFILL, INCREMENTAL
+
+from .conftest import DAY, Command, Outcome, StartSandbox, only_page, people, writes
+from .in_process import Passes
+
+REFUSALS: tuple[int, ...] = get_args(TokenRefusal)
+LIST, MAKE = "/page_customers", "/generate_page_access_token"
+RECORD, STORE = "/find-by-page-id/{page_id}", "/update-token"
+ACCOUNT = "pages.fm → Account → Advanced"
+WORKERS = 8
+LATER = 4_000_000_000
+_SECRETS = ("page-token-", "user-token-", "folkform-sandbox-token")
+
+
+@pytest.fixture
+def shop(sandbox: StartSandbox) -> Callable[..., Sandbox]:
+    """Starts a sandbox whose pages have six customers each, all of them recent."""
+
+    def start(pages: int = 1, **behaviour: Any) -> Sandbox:
+        box = sandbox(pages=pages, **behaviour)
+        for page_id in box.pancake.page_ids():
+            box.pancake.add_customers(page_id, people(6, 60, 600, page_id))
+        return box
+
+    return start
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is never asked through the machine's proxy."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+Shop = Callable[..., Sandbox]
+
+
+def _lose(box: Sandbox, trouble: str, page_id: str | None = None) -> None:
+    """What can be wrong with a page's token: FolkForm's record holds none, or a dead one, or one that soon dies."""
+    page_id = page_id or only_page(box)
+    if trouble == "missing":
+        box.folkform.set_page(page_id, pageAccessToken="")
+    else:
+        box.tokens.kill("page", page_id, after={"dead": 0, "dies": 2}[trouble])
+
+
+def _refusal(refusal: int, page_id: str, *, skip: int = 0, times: int | None = 1) -> Fault:
+    """Pancake's refusal of whatever token a page's list is asked with: an HTTP status, or a code in an HTTP 200."""
+    kind, no = ("status", {"status": refusal}) if refusal in (401, 403) else ("error_code", {"error_code": refusal})
+    message = "not this token"
+    return Fault.from_settings(
+        {"kind": kind, "endpoint": LIST, "page_id": page_id, "skip": skip, "times": times, "message": message, **no}
+    )
+
+
+def _asked(box: Sandbox, *endings: str) -> list[int]:
+    """How often each of these calls was made."""
+    return [box.requests.count(None, ending) for ending in endings]
+
+
+def _pages_asked(box: Sandbox, ending: str) -> list[str]:
+    """The pages that a call was made for."""
+    return sorted(str(request.page_id) for request in box.requests.recent if request.template.endswith(ending))
+
+
+def _stored(box: Sandbox, page_id: str) -> str:
+    """The page token in FolkForm's record."""
+    return str((box.folkform.page(page_id) or {})["pageAccessToken"])
+
+
+def _all_stored(box: Sandbox) -> bool:
+    """Whether FolkForm's records hold the tokens that live."""
+    return all(_stored(box, page_id) == box.pancake.page_token(page_id) for page_id in box.pancake.page_ids())
+
+
+def _hides_tokens(outcome: Outcome) -> bool:
+    return not any(secret in outcome.said for secret in _SECRETS)
+
+
+def _error(outcome: Outcome, page_id: str) -> str:
+    """Why a page failed, which `--json` and the story tell alike."""
+    error = str(outcome.page(page_id)["error"])
+    assert f"Page {page_id} failed: {error}\n" in outcome.err
+    return error
+
+
+# A new token
+
+
+@pytest.mark.parametrize("refusal", [None, 403])
+def test_one_new_token_a_page(shop: Shop, run: Command, refusal: int | None) -> None:
+    """A token missing, dead, or dying in the middle of a pass: one new token for the page, stored, and all arrive."""
+    box = shop(3, page_token_refusal=refusal)
+    pages = box.pancake.page_ids()
+    for page_id, trouble in zip(pages, ["missing", "dead", "dies"], strict=True):
+        _lose(box, trouble, page_id)
+    outcome = run(box, "backfill", "--json", "-v", "--debug", "--page-size", "3")
+    assert (outcome.code, outcome.json["status"]) == (0, "ok")
+    assert (box.difference().equal, writes(box)) == (True, 18)
+    assert _pages_asked(box, MAKE) == sorted(pages)
+    assert _all_stored(box)
+    assert all(re.search(f"page {page_id}: .*made a new page token", outcome.err) for page_id in pages)
+    assert _hides_tokens(outcome)
+
+
+@pytest.mark.parametrize("passed", [0, 2], ids=["at first", "on the way"])
+def test_every_refusal(shop: Shop, run: Command, passed: int) -> None:
+    """Each of Pancake's ways to refuse a page token leads to a new one, at the first call and in the middle."""
+    box = shop(len(REFUSALS))
+    for page_id, refusal in zip(box.pancake.page_ids(), REFUSALS, strict=True):
+        box.faults.add(_refusal(refusal, page_id, skip=passed))
+    outcome = run(box, "backfill", "--page-size", "3", "--pages-at-once", "8")
+    assert (outcome.code, _asked(box, RECORD, MAKE, STORE)) == (0, [len(REFUSALS)] * 3)
+    assert _pages_asked(box, MAKE) == sorted(box.pancake.page_ids())
+    assert (_all_stored(box), box.difference().equal) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "calls"), [("missing", [RECORD, MAKE, STORE, LIST]), ("dead", [LIST, RECORD, MAKE, STORE, LIST])]
+)
+def test_the_order_of_calls(shop: Shop, passes: Passes, trouble: str, calls: list[str]) -> None:
+    """The record is read before a token is made, which is stored before it is used; the next run renews nothing."""
+    box = shop()
+    _lose(box, trouble)
+    assert passes(box, INCREMENTAL).exit_code == 0
+    asked = [call for one in box.requests.recent for call in set(calls) if one.template.endswith(call)]
+    assert asked == calls
+    box.requests.clear()
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert _asked(box, LIST, RECORD, MAKE, STORE) == [1, 0, 0, 0]
+
+
+def test_only_the_page_concerned(shop: Shop, passes: Passes) -> None:
+    """A page whose token is good keeps it, and its record is not read again."""
+    box = shop(2)
+    ill, well = box.pancake.page_ids()
+    kept = box.pancake.page_token(well)
+    _lose(box, "dead", ill)
+    assert passes(box, BACKFILL).exit_code == 0
+    assert (box.pancake.page_token(well), _stored(box, well)) == (kept, kept)
+    assert _pages_asked(box, RECORD) == [ill]
+
+
+def test_answers_that_are_lost(shop: Shop, passes: Passes) -> None:
+    """A new token whose answer never came is dead like the one before: the last one made is stored and used."""
+    box = shop()
+    _lose(box, "dead")
+    box.faults.add(Fault("reset", endpoint=MAKE, effect=True))
+    box.faults.add(Fault("reset", endpoint=STORE, effect=True))
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert _asked(box, RECORD, MAKE, STORE) == [1, 2, 2]
+    assert (_all_stored(box), box.difference().equal) == (True, True)
+
+
+# Somebody else's new token
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ("--renew-tokens", "0")], ids=" ".join)
+def test_somebody_else_has_renewed_it(shop: Shop, run: Command, options: tuple[str, ...]) -> None:
+    """A newer token in FolkForm's record is taken and none is made, so that runs that may make none go on as well."""
+    box = shop(2)
+    missing, dead = box.pancake.page_ids()
+    _lose(box, "missing", missing)
+    _lose(box, "dead", dead)
+    with box.faults.add(Fault("hang", service="folkform", endpoint="/find", times=None)):
+        process = run.start(box, "incremental", "-v", *options)
+        box.requests.wait_for(lambda request: request.fault == "hang")
+        for page_id in (missing, dead):
+            box.folkform.set_page(page_id, pageAccessToken=box.pancake.make_page_token(page_id))
+    outcome = run.end(process)
+    assert outcome.code == 0
+    assert _asked(box, RECORD, MAKE, STORE) == [2, 0, 0]
+    assert outcome.err.count("FolkForm holds a newer token") == 2
+    assert len(box.difference().missing) == (12 if "--dry-run" in options else 0)
+    assert _hides_tokens(outcome)
+
+
+def _program(box: Sandbox, lock_dir: Path, clock: Clock | None = None) -> PancakeClient:
+    """A program of its own, as a client for the sandbox's only page."""
+    clock = clock or Clock()
+    services = Services(
+        load_settings({**box.environment, "CUSTOMER_SYNC_PANCAKE_RPS": "1000"}, {}),
+        clock,
+        Redactor(),
+        PageLocks(lock_dir, clock),
+    )
+    (page,) = services.pages()
+    return services.pancake(page)
+
+
+def _ask_together(clients: list[PancakeClient]) -> list[str]:
+    """What each gets when all ask at once: the customers, or the error."""
+    barrier = Barrier(len(clients))
+
+    def ask(client: PancakeClient) -> str:
+        barrier.wait()
+        try:
+            return f"{len(client.get_customers(1, 100, 0, LATER).customers)} customers"
+        except TokenRefused as error:
+            return str(error)
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return list(pool.map(ask, clients))
+
+
+@pytest.mark.parametrize(("trouble", "refusal"), [("missing", None), ("dead", None), ("dead", 401)])
+def test_eight_workers_make_one_token(shop: Shop, tmp_path: Path, trouble: str, refusal: int | None) -> None:
+    """Eight workers that share a page's token and meet the refusal together make one new token, and all go on."""
+    box = shop(page_token_refusal=refusal, pancake_latency=0.1)
+    _lose(box, trouble)
+    assert _ask_together([_program(box, tmp_path)] * WORKERS) == ["6 customers"] * WORKERS
+    assert _asked(box, RECORD, MAKE, STORE) == [1, 1, 1]
+    assert _asked(box, LIST) == [WORKERS if trouble == "missing" else 2 * WORKERS]
+    assert _all_stored(box)
+
+
+@pytest.mark.parametrize("trouble", ["missing", "dead"])
+def test_eight_programs_make_one_token(shop: Shop, tmp_path: Path, trouble: str) -> None:
+    """Programs with a common directory of locks make one new token, and the others find it in FolkForm's record."""
+    box = shop(pancake_latency=0.1)
+    _lose(box, trouble)
+    assert _ask_together([_program(box, tmp_path) for _ in range(WORKERS)]) == ["6 customers"] * WORKERS
+    assert _asked(box, RECORD, MAKE, STORE) == [WORKERS, 1, 1]
+    assert _all_stored(box)
+
+
+def test_eight_workers_without_hope(shop: Shop, tmp_path: Path) -> None:
+    """Where no token can be made, eight workers find that out by one call."""
+    box = shop(pancake_latency=0.1)
+    _lose(box, "dead")
+    box.tokens.kill("user")
+    assert all(ACCOUNT in said for said in _ask_together([_program(box, tmp_path)] * WORKERS))
+    assert _asked(box, RECORD, MAKE, STORE) == [1, 1, 0]
+
+
+def test_two_processes_make_one_token(shop: Shop, run: Command) -> None:
+    """A backfill and an incremental that meet the refusal of one page at the same moment make one new token."""
+    box = shop()
+    box.pancake.add_customers(only_page(box), people(6, 40 * DAY, 600, "old"))
+    # The first list belongs to the backfill's own incremental, which no other one may run beside.
+    with box.faults.add(Fault("hang", endpoint=LIST, skip=1, times=2)):
+        processes = [run.start(box, "backfill")]
+        box.requests.wait_for(lambda request: request.fault == "hang")
+        processes.append(run.start(box, "incremental"))
+        box.requests.wait_for(lambda request: request.fault == "hang", 2)
+        _lose(box, "dead")
+        box.behaviour.pancake_latency = 0.2
+    assert [run.end(process).code for process in processes] == [0, 0]
+    assert _asked(box, RECORD, MAKE, STORE) == [2, 1, 1]
+    assert _all_stored(box)
+    assert box.difference().equal
+
+
+def test_a_stop_while_one_is_made(shop: Shop, tmp_path: Path) -> None:
+    """A new token that was asked for before a stop is stored all the same: the one before is dead."""
+    box, clock = shop(), Clock()
+    _lose(box, "dead")
+    client = _program(box, tmp_path, clock)
+    with ThreadPoolExecutor() as pool:
+        with box.faults.add(Fault("hang", endpoint=MAKE)):
+            answer = pool.submit(client.get_customers, 1, 100, 0, LATER)
+            box.requests.wait_for(lambda request: request.fault == "hang")
+            clock.stop(StopRequested("Ended by SIGTERM", ExitCode.SIGTERM))
+        with pytest.raises(StopRequested):
+            answer.result()
+    assert _asked(box, LIST, MAKE, STORE) == [1, 1, 1]
+    assert _all_stored(box)
+
+
+def test_a_signal_while_another_makes_one(shop: Shop, run: Command) -> None:
+    """Who waits for another process's new token still ends in time when told to, and makes none."""
+    box = shop()
+    _lose(box, "dead")
+    with PageLocks(run.lock_dir, Clock()).held("token", only_page(box)):
+        process = run.start(box, "incremental", "--json")
+        box.requests.wait_for(lambda request: request.template.endswith(LIST) and request.status == 200)
+        process.send_signal(signal.SIGTERM)
+        outcome = run.end(process)
+    assert (outcome.code, outcome.page(only_page(box))["status"]) == (143, "interrupted")
+    assert _asked(box, MAKE) == [0]
+
+
+# No new token
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "why"),
+    [
+        (["--dry-run"], {}, "a dry run makes no new one"),
+        ([], {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids to make a new one"),
+    ],
+    ids=["dry run", "switched off"],
+)
+def test_none_is_made(shop: Shop, run: Command, options: list[str], environment: dict[str, str], why: str) -> None:
+    """A dry run and RENEW_TOKENS=0 make no token, missing or dead, say so with the way out, and end with 3."""
+    box = shop(2)
+    missing, dead = box.pancake.page_ids()
+    tokens = [box.pancake.page_token(missing), box.pancake.page_token(dead)]
+    _lose(box, "missing", missing)
+    _lose(box, "dead", dead)
+    outcome = run(box, "incremental", "--json", "-v", "--debug", *options, **environment)
+    assert (outcome.code, outcome.json["status"]) == (3, "failed")
+    assert _error(outcome, missing).startswith(f"Pancake needs a token of page {missing}, and {why}. ")
+    assert _error(outcome, dead).startswith(f"Pancake refuses the token of page {dead}, and {why}: 105: ")
+    for page_id in (missing, dead):
+        way_out = "Run it without --dry-run" if options else "set CUSTOMER_SYNC_RENEW_TOKENS=1"
+        assert way_out in _error(outcome, page_id)
+    assert _asked(box, MAKE, STORE) == [0, 0]
+    assert [box.pancake.page_token(missing), box.pancake.page_token(dead)] == tokens
+    assert [_stored(box, missing), _stored(box, dead)] == ["", tokens[1]]
+    assert _hides_tokens(outcome)
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ("--renew-tokens", "0")], ids=" ".join)
+def test_none_is_made_on_the_way(shop: Shop, run: Command, passes: Passes, options: tuple[str, ...]) -> None:
+    """A token that dies where none may be made ends the page; what was written counts, and the next run goes on."""
+    box = shop()
+    _lose(box, "dies")
+    outcome = run(box, "backfill", "--json", "--page-size", "3", *options)
+    assert (outcome.code, outcome.page(only_page(box))["complete"]) == (3, False)
+    assert "Pancake refuses the token" in _error(outcome, only_page(box))
+    assert _asked(box, MAKE, STORE) == [0, 0]
+    assert len(box.folkform.documents(only_page(box))) == (0 if "--dry-run" in options else outcome.totals["upserted"])
+    assert passes(box, BACKFILL).exit_code == 0
+    assert box.difference().equal
+
+
+def test_a_dead_user_token(shop: Shop, run: Command) -> None:
+    """Where the user token is dead as well, only that page fails, with the way for a person to renew it."""
+    box = shop(3)
+    page_id = box.pancake.page_ids()[1]
+    _lose(box, "dead", page_id)
+    box.tokens.kill("user", page_id)
+    outcome = run(box, "backfill", "--json", "-v", "--debug")
+    assert (outcome.code, outcome.json["status"]) == (1, "partial")
+    error = _error(outcome, page_id)
+    problem = f"Pancake refuses the token of page {page_id}, and the user token that should make a new one"
+    assert error.startswith(f"{problem}: 103: access_token has expired. ")
+    assert ACCOUNT in error
+    assert [one for one, page in box.difference().pages.items() if not page.equal] == [page_id]
+    assert _asked(box, RECORD, MAKE, STORE) == [1, 1, 0]
+    assert _hides_tokens(outcome)
+
+
+@pytest.mark.parametrize(("trouble", "as_file"), [("missing", False), ("dead", True)], ids=["variable", "file"])
+def test_a_user_token_from_the_settings(
+    shop: Shop, run: Command, tmp_path: Path, trouble: str, *, as_file: bool
+) -> None:
+    """Where the record holds no user token, PANCAKE_ACCESS_TOKEN makes the page token."""
+    box = shop()
+    _lose(box, trouble)
+    box.folkform.set_page(only_page(box), accessToken="")
+    user_token = str(box.pancake.user_token(only_page(box)))
+    (tmp_path / "token").write_text(user_token + "\n")
+    given = {"PANCAKE_ACCESS_TOKEN_FILE": "token"} if as_file else {"PANCAKE_ACCESS_TOKEN": user_token}
+    outcome = run(box, "incremental", "-v", "--debug", **given)
+    assert outcome.code == 0
+    assert (_all_stored(box), box.difference().equal) == (True, True)
+    assert _hides_tokens(outcome)
+
+
+def test_the_records_user_token_comes_first(shop: Shop, passes: Passes) -> None:
+    """A record's own user token makes the page token, whatever PANCAKE_ACCESS_TOKEN says."""
+    box = shop()
+    _lose(box, "dead")
+    passes.environment = {"PANCAKE_ACCESS_TOKEN": "user-token-of-somebody"}
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert _asked(box, MAKE) == [1]
+
+
+@pytest.mark.parametrize(
+    ("dead", "refusal"), [("the record's", 401), ("the record's", 107), ("the setting's", 403), ("none", None)]
+)
+def test_which_user_token_to_renew(shop: Shop, passes: Passes, dead: str, refusal: int | None) -> None:
+    """The way out names the place that the dead user token came from, or both where there is none."""
+    box = shop(user_token_refusal=refusal)
+    _lose(box, "dead")
+    box.tokens.kill("user")
+    given = "" if dead == "none" else str(box.pancake.user_token(only_page(box)))
+    passes.environment = {"PANCAKE_ACCESS_TOKEN": given}
+    if dead != "the record's":
+        box.folkform.set_page(only_page(box), accessToken="")
+    (page,) = (result := passes(box, INCREMENTAL)).pages
+    assert (result.exit_code, _asked(box, MAKE)) == (3, [0 if dead == "none" else 1])
+    way_out = str(page.error).rpartition(". ")[2]
+    assert ("PANCAKE_ACCESS_TOKEN" in way_out) == (dead != "the record's")
+    assert ("FolkForm's page record" in way_out) == (dead != "the setting's")
+    assert (ACCOUNT in way_out) == (dead != "none")
+
+
+def test_a_user_token_that_came_with_the_record(shop: Shop, run: Command) -> None:
+    """A user token that somebody has renewed meanwhile is used, and hidden even where Pancake quotes it."""
+    box = shop()
+    _lose(box, "dead")
+    secret = "user-token-of-a-new-kind"
+    box.faults.add(Fault("error_code", endpoint=MAKE, error_code=107, message=f"{secret} has no permission"))
+    with box.faults.add(Fault("hang", service="folkform", endpoint="/find")):
+        process = run.start(box, "incremental", "--json", "-v", "--debug")
+        box.requests.wait_for(lambda request: request.fault == "hang")
+        box.folkform.set_page(only_page(box), accessToken=secret)
+    outcome = run.end(process)
+    assert outcome.code == 3
+    assert [one.query["access_token"] for one in box.requests.recent if one.template.endswith(MAKE)] == [secret]
+    assert "107: *** has no permission" in _error(outcome, only_page(box))
+    assert _hides_tokens(outcome)
+
+
+# A new token that does not help
+
+
+def test_a_new_token_that_is_refused(shop: Shop, run: Command) -> None:
+    """A new token that Pancake refuses at once ends the page, and no other: one renewal, no storm."""
+    box = shop(3)
+    missing, dead, well = box.pancake.page_ids()
+    for page_id, trouble, refusal in ((missing, "missing", 401), (dead, "dead", 105)):
+        _lose(box, trouble, page_id)
+        box.faults.add(_refusal(refusal, page_id, times=None))
+    outcome = run(box, "backfill", "--json", "-v")
+    assert outcome.code == 1
+    for page_id in (missing, dead):
+        problem, _, step = _error(outcome, page_id).partition(". ")
+        assert "not this token" in problem
+        assert step == "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."
+    asked = _pages_asked(box, LIST)
+    assert [asked.count(missing), asked.count(dead)] == [1, 2]
+    assert _asked(box, RECORD, MAKE, STORE) == [2, 2, 2]
+    assert box.difference(well).equal
+    assert _hides_tokens(outcome)
+
+
+def test_a_new_token_that_is_quoted(shop: Shop, passes: Passes) -> None:
+    """A new token is hidden where Pancake quotes it."""
+    box = shop()
+    _lose(box, "dead")
+    with ThreadPoolExecutor() as pool, box.faults.add(Fault("hang", endpoint=STORE)):
+        running = pool.submit(passes, box, INCREMENTAL)
+        box.requests.wait_for(lambda request: request.fault == "hang")
+        quoted = f"{box.pancake.page_token(only_page(box))} is no good"
+        box.faults.add(Fault("error_code", endpoint=LIST, error_code=106, message=quoted))
+    (page,) = running.result().pages
+    assert str(page.error).startswith("Pancake refused the page's token: 106: *** is no good. ")
+
+
+def test_folkform_will_not_store_it(shop: Shop, run: Command, passes: Passes) -> None:
+    """A new token that FolkForm refuses to store ends the page with both told; the next run makes it good."""
+    box = shop()
+    _lose(box, "dead")
+    with box.faults.add(Fault("status", endpoint=STORE, status=403, message="not yours", times=None)):
+        outcome = run(box, "incremental", "--json", "-v", "--debug")
+    assert outcome.code == 3
+    error = _error(outcome, only_page(box))
+    assert f"FolkForm answered 403 when it was to store the new token of page {only_page(box)}" in error
+    assert "not yours" in error
+    assert _asked(box, MAKE, STORE) == [1, 1]
+    assert _hides_tokens(outcome)
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert (_all_stored(box), box.difference().equal) == (True, True)
+
+
+def test_folkform_will_not_show_the_record(shop: Shop, passes: Passes) -> None:
+    """Where the record cannot be read again none is made: somebody may have renewed it."""
+    box = shop()
+    _lose(box, "dead")
+    box.faults.add(Fault("status", endpoint=RECORD, status=403, times=None))
+    (page,) = (result := passes(box, INCREMENTAL)).pages
+    assert (result.exit_code, _asked(box, RECORD, MAKE)) == (3, [1, 0])
+    assert "FolkForm answered 403" in str(page.error)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(400, "answered 400"), (200, "refused the request")], ids=["HTTP", "success: false"]
+)
+def test_pancake_makes_none(shop: Shop, passes: Passes, status: int, told: str) -> None:
+    """A refusal to make a token that is not about the user token is told as what it is, after one try."""
+    box = shop()
+    _lose(box, "dead")
+    box.faults.add(Fault("error_code", endpoint=MAKE, status=status, message="Not today", times=None))
+    (page,) = (result := passes(box, INCREMENTAL)).pages
+    assert (result.exit_code, _asked(box, MAKE, STORE)) == (3, [1, 0])
+    assert str(page.error) == f"Pancake {told} when it was to make a new token of page {only_page(box)}: Not today"

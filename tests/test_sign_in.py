@@ -1,0 +1,356 @@
+"""FolkForm's bearer token: given, in a file, or by signing in, renewed once; and the role that it is used in."""
+
+import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from customer_sync.errors import SettingsError
+from customer_sync.result import PassResult
+from customer_sync.sandbox import Fault, Sandbox
+from customer_sync.sandbox.firebase_api import API_KEY, PASSWORD
+from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access
+from customer_sync.settings import load_settings
+from customer_sync.sync import INCREMENTAL
+
+from .conftest import Command, Outcome, StartSandbox, forbidden, only_page, people, writes
+from .in_process import Passes
+
+FIREBASE, LOGIN = "/accounts:signInWithPassword", "/auth/login/firebase"
+WORKERS = 8
+_SECRETS = (TOKEN, PASSWORD, API_KEY, "firebase-id-token-", "folkform-token-", "page-token-", "user-token-")
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is never asked through the machine's proxy."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+def _shop(sandbox: StartSandbox, customers: int = 40, **behaviour: Any) -> Sandbox:
+    """A page with recent customers, in a FolkForm that takes a moment for each."""
+    box = sandbox(**{"folkform_latency": 0.01, **behaviour})
+    box.pancake.add_customers(only_page(box), people(customers, 60, 600))
+    return box
+
+
+def _signing_in(box: Sandbox, **changes: str) -> dict[str, str]:
+    """The settings of a sign-in, and no bearer token."""
+    return {**box.sign_in_environment, "FOLKFORM_TOKEN": "", **changes}
+
+
+def _sign_ins(box: Sandbox) -> tuple[int, int]:
+    """How often Firebase was asked for an idToken, and FolkForm for a bearer token."""
+    return box.requests.count("firebase", FIREBASE), box.requests.count("folkform", LOGIN)
+
+
+def _one_sentence(outcome: Outcome) -> str:
+    """The only trouble told: why nothing could be done, or why a page failed."""
+    told = [line for line in outcome.err.splitlines() if "Error: " in line or " failed: " in line]
+    assert len(told) == 1, outcome.err
+    assert "Traceback" not in outcome.said
+    return told[0]
+
+
+def _hides_secrets(outcome: Outcome) -> bool:
+    return not any(secret in outcome.said for secret in _SECRETS)
+
+
+def _run_here(passes: Passes, box: Sandbox, name: str = INCREMENTAL, **environment: str) -> PassResult:
+    """A pass in this process, where the command and what it says do not matter."""
+    passes.environment = {"CUSTOMER_SYNC_WORKERS": str(WORKERS), **environment}
+    return passes(box, name)
+
+
+# Ways to a token
+
+
+def test_a_token_in_a_file(sandbox: StartSandbox, run: Command) -> None:
+    """FOLKFORM_TOKEN_FILE names a file with the bearer token."""
+    box = _shop(sandbox, 3)
+    (run.home / "token").write_text(f"{TOKEN}\n")
+    outcome = run(box, "incremental", "-v", "--debug", FOLKFORM_TOKEN="", FOLKFORM_TOKEN_FILE="token")
+    assert (outcome.code, box.difference().equal, _sign_ins(box)) == (0, True, (0, 0))
+    assert _hides_secrets(outcome)
+
+
+@pytest.mark.parametrize(("command", "in_files"), [("incremental", False), ("backfill", True)])
+def test_signing_in(sandbox: StartSandbox, run: Command, command: str, *, in_files: bool) -> None:
+    """Without a token the program signs in once, before anything else, and never shows what that takes or gives."""
+    box = _shop(sandbox)
+    settings = _signing_in(box)
+    if in_files:
+        for variable in ("FOLKFORM_PASSWORD", "FIREBASE_API_KEY"):
+            (run.home / variable).write_text(settings.pop(variable) + "\n")
+            settings[f"{variable}_FILE"] = variable
+    outcome = run(box, command, "--json", "-v", "--debug", **settings)
+    assert (outcome.code, box.difference().equal, _sign_ins(box)) == (0, True, (1, 1))
+    assert [request.template for request in box.requests.recent[:2]] == [FIREBASE, LOGIN]
+    assert forbidden(box) == []
+    assert _hides_secrets(outcome)
+
+
+def test_a_given_token_that_lives(sandbox: StartSandbox, passes: Passes) -> None:
+    """A given token is used as long as it lives, though a sign-in were possible."""
+    box = _shop(sandbox, 3)
+    assert _run_here(passes, box, **box.sign_in_environment).exit_code == 0
+    assert _sign_ins(box) == (0, 0)
+
+
+def test_half_a_sign_in(sandbox: StartSandbox, run: Command) -> None:
+    """An email without password is a mistake: exit 2, what is missing is named, nothing is asked."""
+    box = sandbox()
+    outcome = run(box, "incremental", **_signing_in(box, FOLKFORM_PASSWORD="", FIREBASE_API_KEY=""))
+    assert (outcome.code, outcome.out, box.requests.count()) == (2, "", 0)
+    assert re.findall(r"(\w+) is missing", outcome.err) == ["FOLKFORM_PASSWORD", "FIREBASE_API_KEY"]
+
+
+@pytest.mark.parametrize("missing", ["FOLKFORM_EMAIL", "FOLKFORM_PASSWORD", "FIREBASE_API_KEY"])
+def test_most_of_a_sign_in(sandbox: StartSandbox, missing: str) -> None:
+    """A sign-in lacking one setting names that one."""
+    box = sandbox()
+    with pytest.raises(SettingsError) as error:
+        load_settings(_signing_in(box, **{missing: ""}), {})
+    assert [problem.partition(" ")[0] for problem in error.value.problems] == [missing]
+
+
+# A token that dies
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given token", "signed in"])
+def test_a_token_that_dies_on_the_way(sandbox: StartSandbox, run: Command, *, given: bool) -> None:
+    """Eight workers whose token dies in the middle of a pass sign in once more, together, and everybody arrives."""
+    box = _shop(sandbox)
+    settings = box.sign_in_environment if given else _signing_in(box)
+    with box.faults.add(Fault("hang", endpoint="/find-with-pagination")):
+        process = run.start(box, "incremental", "--json", "-v", "--debug", **settings)
+        box.requests.wait_for(lambda request: request.fault == "hang")
+        box.tokens.kill("bearer", after=20)
+    outcome = run.end(process)
+    assert (outcome.code, outcome.json["status"], outcome.totals["failed"]) == (0, "ok", 0)
+    assert box.difference().equal
+    assert _sign_ins(box) == ((1, 1) if given else (2, 2))
+    refused = [request.status for request in forbidden(box)]
+    assert refused == [401] * len(refused)
+    assert 2 <= len(refused) <= WORKERS
+    assert _hides_secrets(outcome)
+
+
+def test_a_token_that_was_dead_before(sandbox: StartSandbox, passes: Passes) -> None:
+    """A given token that is dead already is replaced by a sign-in at the first refusal."""
+    box = _shop(sandbox, 3)
+    result = _run_here(passes, box, "backfill", **box.sign_in_environment, FOLKFORM_TOKEN="a-token-of-last-year")
+    assert (result.exit_code, _sign_ins(box), len(forbidden(box))) == (0, (1, 1), 1)
+    assert box.difference().equal
+
+
+def test_a_second_death(sandbox: StartSandbox, run: Command, passes: Passes) -> None:
+    """A token that dies again after the one renewal ends the pass: exit 3, no storm; the next run goes on."""
+    box = _shop(sandbox, sign_in_calls=15)
+    box.tokens.kill("bearer", after=15)
+    outcome = run(box, "incremental", "-v", **box.sign_in_environment)
+    assert (outcome.code, _sign_ins(box)) == (3, (1, 1))
+    assert len(forbidden(box)) <= 2 * WORKERS + 2
+    sentence = _one_sentence(outcome)
+    assert "FolkForm answered 401: AUTH_001: Token is missing or invalid" in sentence
+    assert "signs in as FOLKFORM_EMAIL" in sentence
+    assert writes(box) > 0
+    assert not box.difference().equal
+    assert _hides_secrets(outcome)
+    box.behaviour.sign_in_calls = None
+    assert _run_here(passes, box, **_signing_in(box)).exit_code == 0
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("left", [20, 41])
+def test_a_given_token_that_dies(sandbox: StartSandbox, run: Command, passes: Passes, left: int) -> None:
+    """Without a sign-in a dead token ends the pass with 3 and one sentence, even when only two were left to write."""
+    box = _shop(sandbox)
+    box.tokens.kill("bearer", after=left)
+    outcome = run(box, "incremental", "-v")
+    assert outcome.code == 3
+    sentence = _one_sentence(outcome)
+    assert "FolkForm answered 401: AUTH_001: Token is missing or invalid. Check FOLKFORM_TOKEN" in sentence
+    assert "psid" not in sentence
+    assert "+ 0 failed +" in outcome.out
+    assert _hides_secrets(outcome)
+    box.tokens.revive()
+    assert _run_here(passes, box).exit_code == 0
+    assert box.difference().equal
+
+
+# Firebase says no, or nothing
+
+
+_WRONG = {
+    "password": ({"FOLKFORM_PASSWORD": "a-wrong-password"}, "INVALID_LOGIN_CREDENTIALS"),
+    "key": ({"FIREBASE_API_KEY": "a-wrong-key"}, "API key not valid"),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), _WRONG.values(), ids=_WRONG)
+def test_firebase_refuses(sandbox: StartSandbox, run: Command, changes: dict[str, str], said: str) -> None:
+    """A wrong password, email or key: exit 3 and one sentence in Firebase's words, after one request in all."""
+    box = sandbox()
+    outcome = run(box, "incremental", "-v", **_signing_in(box, **changes))
+    assert (outcome.code, outcome.out, box.requests.count()) == (3, "", 1)
+    sentence = _one_sentence(outcome)
+    assert f"Firebase refused the sign-in: 400: {said}" in sentence
+    assert sentence.endswith("Check FOLKFORM_EMAIL, FOLKFORM_PASSWORD and FIREBASE_API_KEY.")
+    assert _hides_secrets(outcome)
+    assert not any(value in outcome.said for value in changes.values())
+
+
+def test_firebase_quotes_secrets(sandbox: StartSandbox, run: Command) -> None:
+    """Secrets are hidden in Firebase's own words, too."""
+    box = sandbox()
+    box.faults.add(Fault("status", service="firebase", status=400, message=f"{PASSWORD} does not go with {API_KEY}"))
+    outcome = run(box, "incremental", "-v", "--debug", **_signing_in(box))
+    assert outcome.code == 3
+    assert "400: *** does not go with ***" in outcome.err
+    assert _hides_secrets(outcome)
+
+
+def test_folkform_quotes_secrets(sandbox: StartSandbox, passes: Passes) -> None:
+    """The bearer token that a sign-in gave is hidden where FolkForm quotes it."""
+    box = sandbox()
+    with ThreadPoolExecutor() as pool, box.faults.add(Fault("hang", endpoint="/find-with-pagination")):
+        running = pool.submit(_run_here, passes, box, **_signing_in(box))
+        box.requests.wait_for(lambda request: request.fault == "hang")
+        (token,) = box.folkform.tokens.keys() - {TOKEN}
+        box.faults.add(Fault("status", endpoint="/find", status=403, message=f"{token} may not"))
+    (page,) = running.result().pages
+    assert "403: *** may not" in str(page.error)
+
+
+def test_firebase_refuses_on_the_way(sandbox: StartSandbox, run: Command, passes: Passes) -> None:
+    """Where the renewal is refused, eight workers ask Firebase once and nobody is blamed; the next run goes on."""
+    box = _shop(sandbox)
+    box.tokens.kill("bearer", after=20)
+    outcome = run(box, "incremental", "--json", **{**box.sign_in_environment, "FOLKFORM_PASSWORD": "a-wrong-password"})
+    assert (outcome.code, _sign_ins(box)) == (3, (1, 0))
+    assert "Firebase refused the sign-in: 400: INVALID_LOGIN_CREDENTIALS" in _one_sentence(outcome)
+    assert (outcome.totals["failed"], outcome.totals["upserted"]) == (0, len(box.folkform.documents(only_page(box))))
+    assert len(forbidden(box)) <= 2 * WORKERS + 2
+    assert "a-wrong-password" not in outcome.said
+    assert _run_here(passes, box, **_signing_in(box)).exit_code == 0
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("on_the_way", [False, True], ids=["at first", "on the way"])
+def test_firebase_is_away(sandbox: StartSandbox, passes: Passes, *, on_the_way: bool) -> None:
+    """A Firebase that is down is asked five times, by one of eight workers: 75, and no customer is blamed."""
+    box = _shop(sandbox)
+    settings = box.sign_in_environment if on_the_way else _signing_in(box)
+    box.tokens.kill("bearer", after=20)
+    with box.faults.add(Fault("status", service="firebase", status=503, times=None)):
+        result = _run_here(passes, box, **settings)
+    assert (result.exit_code, result.totals["failed"]) == (75, 0)
+    assert _sign_ins(box) == (5, 0)
+    error = result.pages[0].error if on_the_way else result.error
+    assert "Firebase answered 503 five times" in str(error)
+    assert result.totals["upserted"] == len(box.folkform.documents(only_page(box)))
+    assert _run_here(passes, box, **_signing_in(box)).exit_code == 0
+    assert box.difference().equal
+
+
+def test_no_firebase(sandbox: StartSandbox, passes: Passes) -> None:
+    """Where nothing listens at Firebase's address, its setting is named: 75."""
+    box = sandbox()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{holder.getsockname()[1]}/v1"
+        result = _run_here(passes, box, **_signing_in(box, FIREBASE_BASE_URL=address))
+    assert (result.exit_code, box.requests.count()) == (75, 0)
+    assert f"Firebase refused the connection at {address}" in str(result.error)
+    assert "FIREBASE_BASE_URL" in str(result.error)
+
+
+def test_folkform_refuses_the_sign_in(sandbox: StartSandbox, run: Command) -> None:
+    """A user whom Firebase knows and FolkForm does not: exit 3 and one sentence, after one try."""
+    box = sandbox()
+    box.faults.add(Fault("status", endpoint=LOGIN, status=401, message="No such user", times=None))
+    outcome = run(box, "incremental", "-v", **_signing_in(box))
+    assert (outcome.code, _sign_ins(box)) == (3, (1, 1))
+    sentence = "FolkForm refused the sign-in: HTTP_401: No such user. Is FOLKFORM_EMAIL a user of this FolkForm?"
+    assert _one_sentence(outcome).endswith(sentence)
+    assert _hides_secrets(outcome)
+
+
+# Roles
+
+WRONG = "65f0c0ffee000000000000ff"
+shapes = pytest.mark.parametrize("roles", ["list", "roles"])
+wrong_roles = pytest.mark.parametrize("role_id", [WRONG, ""], ids=["wrong", "missing"])
+
+
+@shapes
+@wrong_roles
+def test_a_role_that_sees_nothing(sandbox: StartSandbox, passes: Passes, role_id: str, roles: str) -> None:
+    """A FolkForm that looks empty to a wrong or missing role is not taken for an empty one: 3, and the role to set."""
+    box = _shop(sandbox, 3, role_required=True, wrong_role="empty", roles=roles)
+    result = _run_here(passes, box, "backfill", FOLKFORM_ROLE_ID=role_id)
+    assert (result.exit_code, box.requests.count("pancake"), writes(box)) == (3, 0, 0)
+    whom = f"the role {WRONG}, which this token's user has not got" if role_id else "us without a role"
+    step = f"Set FOLKFORM_ROLE_ID to one of the user's roles: {ROLE_ID}."
+    assert str(result.error) == f"FolkForm shows nothing to {whom}. {step}"
+
+
+@wrong_roles
+def test_a_role_that_is_refused(sandbox: StartSandbox, run: Command, role_id: str) -> None:
+    """A FolkForm that refuses a wrong or missing role is told in its own words: exit 3, and the setting."""
+    box = sandbox(role_required=True)
+    outcome = run(box, "incremental", FOLKFORM_ROLE_ID=role_id)
+    assert (outcome.code, outcome.out, box.requests.count()) == (3, "", 1)
+    said = (
+        "403: AUTH_003: X-Active-Role-ID is not a role of" if role_id else "401: AUTH_003: X-Active-Role-ID is missing"
+    )
+    assert f"FolkForm answered {said}" in _one_sentence(outcome)
+    assert "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and" in _one_sentence(outcome)
+
+
+def test_a_missing_role_is_no_dead_token(sandbox: StartSandbox, passes: Passes) -> None:
+    """FolkForm's 401 for a missing role is not cured by signing in over and over."""
+    box = sandbox(role_required=True)
+    result = _run_here(passes, box, **_signing_in(box, FOLKFORM_ROLE_ID=""))
+    assert result.exit_code == 3
+    assert _sign_ins(box) <= (2, 2)
+    assert "FOLKFORM_ROLE_ID" in str(result.error)
+
+
+@shapes
+@pytest.mark.parametrize("pages", [0, 1])
+def test_an_empty_folkform(sandbox: StartSandbox, passes: Passes, roles: str, pages: int) -> None:
+    """In the right role nothing is nothing: that there is no page is said, and a page without customers is filled."""
+    box = sandbox(pages=pages, role_required=True, wrong_role="empty", roles=roles)
+    for page_id in box.pancake.page_ids():
+        box.pancake.add_customers(page_id, people(3, 60, 600))
+    result = _run_here(passes, box)
+    assert (result.exit_code, result.totals["upserted"]) == (0, 3 * pages)
+    assert result.warnings == ([] if pages else ["FolkForm shows no page at all, so there was nothing to do"])
+    assert box.difference().equal
+
+
+def test_a_user_without_roles(sandbox: StartSandbox, passes: Passes) -> None:
+    """Where FolkForm lists no roles, a role cannot be why it looks empty."""
+    box = sandbox(pages=0)
+    box.folkform.tokens["another-users-token"] = Access(role_id=None)
+    result = _run_here(passes, box, FOLKFORM_TOKEN="another-users-token", FOLKFORM_ROLE_ID="")
+    assert (result.exit_code, box.requests.count("folkform", "/auth/roles")) == (0, 1)
+
+
+def test_a_role_that_sees_pages_and_no_customers(sandbox: StartSandbox, passes: Passes) -> None:
+    """Pages without a single customer, in a role that the user has not got: nothing is written on that belief."""
+    box = _shop(sandbox, 3)
+    with ThreadPoolExecutor() as pool, box.faults.add(Fault("hang", endpoint="/find")):
+        running = pool.submit(_run_here, passes, box)
+        box.requests.wait_for(lambda request: request.fault == "hang")
+        box.behaviour.change({"role_required": True, "wrong_role": "empty"})
+        box.folkform.tokens[TOKEN] = Access(role_id=WRONG)
+    result = running.result()
+    assert (result.exit_code, writes(box)) == (3, 0)
+    whom = f"the role {ROLE_ID}, which this token's user has not got"
+    assert f"FolkForm shows nothing to {whom}. " in str(result.pages[0].error)
+    assert str(result.pages[0].error).endswith(f"one of the user's roles: {WRONG}.")
