@@ -12,7 +12,7 @@ import typer
 
 from customer_sync import __version__
 from customer_sync.clock import Clock, local_time
-from customer_sync.console import Manner, Screen
+from customer_sync.console import Manner, Screen, prepare_streams
 from customer_sync.customer import names_zone, parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.interrupt import run_until_stopped
@@ -32,6 +32,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The command line; ends the process with its exit code."""
+    prepare_streams()
     try:
         app()
     except OSError as error:  # Help that nobody takes; the commands themselves write through the screen.
@@ -252,7 +253,7 @@ def _run_pass(
             listener=terminal.screen,
         )
         ended = run_until_stopped(work, clock)
-        result.end(clock.stopping, clock.monotonic() - started)
+        result.end(clock.stopping, clock.monotonic() - started, in_time=ended)
     terminal.screen.result(result)
     if not ended:
         os._exit(result.exit_code)  # Calls that hang must not hold the process.

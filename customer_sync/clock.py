@@ -40,6 +40,12 @@ class Clock:
         self._reason = self._reason or reason
         self._stopping.set()
 
+    def await_stop(self) -> StopRequested:
+        """Returns when somebody asks for the end, with the reason; the time limit does not count."""
+        while self._reason is None:
+            self._stopping.wait()
+        return self._reason
+
     @property
     def signalled(self) -> bool:
         """Whether somebody asked for the end; the time limit does not count."""

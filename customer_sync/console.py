@@ -8,13 +8,14 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -49,7 +50,6 @@ class Screen:
     """Says everything the program has to say."""
 
     def __init__(self, manner: Manner, redact: Redactor) -> None:
-        _open_closed_streams()
         self.unwritable = False
         """Whether the result could not be written."""
         self._manner = manner
@@ -154,7 +154,8 @@ class Screen:
         if result.error is not None:
             self.error(result.error)
         if result.stopped is not None:
-            self.note(f"{result.stopped.sentence}; what was in flight was finished")
+            ended = "finished" if result.in_time else "given up, because it did not end in time"
+            self.note(f"{result.stopped.sentence}; what was in flight was {ended}")
         for warning in result.warnings:
             self.note(f"Warning: {warning}")
         for page in result.pages:
@@ -177,11 +178,8 @@ class Screen:
         try:
             console.print(what, soft_wrap=True)
             console.file.flush()
-        except OSError as error:
-            if console is self._out:
-                self.cannot_write(error)
-            else:
-                _silence(sys.stderr)
+        except OSError as error:  # Standard output's; the other one forgives.
+            self.cannot_write(error)
 
     def cannot_write(self, error: OSError) -> None:
         """Standard output takes nothing more: that is said, and the exit code must tell it."""
@@ -195,6 +193,20 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
+        """Never hides it: a second Ctrl-C ends the process at once, and nobody would bring it back."""
+        return False
+
+
+class _Story(io.FileIO):
+    """Standard error, which swallows what nobody takes any more: the work goes on."""
+
+    def write(self, text: Any, /) -> int:
+        try:
+            return super().write(text) or len(text)
+        except OSError:
+            return len(text)
 
 
 class _LogLines(logging.Handler):
@@ -242,18 +254,22 @@ class _Bars(Progress):
         return super().get_renderables()
 
 
-def _open_closed_streams() -> None:
-    """A scheduler may start us with streams closed, and the next file opened must not take their place."""
-    for number in range(3):
+def prepare_streams() -> None:
+    """Makes the best of whatever streams, encoding and width a scheduler starts us with. To be called first."""
+    for number in range(3):  # The next file opened must not take the place of a closed one.
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    encoding = sys.stderr.encoding if sys.stderr else None
+    story = io.BufferedWriter(_Story(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(story, encoding, errors="backslashreplace", line_buffering=True)
+    for size in ("COLUMNS", "LINES"):  # Rich would write into 0 columns, which is nothing.
+        if not re.fullmatch("[1-9][0-9]{0,3}", os.environ.get(size, "80")):
+            del os.environ[size]
 
 
 def _silence(stream: TextIO) -> None:
@@ -320,7 +336,7 @@ def _summary(result: PassResult) -> str:
 
 def _table(result: PassResult) -> Table:
     table = Table(title=f"customer-sync {result.name}" + (" (dry run)" if result.dry_run else ""), title_justify="left")
-    table.add_column("Page")
+    table.add_column("Page", overflow="fold")
     table.add_column("Status")
     columns = ("read", "upserted", "unchanged", "failed", "malformed", "requests")
     for name in columns:

@@ -48,7 +48,9 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
 def tell_the_story(screen: Screen) -> int:
     """Both passes, some changes, another pass, then both sides side by side. Returns 0 when they are equal."""
     sandbox_class = _sandbox_package().Sandbox
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # What it has laid out is put away again.
+    # What it has laid out is put away again.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.SIGTERM))
     with sandbox_class(pages=_PAGES, customers=_CUSTOMERS) as sandbox, TemporaryDirectory() as lock_dir:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         environment |= {**sandbox.environment, "CUSTOMER_SYNC_LOCK_DIR": lock_dir}

@@ -112,12 +112,15 @@ class PassResult:
     """Why no page could be synced at all."""
     stopped: StopRequested | None = None
     warnings: list[str] = field(default_factory=list)
+    in_time: bool = True
+    """Whether the work ended; False when it would not and was left to itself."""
 
-    def end(self, stopped: StopRequested | None, duration: float) -> None:
-        """The work has ended, or is left to itself because it would not; *duration* is seconds."""
+    def end(self, stopped: StopRequested | None, duration: float, *, in_time: bool = True) -> None:
+        """The work has ended, or did not end *in_time* and is left to itself; *duration* is seconds."""
         # A wait that would have outlasted the time limit ends a page, or all, before the limit is reached.
         self.stopped = stopped or self.stopped or next((page.stopped for page in self.pages if page.stopped), None)
         self.duration = duration
+        self.in_time = in_time
         for page in self.pages:
             page.requests = self.requests_of(page.page.page_id)
 

@@ -30,11 +30,12 @@ RECORD, STORE = "/find-by-page-id/{page_id}", "/update-token"
 ACCOUNT = "pages.fm → Account → Advanced"
 WORKERS = 8
 LATER = 4_000_000_000
+Shop = Callable[..., Sandbox]
 _SECRETS = ("page-token-", "user-token-", "folkform-sandbox-token")
 
 
 @pytest.fixture
-def shop(sandbox: StartSandbox) -> Callable[..., Sandbox]:
+def shop(sandbox: StartSandbox) -> Shop:
     """Starts a sandbox whose pages have six customers each, all of them recent."""
 
     def start(pages: int = 1, **behaviour: Any) -> Sandbox:
@@ -50,9 +51,6 @@ def shop(sandbox: StartSandbox) -> Callable[..., Sandbox]:
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loopback is never asked through the machine's proxy."""
     monkeypatch.setenv("NO_PROXY", "*")
-
-
-Shop = Callable[..., Sandbox]
 
 
 def _lose(box: Sandbox, trouble: str, page_id: str | None = None) -> None:

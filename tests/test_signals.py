@@ -1,0 +1,403 @@
+"""The end before the end: SIGTERM and SIGINT at every stage, `--max-runtime`, `--jitter`."""
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+from typing import Any
+
+import pytest
+
+from customer_sync.clock import Clock
+from customer_sync.locks import PageLocks
+from customer_sync.sandbox import ActiveFault, Fault, Sandbox
+
+from .conftest import COMMAND, Command, Outcome, StartSandbox, only_page, people, wait_until, writes
+
+CODES = {SIGTERM: 143, SIGINT: 130}
+_UPSERTS = "/upsert-one"
+_A_MOMENT = 0.3
+_AT_ONCE = 3.0
+_GRACE = 10.0
+
+
+@pytest.fixture(scope="module")
+def never_synced() -> Iterator[Sandbox]:
+    """A sandbox that several tests share, because none of them comes to write a customer."""
+    with Sandbox(pages=1, customers=0) as box:
+        box.pancake.add_customers(only_page(box), people(150, 60, 600))
+        yield box
+
+
+@pytest.fixture
+def unsynced(never_synced: Sandbox) -> Iterator[Sandbox]:
+    """The same, behaving well before and after each test."""
+    yield never_synced
+    never_synced.reset()
+    assert never_synced.folkform.documents(only_page(never_synced)) == []
+
+
+def _hold(box: Sandbox, endpoint: str, skip: int = 0) -> ActiveFault:
+    """Lets requests hang from the *skip*-th on, until what it returns is removed."""
+    return box.faults.add(Fault("hang", endpoint=endpoint, times=None, skip=skip))
+
+
+def _await_hanging(box: Sandbox, count: int) -> None:
+    box.requests.wait_for(lambda request: request.fault == "hang", count)
+
+
+def _still_runs(process: subprocess.Popen[str], seconds: float = _A_MOMENT) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def _was_interrupted(outcome: Outcome, code: int) -> None:
+    """The summary says so, and what a scheduler hears is the same."""
+    assert (outcome.code, outcome.json["exit_code"]) == (code, code)
+    assert (outcome.json["status"], outcome.json["complete"], outcome.json["error"]) == ("interrupted", False, None)
+
+
+def _stored(box: Sandbox) -> int:
+    return len(box.folkform.documents(only_page(box)))
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "sent"), [("incremental", 20, SIGTERM), ("backfill", 150, SIGINT)], ids=str
+)
+def test_what_is_in_flight_arrives(
+    sandbox: StartSandbox, run: Command, command: str, before: int, sent: signal.Signals
+) -> None:
+    """What is in flight when a signal comes gets its time and counts; nothing new is asked; nobody is lost."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(300, 60, 20_000))
+    held = _hold(box, _UPSERTS, skip=before)
+    process = run.start(box, command, "--json", "--workers", "4")
+    _await_hanging(box, 4)
+    process.send_signal(sent)
+    _still_runs(process)
+    asked = box.requests.count()
+    held.remove()
+    outcome = run.end(process)
+    _was_interrupted(outcome, CODES[sent])
+    assert box.requests.count() == asked == outcome.totals["requests"]
+    assert outcome.totals["upserted"] == _stored(box) == writes(box) == before + 4
+    assert f"Ended by {sent.name}; what was in flight was finished" in outcome.err
+    assert run(box, "backfill").code == 0
+    assert box.difference().equal
+
+
+def test_the_time_limit_is_soft(sandbox: StartSandbox, run: Command) -> None:
+    """`--max-runtime` lets what is in flight finish, however long it takes, asks nothing new, and is no failure."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(300, 60, 20_000))
+    held = _hold(box, _UPSERTS)
+    process = run.start(box, "incremental", "--json", "--workers", "4", "--max-runtime", "1s")
+    _await_hanging(box, 4)
+    _still_runs(process, 1.0)
+    asked = box.requests.count()
+    held.remove()
+    outcome = run.end(process)
+    _was_interrupted(outcome, 0)
+    assert box.requests.count() == asked
+    assert outcome.totals["upserted"] == _stored(box) == 4
+    assert "The time limit (--max-runtime) was reached; what was in flight was finished" in outcome.err
+    assert run(box, "backfill").code == 0
+    assert box.difference().equal
+
+
+@contextmanager
+def _full_pipe() -> Iterator[int]:
+    """A pipe that takes nothing more, and that nobody empties."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"." * 4096)
+    os.set_blocking(writer, True)
+    yield writer
+    os.close(writer)
+    os.close(reader)
+
+
+def test_what_never_comes_back_is_given_up(sandbox: StartSandbox, run: Command) -> None:
+    """Ten seconds after the signal it ends with a summary that says so, whatever hangs: a service or a stream."""
+    upserts, lists, loud = sandbox(seed=1), sandbox(seed=2), sandbox(seed=3)
+    for box in (upserts, lists, loud):
+        box.pancake.add_customers(only_page(box), people(60, 60, 600))
+    _hold(upserts, _UPSERTS, skip=20)
+    _hold(lists, "/page_customers")
+    with _full_pipe() as pipe:
+        stuck = subprocess.Popen(
+            [COMMAND, "incremental", "--json"],
+            env=run.environment(loud),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=pipe,
+            text=True,
+        )
+        processes = [run.start(upserts, "incremental", "--json"), run.start(lists, "backfill", "--json"), stuck]
+        _await_hanging(upserts, 8)
+        _await_hanging(lists, 1)
+        wait_until(lambda: _stored(loud) == 60)
+        sent = time.monotonic()
+        for process in processes:
+            process.send_signal(SIGTERM)
+        outcomes = [run.end(process) for process in processes[:2]]
+        assert _GRACE <= time.monotonic() - sent < _GRACE + 2
+        heard = stuck.communicate(timeout=_GRACE)[0]
+        assert time.monotonic() - sent < _GRACE + 4
+    for outcome in outcomes:
+        _was_interrupted(outcome, 143)
+        assert "Ended by SIGTERM; what was in flight was given up, because it did not end in time" in outcome.err
+    unheard = Outcome(stuck.returncode, heard, "")
+    assert (unheard.code, unheard.json["exit_code"]) == (143, 143)
+    assert [one.totals["upserted"] for one in (*outcomes, unheard)] == [20, 0, 60]
+    assert [_stored(box) for box in (upserts, lists, loud)] == [20, 0, 60]
+
+
+@pytest.mark.parametrize(("first", "second"), [(SIGTERM, SIGTERM), (SIGTERM, SIGINT)], ids=str)
+def test_a_second_signal_ends_at_once(
+    unsynced: Sandbox, run: Command, first: signal.Signals, second: signal.Signals
+) -> None:
+    """Who asks twice does not want to wait: no grace, no summary, the exit code of the second signal."""
+    _hold(unsynced, _UPSERTS)
+    process = run.start(unsynced, "backfill", "--json")
+    _await_hanging(unsynced, 8)
+    process.send_signal(first)
+    _still_runs(process)
+    process.send_signal(second)
+    sent = time.monotonic()
+    assert run.end(process) == Outcome(CODES[second], "", "")
+    assert time.monotonic() - sent < _AT_ONCE
+
+
+def test_a_second_ctrl_c_spoils_no_terminal(unsynced: Sandbox, run: Command) -> None:
+    """A terminal keeps its cursor when the display ends at once."""
+    _hold(unsynced, _UPSERTS)
+    ours, theirs = pty.openpty()
+    environment = run.environment(unsynced, TERM="xterm-256color")
+    with subprocess.Popen(
+        [COMMAND, "backfill"], env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        _await_hanging(unsynced, 8)
+
+        def ended() -> bool:
+            process.send_signal(SIGINT)
+            return process.poll() is not None
+
+        wait_until(ended)
+    shown = b""
+    with suppress(OSError):  # how Linux says that nobody holds the other end any more
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+    assert process.returncode == 130
+    assert "━".encode() in shown
+    assert shown.count(b"\x1b[?25l") <= shown.count(b"\x1b[?25h")
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A wait of a pass, and how it comes about."""
+
+    requests: int = 1
+    """How many have been answered when it begins."""
+    command: str = "incremental"
+    options: tuple[str, ...] = ()
+    told_by: str = ""
+    """The call that tells it to wait for an hour."""
+    behaviour: dict[str, Any] = field(default_factory=dict)
+    signs_in: bool = False
+    locked: str = ""
+    """The pass whose lock somebody else holds."""
+
+    def begin(self, box: Sandbox, run: Command, held: ExitStack, *options: str) -> subprocess.Popen[str]:
+        """Starts a pass and returns when it waits, or is just about to."""
+        box.behaviour.change(self.behaviour)
+        if self.told_by:
+            box.faults.add(Fault("status", status=429, retry_after="3600", endpoint=self.told_by))
+        if self.locked:
+            held.enter_context(PageLocks(run.lock_dir, Clock()).held(self.locked, only_page(box)))
+        sign_in = {**box.sign_in_environment, "FOLKFORM_TOKEN": ""} if self.signs_in else {}
+        process = run.start(box, self.command, "--json", *self.options, *options, **sign_in)
+        wait_until(run.lock_dir.exists)
+        wait_until(lambda: sum(request.status > 0 for request in box.requests.recent) >= self.requests)
+        return process
+
+
+_WAITS = [
+    pytest.param(Wait(told_by="/find-with-pagination"), id="Retry-After of FolkForm"),
+    pytest.param(Wait(told_by="/page_customers", requests=4), id="Retry-After of Pancake"),
+    pytest.param(Wait(behaviour={"folkform_limit": 2, "folkform_window": 3000.0}, requests=2), id="FolkForm's limit"),
+    pytest.param(Wait(command="backfill", locked="incremental"), id="another's lock"),
+]
+_WAITS_BEFORE = [
+    pytest.param(Wait(told_by=":signInWithPassword", signs_in=True), id="Retry-After at the sign-in"),
+    pytest.param(Wait(options=("--jitter", "10h"), requests=0), id="jitter"),
+]
+
+
+@pytest.mark.parametrize("wait", [*_WAITS, *_WAITS_BEFORE])
+def test_a_signal_ends_every_wait(unsynced: Sandbox, run: Command, wait: Wait) -> None:
+    """However long a pass is told to wait, a signal ends it at once, with a summary and without another request."""
+    with ExitStack() as held:
+        process = wait.begin(unsynced, run, held)
+        process.send_signal(SIGTERM)
+        sent = time.monotonic()
+        outcome = run.end(process)
+    assert time.monotonic() - sent < _AT_ONCE
+    _was_interrupted(outcome, 143)
+    assert outcome.totals["requests"] == unsynced.requests.count() == wait.requests
+    assert "Ended by SIGTERM" in outcome.err
+
+
+@pytest.mark.parametrize("wait", _WAITS)
+def test_no_wait_outlasts_the_time_limit(unsynced: Sandbox, run: Command, wait: Wait) -> None:
+    """A wait that would go beyond `--max-runtime` is not begun: exit code 0, incomplete, no other request."""
+    with ExitStack() as held:
+        outcome = run.end(wait.begin(unsynced, run, held, "--max-runtime", "1s" if wait.locked else "30s"))
+    _was_interrupted(outcome, 0)
+    assert outcome.json["duration_s"] < _AT_ONCE
+    assert outcome.totals["requests"] == unsynced.requests.count() == wait.requests
+    assert "The time limit (--max-runtime) was reached" in outcome.err
+
+
+def test_jitter(sandbox: StartSandbox, run: Command) -> None:
+    """`--jitter` waits, at most so long, and then does the work."""
+    box = sandbox(customers=5)
+    outcome = run(box, "backfill", "--json", "--jitter", "1s", "--max-runtime", "1m")
+    assert (outcome.code, outcome.json["complete"]) == (0, True)
+    assert box.difference().equal
+
+
+def test_jitter_leaves_time(unsynced: Sandbox, run: Command) -> None:
+    """A jitter that may use up the whole time limit is refused before anything is asked."""
+    outcome = run(unsynced, "incremental", "--jitter", "4m", CUSTOMER_SYNC_MAX_RUNTIME="4m")
+    assert (outcome.code, outcome.out, unsynced.requests.count()) == (2, "", 0)
+    assert "CUSTOMER_SYNC_JITTER must be shorter than CUSTOMER_SYNC_MAX_RUNTIME" in outcome.err
+
+
+def test_a_signal_during_the_sign_in(unsynced: Sandbox, run: Command) -> None:
+    """A sign-in that is in flight gets its answer; FolkForm is not asked any more."""
+    held = _hold(unsynced, ":signInWithPassword")
+    process = run.start(unsynced, "incremental", "--json", **{**unsynced.sign_in_environment, "FOLKFORM_TOKEN": ""})
+    _await_hanging(unsynced, 1)
+    process.send_signal(SIGTERM)
+    _still_runs(process)
+    held.remove()
+    outcome = run.end(process)
+    _was_interrupted(outcome, 143)
+    assert outcome.totals["requests"] == unsynced.requests.count() == 1
+
+
+_WAITING = {"FOLKFORM_BASE_URL": "http://127.0.0.1:9/api/v1", "FOLKFORM_TOKEN": "x", "CUSTOMER_SYNC_JITTER": "10h"}
+_MOMENTS = [0.0, 0.05, 0.1, 0.15, 0.25]
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process has come to our first line: Python itself has no handler for SIGTERM."""
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(caught, 16) >> (SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize(("sent", "codes"), [(SIGTERM, {-SIGTERM, 143}), (SIGINT, {130})], ids=str)
+def test_a_signal_at_the_start(run: Command, sent: signal.Signals, codes: set[int]) -> None:
+    """A process that is told to end while it is being loaded ends, and shows no traceback.
+
+    Until our first line Python itself answers a SIGINT, with a traceback; a SIGTERM then ends it silently.
+    """
+    for moment in _MOMENTS:
+        process = run.start(None, "incremental", **_WAITING)
+        if sent is SIGINT:
+            wait_until(lambda: _is_ours(process.pid))  # noqa: B023
+        started = time.monotonic()
+        wait_until(lambda: time.monotonic() - started >= moment)  # noqa: B023
+        process.send_signal(sent)
+        outcome = run.end(process)
+        assert outcome.code in codes
+        assert "Traceback" not in outcome.said
+        assert time.monotonic() - started < _AT_ONCE
+
+
+@pytest.fixture(scope="module")
+def first_process() -> list[str]:
+    """What makes a command the first process of its world, as in a container."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("there is no unshare(1) to make a first process with")
+    for rights in ([], ["--user", "--map-root-user"]):
+        command = [unshare, *rights, "--pid", "--fork", "--kill-child", "--mount-proc"]
+        tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+        if tried.returncode == 0:
+            return command
+    pytest.skip(f"this machine permits no process namespace: {tried.stderr.strip()}")
+
+
+@contextmanager
+def _container(command: list[str], environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process of unshare(1), and the number by which we know the first process inside."""
+    process = subprocess.Popen(
+        [*command, COMMAND, "incremental", "--json"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: bool(children.read_text().split()))
+        yield process, int(children.read_text().split()[0])
+        process.kill()
+
+
+def test_as_the_first_process(sandbox: StartSandbox, run: Command, first_process: list[str]) -> None:
+    """The kernel does nothing about a signal to a container's first process; that process itself does."""
+    box = sandbox(customers=60)
+    held = _hold(box, _UPSERTS)
+    with _container(first_process, run.environment(box)) as (process, inside):
+        _await_hanging(box, 8)
+        os.kill(inside, SIGINT)
+        _still_runs(process)
+        held.remove()
+        outcome = run.end(process)
+    _was_interrupted(outcome, 130)
+    assert outcome.totals["upserted"] == _stored(box) == writes(box) == 8
+
+
+def test_as_the_first_process_at_the_start(run: Command, first_process: list[str]) -> None:
+    """A container that is told again and again to end, from its first moment on, ends and shows no traceback."""
+    with _container(first_process, run.environment(None, **_WAITING)) as (process, inside):
+
+        def ended() -> bool:
+            with suppress(ProcessLookupError):
+                os.kill(inside, SIGTERM)
+            return process.poll() is not None
+
+        wait_until(ended)
+        outcome = run.end(process)
+    assert outcome.code == 143
+    assert "Traceback" not in outcome.said
+
+
+def test_the_demo_puts_everything_away(run: Command, tmp_path: Path) -> None:
+    """A demo that is told to end leaves no process and no file behind."""
+    left = tmp_path / "left"
+    left.mkdir()
+    process = run.start(None, "demo", TMPDIR=str(left))
+    wait_until(lambda: any(left.glob("*/*.lock")))
+    process.send_signal(SIGTERM)
+    sent = time.monotonic()
+    outcome = run.end(process)  # Both streams end with the last process that has them.
+    assert time.monotonic() - sent < _AT_ONCE
+    assert outcome.code == 143
+    assert "Traceback" not in outcome.said
+    assert list(left.iterdir()) == []
