@@ -241,7 +241,7 @@ def _run_pass(
     clock = Clock()
     result = PassResult(name, started_at=clock.now(), dry_run=wishes.dry_run)
     started = clock.monotonic()
-    with terminal.screen.watching():
+    with terminal.screen.watching(result):
         work = partial(
             run_pass,
             result,

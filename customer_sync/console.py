@@ -62,8 +62,10 @@ class Screen:
         package.setLevel(logging.DEBUG)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, result: PassResult) -> Iterator[None]:
         """While it lasts, a terminal shows the pages at work."""
+        if self._bars is not None:
+            self._bars.watch(result)
         try:
             yield
         finally:
@@ -225,6 +227,7 @@ class _Bars(Progress):
 
     def __init__(self, console: Console) -> None:
         self._results: dict[TaskID, PageResult] = {}
+        self._pass: PassResult | None = None
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -234,6 +237,9 @@ class _Bars(Progress):
             console=console,
             transient=True,
         )
+
+    def watch(self, result: PassResult) -> None:
+        self._pass = result
 
     def start_page(self, result: PageResult) -> None:
         self.start()  # Not before: a pass that cannot begin shows no empty display.
@@ -247,9 +253,12 @@ class _Bars(Progress):
                 self.remove_task(task)
 
     def get_renderables(self) -> Iterable[RenderableType]:
+        held_for = self._pass.held_for() if self._pass else 0.0
         for task, result in list(self._results.items()):
             speed = self._tasks[task].speed
             text = f"{speed:,.0f} customers/s" if speed else ""
+            if held_for > 1:
+                text = f"FolkForm's limit: {held_for:.0f} s"
             self.update(task, completed=result.read, total=result.expected, speed_text=text)
         return super().get_renderables()
 

@@ -50,7 +50,7 @@ def run_pass(
     """
     locks = PageLocks(settings.lock_dir, clock)
     services = Services(settings, clock, redact, locks, dry_run=wishes.dry_run)
-    result.requests_of = services.requests
+    result.requests_of, result.held_for = services.requests, services.folkform_held_for
     result.warnings += warnings(settings)
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)

@@ -56,6 +56,11 @@ class AdaptiveRateLimiter:
                     return now
             self._clock.sleep(delay)
 
+    def held_for(self) -> float:
+        """Seconds until the service takes another call, because it takes no more in this window or wants a pause."""
+        with self._lock:
+            return max(self._delay(self._clock.monotonic()), 0.0)
+
     def answered(self, headers: Mapping[str, str]) -> None:
         """A call was answered, well or not: the service's own count is taken over."""
         with self._lock:

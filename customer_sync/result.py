@@ -107,6 +107,8 @@ class PassResult:
     duration: float = 0.0
     requests_of: Callable[[str | None], int] = lambda page_id: 0  # noqa: ARG005
     """How many requests were made for a page; for None in all."""
+    held_for: Callable[[], float] = lambda: 0.0
+    """How long FolkForm's limit holds the pass up, seconds."""
     pages: list[PageResult] = field(default_factory=list)
     error: CustomerSyncError | None = None
     """Why no page could be synced at all."""

@@ -46,6 +46,8 @@ class Services:
             folkform.check_envelope,
         )
         limiter = AdaptiveRateLimiter(clock)
+        self.folkform_held_for = limiter.held_for
+        """How long FolkForm's limit lets nobody call, seconds."""
         self.folkform = FolkFormClient(
             session,
             limiter,

@@ -287,6 +287,14 @@ def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     assert quiet == (0, "")
 
 
+def test_a_terminal_tells_what_holds(sandbox: StartSandbox, run: Command) -> None:
+    """While FolkForm's limit holds everything up, that is what the display says, not a speed."""
+    box = sandbox(customers=80, folkform_limit=40, folkform_window=3.0)
+    code, shown = _on_a_terminal(run.environment(box), "backfill")
+    assert code == 0
+    assert re.search(r"FolkForm's limit: [23] s", shown)
+
+
 def test_version(run: Command) -> None:
     """`--version` tells name and version."""
     outcome = run(None, "--version")
