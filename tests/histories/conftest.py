@@ -5,7 +5,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 _EVERY = settings(
-    stateful_step_count=12,
+    stateful_step_count=8,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     print_blob=True,

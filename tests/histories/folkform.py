@@ -13,6 +13,7 @@ from customer_sync.folkform import SERVICE
 from customer_sync.http import Answer, ApiSession, Call
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from tests.histories.clock import WorldTime
+from tests.histories.turns import Wrong
 
 Document = dict[str, Any]
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le, "$eq": eq}
@@ -94,18 +95,24 @@ class FolkFormWire(ApiSession):
         return Answer(200, {}, {"code": 200, "status": "success", "data": data})
 
     def _answer(self, call: Call) -> Any:
-        if call.path.startswith("/facebook/page/"):
+        if call.path == "/auth/roles":
+            return []
+        if call.path == f"/facebook/page/find-by-page-id/{call.about}":
             return {"pageId": call.about}
         filter_ = json.loads(call.params["filter"])
-        if call.path.endswith("/upsert-one"):
-            page_id, psid = filter_["pageId"], filter_["psid"]
-            if trouble := self._folkform.troubles.get((page_id, psid)):
-                raise trouble.error()
-            self._folkform.upsert(page_id, psid, call.body["panCakeData"])
-            return {}
-        if call.path.endswith("/count"):
-            return len(self._folkform.of(filter_["pageId"]))
-        return self._folkform.find(filter_, json.loads(call.params["options"]))
+        match call.path:
+            case "/customer/upsert-one":
+                return self._upsert(filter_["pageId"], filter_["psid"], call.body["panCakeData"])
+            case "/customer/count":
+                return len(self._folkform.of(filter_["pageId"]))
+            case "/customer/find":
+                return self._folkform.find(filter_, json.loads(call.params["options"]))
+        raise Wrong(f"asked for {call.path}")
+
+    def _upsert(self, page_id: str, psid: str, customer: dict[str, Any]) -> None:
+        if trouble := self._folkform.troubles.get((page_id, psid)):
+            raise trouble.error()
+        self._folkform.upsert(page_id, psid, customer)
 
 
 def _milliseconds(version: str) -> int:

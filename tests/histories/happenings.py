@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tests.histories.folkform import Trouble
+
 if TYPE_CHECKING:
     from tests.histories.process import Process
     from tests.histories.world import World
@@ -20,6 +22,80 @@ class WorldHappening(Happening, Protocol):
     def happen(self, world: "World", process: "Process | None" = None, /) -> None: ...
 
 
+# In Pancake
+
+
+@dataclass(frozen=True)
+class Change:
+    """Some customers change at one instant, seen *late* seconds later."""
+
+    first: int
+    count: int = 1
+    late: float = 0
+
+    def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
+        world.change(self.first, self.count, self.late)
+
+
+@dataclass(frozen=True)
+class Appear:
+    """New customers write to a page at one instant, seen *late* seconds later."""
+
+    page: int
+    count: int = 1
+    late: float = 0
+
+    def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
+        world.appear(self.page, self.count, self.late)
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """A customer is deleted. Not in the middle of a walk by page number: that may miss somebody."""
+
+    who: int
+
+    def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
+        world.delete(self.who)
+
+
+# In FolkForm
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """FolkForm has something against a customer from now on."""
+
+    who: int
+    trouble: Trouble
+
+    def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
+        world.refuse(self.who, self.trouble)
+
+
+@dataclass(frozen=True)
+class Cure:
+    """FolkForm takes everybody again."""
+
+    def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
+        world.cure()
+
+
+@dataclass(frozen=True)
+class Meddling:
+    """Another writer stores a customer, perhaps as she was before, perhaps without her time."""
+
+    who: int
+    former: bool = False
+    knows_time: bool = True
+
+    def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
+        world.meddle(self.who, former=self.former, knows_time=self.knows_time)
+
+
+# Time
+
+
 @dataclass(frozen=True)
 class TimePasses:
     """A while in which nothing else happens."""
@@ -31,27 +107,16 @@ class TimePasses:
 
 
 @dataclass(frozen=True)
-class Changes:
-    """Some customers change at once, seen *late* seconds later."""
+class WrongClock:
+    """Our clock is ahead by so many seconds; the runs that have begun do not mind."""
 
-    first: int
-    count: int = 1
-    late: float = 0
+    ahead: float
 
     def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
-        world.change(self.first, self.count, self.late)
+        world.set_clock(self.ahead)
 
 
-@dataclass(frozen=True)
-class Appears:
-    """Somebody new writes to a page, seen *late* seconds later."""
-
-    page: int
-    count: int = 1
-    late: float = 0
-
-    def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
-        world.appear(self.page, self.count, self.late)
+# To a process
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class Person:
 
     def shown(self, now: int) -> Row | None:
         """What a list shows of her now; None before her first commit."""
+        if self.latest.seen_from <= now:
+            return self.latest
         return next((row for row in reversed(self.rows) if row.seen_from <= now), None)
 
 

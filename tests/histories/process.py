@@ -37,6 +37,14 @@ _ENDLESS = 3000
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Before a call, when so many of its kind have been made: an upsert, or any."""
+
+    calls: int
+    upserts_only: bool = False
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run: what the command line says, and what will happen to it. *since* and *until* are seconds ago."""
 
@@ -50,8 +58,8 @@ class Plan:
     until: int | None = None
     arrivals: tuple[int, ...] = ()
     """Which of the upserts in flight arrives next, each time; after that the first one."""
-    happenings: "tuple[tuple[int, Happening], ...]" = ()
-    """What happens, each after so many more calls."""
+    happenings: "tuple[tuple[Moment, Happening], ...]" = ()
+    """What happens, one after the other."""
 
     def wishes(self, now: int) -> Wishes:
         since = None if self.since is None else max(now - self.since, 0)
@@ -86,7 +94,8 @@ class Process:
         self._locks = locks
         self._in_flight = InFlight(world.kind.workers, plan.arrivals)
         self._happenings = deque(plan.happenings)
-        self._calls_until_next = plan.happenings[0][0] if plan.happenings else 0
+        self._waited = 0
+        """How many calls have been made since the last happening, of the kind that the next one waits for."""
         self._survivors: Iterator[bool] | None = None
 
     @property
@@ -159,7 +168,7 @@ class Process:
             if self.calls.total() > _ENDLESS:
                 raise Wrong("this pass never ends")
             self.world.time.move(self.world.kind.call_takes)
-            self._let_happen()
+            self._let_happen(upsert=upsert)
         if self._survivors is not None:
             if upsert and next(self._survivors, False):
                 with suppress(ServiceError):
@@ -189,12 +198,17 @@ class Process:
 
         return self.call("FolkForm", store, upsert=True)
 
-    def _let_happen(self) -> None:
-        while self._happenings and self._calls_until_next <= 0:
-            _, happening = self._happenings.popleft()
-            self._calls_until_next = self._happenings[0][0] if self._happenings else 0
+    def _let_happen(self, *, upsert: bool) -> None:
+        while self._happenings and not self.killed:
+            moment, happening = self._happenings[0]
+            if moment.upserts_only and not upsert:
+                return
+            if self._waited < moment.calls:
+                self._waited += 1
+                return
+            self._happenings.popleft()
+            self._waited = 0
             happening.happen(self.world, self)
-        self._calls_until_next -= 1
 
     # Its end
 

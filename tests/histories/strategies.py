@@ -4,9 +4,21 @@ from hypothesis import strategies as st
 
 from customer_sync.sync import BACKFILL, INCREMENTAL
 from tests.histories.folkform import Dialect, Trouble
-from tests.histories.happenings import Appears, Changes, Fault, Kill, Stop, TimePasses
+from tests.histories.happenings import (
+    Appear,
+    Change,
+    Cure,
+    Deletion,
+    Fault,
+    Kill,
+    Meddling,
+    Refusal,
+    Stop,
+    TimePasses,
+    WrongClock,
+)
 from tests.histories.pancake import Defect, PancakeKind, TimeText, Window
-from tests.histories.process import Plan
+from tests.histories.process import Moment, Plan
 from tests.histories.world import Group, Kind, Turn
 
 DAY = 86_400
@@ -15,12 +27,11 @@ FOREVER = 1_000_000
 
 # Commits come at most a second late.
 late = st.sampled_from([0.0, 0.0, 0.4, 1.0])
-whiles = st.sampled_from([0.1, 0.3, 0.7, 1.0, 2.0, 5.0, 100.0])
-long_whiles = whiles | st.sampled_from([4000.0, MONTHS])
-clocks = st.sampled_from([0.0, 3.0, -3.0, 100.0, -100.0, 4000.0])
+whiles = st.sampled_from([5.0, 5.0, 1.0, 0.3, 0.7, 3.0, 100.0])
+long_whiles = st.sampled_from([5.0, 1.0, 0.3, 0.7, 2.0, 3.0, 100.0, 4000.0, MONTHS])
 who = st.integers(0, 15)
-crowds = st.sampled_from([1, 1, 1, 2, 3, 7])
-troubles = st.sampled_from(Trouble)
+crowds = st.sampled_from([1, 1, 1, 2, 3, 6])
+newcomers = st.sampled_from([1, 1, 2, 4])
 
 pancake_kinds = st.builds(
     PancakeKind,
@@ -46,15 +57,25 @@ groups = st.builds(
     Group,
     page=st.integers(0, 1),
     after=st.sampled_from([0.1, 0.5, 1.0, 1.0, 3.0, 60.0, MONTHS]),
-    count=st.sampled_from([1, 1, 2, 3, 7]),
+    count=st.sampled_from([1, 1, 2, 3, 6]),
     defect=st.sampled_from([None, None, None, None, None, Defect.NO_PSID, Defect.NO_TIME]),
 )
-populations = st.lists(groups, max_size=9)
+held = st.sampled_from([0, 4, 8, 100])
+populations = st.lists(groups, max_size=7)
 
-changes = st.builds(Changes, first=who, count=crowds, late=late)
-appearances = st.builds(Appears, page=st.integers(0, 1), count=crowds, late=late)
+changes = st.builds(Change, first=who, count=crowds, late=late)
+appearances = st.builds(Appear, page=st.integers(0, 1), count=newcomers, late=late)
 time_passes = st.builds(TimePasses, seconds=whiles)
-world_happenings = st.one_of(changes, time_passes, appearances)
+life = st.one_of(changes, time_passes, appearances)
+long_life = st.lists(st.one_of(changes, appearances, st.builds(TimePasses, seconds=long_whiles)), max_size=5)
+trouble = st.one_of(
+    st.builds(Refusal, who=who, trouble=st.sampled_from(Trouble)),
+    st.just(Cure()),
+    st.builds(Meddling, who=who, former=st.booleans(), knows_time=st.booleans()),
+    st.builds(WrongClock, ahead=st.sampled_from([0.0, 3.0, -3.0, 100.0, -100.0, 4000.0])),
+)
+deletions = st.builds(Deletion, who=who)
+
 faults = st.builds(
     Fault,
     service=st.sampled_from(["FolkForm", "Pancake"]),
@@ -62,9 +83,10 @@ faults = st.builds(
     arrive=st.booleans(),
 )
 kills = st.builds(Kill, survivors=st.lists(st.booleans(), max_size=4).map(tuple))
-happenings = st.one_of(changes, time_passes, appearances, faults, kills, st.just(Stop()))
+ends = st.one_of(kills, faults, st.just(Stop()))
+moments = st.builds(Moment, calls=st.integers(0, 7), upserts_only=st.sampled_from([True, True, False]))
+happenings = st.lists(st.tuples(moments, st.one_of(life, life, ends, ends, trouble)), max_size=4).map(tuple)
 
-calls = st.integers(0, 9)
 ago = st.none() | st.sampled_from([0, 1, 5, 60, 4000, 32 * DAY, 400 * DAY])
 arrivals = st.lists(st.integers(0, 3), max_size=12).map(tuple)
 
@@ -87,7 +109,7 @@ def plans(draw: st.DrawFn, name: str | None = None) -> Plan:
         until=until,
         page=draw(st.integers(0, 1)) if by_hand and (full or name == INCREMENTAL) and draw(st.booleans()) else None,
         arrivals=draw(arrivals),
-        happenings=tuple(draw(st.lists(st.tuples(calls, happenings), max_size=4))),
+        happenings=draw(happenings),
     )
 
 
@@ -96,7 +118,7 @@ turns = st.lists(
         Turn,
         who=st.integers(0, 2),
         calls=st.sampled_from([1, 2, 3, 5, 8, FOREVER]),
-        then=st.lists(world_happenings, max_size=2).map(tuple),
+        then=st.lists(life, max_size=2).map(tuple),
     ),
     max_size=8,
 )

@@ -67,7 +67,7 @@ class Turn:
 class World:
     """Everything there is. What must never be raises AssertionError."""
 
-    def __init__(self, kind: Kind, population: Sequence[Group] = ()) -> None:
+    def __init__(self, kind: Kind, population: Sequence[Group] = (), settled_for: float = 0) -> None:
         self.kind = kind
         self.time = WorldTime()
         self.ahead = 0.0
@@ -83,6 +83,17 @@ class World:
         for group in population:
             self.time.move(group.after)
             self.appear(group.page, group.count, 0, group.defect)
+        self.time.move(settled_for)
+        self.story.tell("world", "our story begins")
+
+    def fill_folkform(self, latest: int) -> None:
+        """As if our passes had brought so many customers of each page, the latest but for those of the last seconds."""
+        for page_id in self.kind.page_ids:
+            people = [person for person in self.healthy if person.page_id == page_id]
+            settled = [person for person in people if person.latest.updated_at + 2 * SECOND < self.time.now]
+            for person in settled[-latest:] if latest else ():
+                self.folkform.upsert(page_id, person.psid, person.latest.data)
+                self.story.tell("FolkForm", f"holds {person}")
 
     # Customers
 
@@ -107,17 +118,16 @@ class World:
 
     def delete(self, who: int) -> None:
         """A customer is deleted in Pancake; FolkForm keeps her."""
+        if not self.pancake.people:
+            return
         person = self.pancake.people[who % len(self.pancake.people)]
         self.pancake.people.remove(person)
         self.story.tell("Pancake", f"{person} is deleted")
 
-    @property
-    def room_for_trouble(self) -> bool:
-        """So many failures that a page ends are another matter: SPAN of any kind, or three that are forbidden."""
-        return bool(self.healthy) and len(self.folkform.troubles) + 1 < min(self.kind.span, 3)
-
-    def trouble(self, who: int, trouble: Trouble) -> None:
-        """FolkForm has something against a customer from now on."""
+    def refuse(self, who: int, trouble: Trouble) -> None:
+        """FolkForm has something against a customer from now on, unless there are so many that pages end."""
+        if not self.healthy or len(self.folkform.troubles) + 1 >= min(self.kind.span, 3):
+            return
         person = self.healthy[who % len(self.healthy)]
         self.folkform.troubles[person.page_id, person.psid] = trouble
         self.promises.may_be_passed_over(person)
@@ -125,11 +135,15 @@ class World:
 
     def cure(self) -> None:
         """FolkForm takes everybody again; those passed over before are left to `--full`."""
+        if not self.folkform.troubles:
+            return
         self.folkform.troubles.clear()
         self.story.tell("FolkForm", "takes everybody again")
 
     def meddle(self, who: int, *, knows_time: bool, former: bool) -> None:
         """Another writer stores a customer, perhaps as she was before, perhaps without her time."""
+        if not self.healthy:
+            return
         person = self.healthy[who % len(self.healthy)]
         row = person.former if former else person.latest
         data = {**row.data, "notes": None, **({} if knows_time else {"updated_at": None})}
@@ -144,9 +158,6 @@ class World:
         return [person for person in self.pancake.people if not person.defect]
 
     # Time
-
-    def wait(self, seconds: float) -> None:
-        self.time.move(seconds)
 
     def set_clock(self, ahead: float) -> None:
         """Our clock goes wrong, or right again."""
