@@ -4,7 +4,7 @@ import math
 import threading
 import time
 
-from customer_sync.errors import ExitCode, StopRequested
+from customer_sync.errors import StopRequested, TimeIsUp
 
 
 class Clock:
@@ -27,7 +27,7 @@ class Clock:
         """Waits. Raises StopRequested when a stop is requested, and at once when the wait would outlast the limit."""
         self.check()
         if self.monotonic() + seconds > self._deadline:
-            raise _time_is_up()
+            raise TimeIsUp
         self._stopping.wait(min(max(seconds, 0.0), threading.TIMEOUT_MAX))
         self.check()
 
@@ -55,7 +55,7 @@ class Clock:
     def stopping(self) -> StopRequested | None:
         """Why the work is to end, None while it is not."""
         if self._reason is None and self.monotonic() > self._deadline:
-            return _time_is_up()
+            return TimeIsUp()
         return self._reason
 
     def check(self) -> None:
@@ -67,7 +67,3 @@ class Clock:
 def local_time(seconds: float) -> str:
     """Unix *seconds* as this machine tells the time: `2026-01-31 14:00:00 +0700`."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
-
-
-def _time_is_up() -> StopRequested:
-    return StopRequested("The time limit (--max-runtime) was reached", ExitCode.OK)

@@ -107,7 +107,7 @@ class Screen:
 
     def log(self, record: logging.LogRecord) -> None:
         """A line of the log: what is worth knowing, each request with `-v`, tracebacks with `--debug`."""
-        if record.levelno >= logging.WARNING:
+        if record.levelno >= logging.INFO:
             self.note(record.getMessage())
         elif self._manner.verbose or (self._manner.debug and record.exc_info):
             self.tell(record.getMessage(), "dim")
@@ -153,13 +153,14 @@ class Screen:
             self._line(summary, _summary(result))
 
     def _troubles(self, result: PassResult) -> None:
+        note = self.tell if result.exit_code else self.note
         if result.error is not None:
             self.error(result.error)
         if result.stopped is not None:
-            ended = "finished" if result.in_time else "given up, because it did not end in time"
-            self.note(f"{result.stopped.sentence}; what was in flight was {ended}")
+            given_up = "" if result.in_time else "; what was in flight did not end in time and was given up"
+            note(f"{result.stopped.sentence}{given_up}")
         for warning in result.warnings:
-            self.note(f"Warning: {warning}")
+            note(f"Warning: {warning}")
         for page in result.pages:
             where = f"Page {page.page.page_id}"
             if page.error is not None:
@@ -170,7 +171,7 @@ class Screen:
             if len(page.problems) > _MOST_LISTED:
                 self.tell(f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all")
             for warning in page.warnings:
-                self.note(f"{where}: {warning}")
+                note(f"{where}: {warning}")
 
     def _line(self, console: Console, text: str, style: str = "") -> None:
         self._print(console, Text(printable(self._redact(text)), style=style))

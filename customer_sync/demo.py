@@ -28,7 +28,7 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
     signal.signal(signal.SIGINT, signal.default_int_handler)  # The server ends softly when Ctrl-C is felt.
 
     def ready(sandbox: "Sandbox") -> None:
-        for variable, value in sandbox.environment.items():
+        for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
             screen.say(f"export {variable}={value}")
         counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
         screen.note(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C ends it.")

@@ -2,7 +2,8 @@
 
 CustomerSyncError
 ├── SettingsError         the command line or the environment is wrong               2
-├── StopRequested         a signal or the time limit ended the work                  its own
+├── StopRequested         a signal ended the work                                    its own
+│   └── TimeIsUp          the time limit did                                         0
 └── ServiceError          Pancake or FolkForm
     ├── Unreachable       no usable answer: connection, timeout, 5xx, 429, not JSON  75
     ├── Refused           it said no to this one request                             3
@@ -62,6 +63,13 @@ class StopRequested(CustomerSyncError):
         self.exit_code = exit_code
 
 
+class TimeIsUp(StopRequested):
+    """The time limit is reached, or a wait would outlast it."""
+
+    def __init__(self, problem: str = "The time limit (--max-runtime) was reached") -> None:
+        super().__init__(problem, ExitCode.OK)
+
+
 class ServiceError(CustomerSyncError):
     """One of the two services is the cause; *service* is its name, *said* its own words."""
 
@@ -74,7 +82,7 @@ class ServiceError(CustomerSyncError):
 
     @property
     def sentence(self) -> str:
-        return f"{self.problem}: {self.said}" if self.said else self.problem
+        return f"{self.problem}: {self.said.rstrip('.')}" if self.said else self.problem
 
 
 class Unreachable(ServiceError):

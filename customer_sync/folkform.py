@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -17,7 +18,7 @@ from urllib.parse import quote
 
 from customer_sync.customer import Customer, parse_customer_updated_at
 from customer_sync.errors import ContractBroken, Refused, TokenRefused, Unreachable
-from customer_sync.http import UNAUTHORIZED, Answer, ApiSession, Call
+from customer_sync.http import TRIES, UNAUTHORIZED, Answer, ApiSession, Call
 from customer_sync.page import Page
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.sign_in import RENEWED_IN_VAIN, BearerToken
@@ -85,10 +86,10 @@ class FolkFormClient:
             if nothing_new or (isinstance(total, int) and len(records) >= total):
                 break
         if not records:
-            self._check_role(shows_pages=False)
+            self._check_role()
         pages = [_read_page(record) for record in records]
         if nameless := pages.count(None):
-            log.warning("FolkForm lists %d page records without a pageId, which are not synced", nameless)
+            log.info("FolkForm lists %d page records without a pageId, which are not synced", nameless)
         return list({page.page_id: page for page in pages if page}.values())
 
     def page(self, page_id: str) -> Page:
@@ -138,38 +139,42 @@ class FolkFormClient:
 
     def ping(self, page_id: str) -> None:
         """One cheap call, tried once. Raises Unreachable, and counts FolkForm as down, when it does not answer."""
-        self._down.set()
-        try:
-            self._get(f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}", {}, about=page_id)
-        except Refused:
-            self._down.clear()  # An answer all the same.
+        with suppress(Refused):  # An answer all the same.
+            self._get(f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}", {}, about=page_id, tries=1)
 
     def ensure_up(self, page_id: str) -> None:
         """After an outage, one cheap call before anything else. Raises Unreachable while it lasts."""
         if self._down.is_set():
             self.ping(page_id)
 
-    def _get(self, path: str, params: dict[str, str], *, about: str | None = None) -> Any:
+    def _get(self, path: str, params: dict[str, str], *, about: str | None = None, tries: int = TRIES) -> Any:
         """The `data` of an answer. When the tries for it run out, FolkForm counts as down."""
         try:
-            return self._call(Call("GET", path, params, about=about)).body["data"]
+            return self._call(Call("GET", path, params, about=about, tries=tries)).body["data"]
         except Unreachable:
             self._down.set()
             raise
 
     def _call(self, call: Call) -> Answer:
-        """While FolkForm is down every call is tried once; the first good answer ends that."""
+        """While FolkForm is down every call is tried once; the first answer, good or bad, ends that."""
         call = replace(call, tries=1) if self._down.is_set() else call
+        try:
+            answer = self._call_signed_in(call)
+        except (Refused, TokenRefused, ContractBroken):
+            self._down.clear()
+            raise
+        self._down.clear()
+        return answer
+
+    def _call_signed_in(self, call: Call) -> Answer:
         token = self._token.current()
         try:
-            answer = self._call_with(token, call)
+            return self._call_with(token, call)
         except TokenRefused as error:
             renewed = self._token.renew(token) if error.status == UNAUTHORIZED else None
             if renewed is None:
                 raise
-            answer = self._call_with(renewed, call)
-        self._down.clear()
-        return answer
+            return self._call_with(renewed, call)
 
     def _call_with(self, token: str, call: Call) -> Answer:
         role = {"X-Active-Role-ID": self._role_id} if self._role_id else {}
@@ -249,10 +254,8 @@ class FolkFormClient:
                 self._time_field = self._time_field_in_use()
             return self._time_field
 
-    def _check_role(self, *, shows_pages: bool) -> None:
+    def _check_role(self) -> None:
         """FolkForm shows nothing: is it empty, or are we in a role that sees nothing? Raises TokenRefused for that."""
-        if shows_pages and not self._role_id:
-            return
         try:
             roles = _read_roles(self._get("/auth/roles", {}))
         except (Refused, ContractBroken):
@@ -266,7 +269,7 @@ class FolkFormClient:
     def _time_field_in_use(self) -> TimeField | None:
         sample = self._find({}, {"limit": _SAMPLE})
         if not sample:
-            self._check_role(shows_pages=True)
+            self._check_role()
             return None
         pancake_time = TimeField.PANCAKE_UPDATED_AT
         # Another writer may have left zeros in the sample, so its absence there proves nothing.

@@ -22,7 +22,15 @@ import requests
 import urllib3
 
 from customer_sync.clock import Clock
-from customer_sync.errors import ContractBroken, Refused, ServiceError, TokenRefused, Unreachable
+from customer_sync.errors import (
+    ContractBroken,
+    Refused,
+    ServiceError,
+    StopRequested,
+    TimeIsUp,
+    TokenRefused,
+    Unreachable,
+)
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
 from customer_sync.transport import open_session
@@ -30,11 +38,12 @@ from customer_sync.transport import open_session
 log = logging.getLogger(__name__)
 
 TRIES = 5
-UNAUTHORIZED = 401
+UNAUTHORIZED, FORBIDDEN = 401, 403
 CONNECT_TIMEOUT = 5.0
 WHOLE_CALL_TIMEOUT = 60.0
 LARGEST_ANSWER = 64 * 1024 * 1024
 _FIRST_WAIT = 0.5
+_LONG_WAIT = 5.0
 _LONGEST_MESSAGE = 300
 _LONGEST_RETRY_AFTER = 86_400.0
 _TRY_AGAIN_STATUSES = frozenset({408, 409, 425, 429})
@@ -123,8 +132,18 @@ class ApiSession:
             nonlocal tried
             tried = details["tries"]
             error: Unreachable = details["exception"]
-            log.info("%s; trying again", error.sentence)
-            self._clock.sleep(_FIRST_WAIT * 2 ** (tried - 1) * random.uniform(0.75, 1.25))
+            wait = max(_FIRST_WAIT * 2 ** (tried - 1) * random.uniform(0.75, 1.25), error.retry_after)
+            log.log(logging.INFO if wait > _LONG_WAIT else logging.DEBUG, "%s; trying again in %.0f s", error, wait)
+            try:
+                self._clock.sleep(wait)
+            except TimeIsUp:
+                problem = (
+                    f"{error.sentence}; the next try, in {wait:.0f} s, would be after the time limit (--max-runtime)"
+                )
+                raise TimeIsUp(problem) from None
+            except StopRequested:
+                if not call.finishes:
+                    raise
 
         # backoff counts the tries; the wait is the clock's, so that a requested stop ends it.
         once = backoff.on_exception(
@@ -144,9 +163,7 @@ class ApiSession:
             raise
 
     def _call_once(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
-        if not call.finishes:
-            self._clock.check()
-        allowed_at = limiter.wait()
+        allowed_at = self._await_turn(call, limiter)
         with self._counting:
             self.requests_by_page[call.about] += 1
         try:
@@ -161,6 +178,18 @@ class ApiSession:
             limiter.ended()
         limiter.succeeded()
         return answer
+
+    def _await_turn(self, call: Call, limiter: AdaptiveRateLimiter) -> float:
+        try:
+            self._clock.check()
+            return limiter.wait()
+        except StopRequested as stop:
+            if call.finishes:  # One call more than the service wants is better than work half done.
+                return limiter.take()
+            if isinstance(stop, TimeIsUp) and (held_for := limiter.held_for()) > _LONG_WAIT:
+                problem = f"{self._name} takes no call for {held_for:.0f} s, longer than the time limit (--max-runtime)"
+                raise TimeIsUp(problem) from None
+            raise
 
     def _check_envelope(self, call: Call, answer: Answer) -> None:
         try:
@@ -231,7 +260,7 @@ class ApiSession:
         if status in _TRY_AGAIN_STATUSES or status >= 500:
             wait = self._retry_after(headers)
             raise Unreachable(self._name, problem, said=said, retry_after=wait, too_many=status == 429)
-        if status in (UNAUTHORIZED, 403):
+        if status in (UNAUTHORIZED, FORBIDDEN):
             raise TokenRefused(self._name, problem, self._service.token_step, said=said, status=status)
         if 300 <= status < 400:
             target = self._redact(headers.get("Location", "nowhere"))[:_LONGEST_MESSAGE]
@@ -241,7 +270,9 @@ class ApiSession:
         raise Refused(self._name, problem, step, said=said)
 
     def _retry_after(self, headers: Mapping[str, str]) -> float:
-        return _read_retry_after(headers.get("Retry-After"), self._clock.now())
+        # A date is told by the service's own clock.
+        now = read_http_date(headers.get("Date"))
+        return _read_retry_after(headers.get("Retry-After"), self._clock.now() if now is None else now)
 
     def _words(self, call: Call, body: Mapping[str, Any]) -> str:
         """What the service itself said in *body*, fit to be shown: its code and its message."""
@@ -260,7 +291,7 @@ class ApiSession:
             problem = f"could not be reached through the proxy at {address}"
             return Unreachable(self._name, problem, "Check HTTPS_PROXY and NO_PROXY. The next run tries again.")
         if isinstance(error, requests.exceptions.ConnectTimeout):
-            problem = f"could not be connected to within {CONNECT_TIMEOUT:g} s at {address}"
+            problem = f"could not be connected to within {min(CONNECT_TIMEOUT, self._timeout):g} s at {address}"
         elif isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
             whole = took >= WHOLE_CALL_TIMEOUT
             late = f"took longer than {WHOLE_CALL_TIMEOUT:g} s for one answer"

@@ -25,8 +25,9 @@ class BusyError(CustomerSyncError):
 class PageLocks:
     """The locks of one directory, made when missing."""
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
-        """Raises SettingsError when the directory cannot be used."""
+    def __init__(self, directory: Path, clock: Clock, command: str = "") -> None:
+        """*command* is what others are told of the holder. Raises SettingsError when the directory cannot be used."""
+        self._command = command
         self._directory = directory
         self._clock = clock
         try:
@@ -45,10 +46,10 @@ class PageLocks:
         handle = self._open(pass_name, page_id)
         try:
             if not _taken(handle):
-                busy = BusyError(f"another {pass_name} is at page {page_id}{_holder(handle)}")
+                busy = BusyError(f"another run is at page {page_id}{_holder(handle)}")
                 if not wait:
                     raise busy
-                log.warning("waiting: %s", busy)
+                log.info("waiting: %s", busy)
                 while not _taken(handle):
                     self._clock.sleep(_POLL)
             self._sign(handle)
@@ -58,8 +59,15 @@ class PageLocks:
 
     def _open(self, pass_name: str, page_id: str) -> int:
         path = self._directory / f"{pass_name}-{quote(page_id, safe='')}.lock"
+        flags = os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
+        except PermissionError as error:  # Another user's file: to hold its lock, to read it is enough.
+            with suppress(OSError):
+                return os.open(path, os.O_RDONLY | flags)
+            if not os.access(path, os.F_OK):
+                raise _unusable(self._directory, error) from None
+            raise _unusable(path, PermissionError(0, "another user made it; run as that user")) from None
         except OSError as error:
             raise _unusable(self._directory, error) from None
 
@@ -67,7 +75,11 @@ class PageLocks:
         """Leaves word of who holds the lock; a full disk must not keep the pass from running."""
         with suppress(OSError):
             os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps({"pid": os.getpid(), "since": self._clock.now()}).encode(), 0)
+            os.pwrite(
+                handle,
+                json.dumps({"pid": os.getpid(), "since": self._clock.now(), "command": self._command}).encode(),
+                0,
+            )
 
 
 def _taken(handle: int) -> bool:
@@ -82,7 +94,7 @@ def _holder(handle: int) -> str:
     """Who holds the lock, and since when; nothing where the holder left no word."""
     try:
         word = json.loads(os.pread(handle, 1000, 0))
-        return f": process {int(word['pid'])} since {local_time(float(word['since']))}"
+        return f": {str(word['command'])[:20]} (process {int(word['pid'])}) since {local_time(float(word['since']))}"
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return ""
 

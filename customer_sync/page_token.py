@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from customer_sync.errors import CustomerSyncError, ServiceError, TokenRefused
+from customer_sync.errors import ServiceError, TokenRefused
 from customer_sync.page import Page
 from customer_sync.redact import Redactor
 
@@ -59,7 +59,8 @@ class PageToken:
         self._forbidden = forbidden
         self._renewing = threading.Lock()
         self._current = page.page_access_token
-        self._hopeless: CustomerSyncError | None = None
+        self._made: str | None = None
+        self._hopeless: ServiceError | None = None
 
     @property
     def current(self) -> str:
@@ -67,7 +68,8 @@ class PageToken:
         return self._current
 
     def renew(self, refused: str, said: str, make: Callable[[str], str]) -> str:
-        """Another token than the *refused* one, of which Pancake *said* so much. *make* makes one out of a user token.
+        """Another token than the *refused* one, of which Pancake *said* so much. *make* makes one, once, out of a user
+        token.
 
         Raises TokenRefused with the way to a new token when there is none to be had.
         """
@@ -78,26 +80,29 @@ class PageToken:
                 try:
                     with self._lock():
                         self._current = self._another_than(refused, said, make)
-                except CustomerSyncError as error:
+                except ServiceError as error:
                     self._hopeless = error
             if self._hopeless is not None:
                 raise self._hopeless
             return self._current
 
     def _another_than(self, refused: str, said: str, make: Callable[[str], str]) -> str:
+        if refused == self._made:
+            problem = f"refuses the new token of page {self._page_id}, too"
+            raise TokenRefused(SERVICE, problem, "Check in Pancake what the page and the user may do.", said=said)
         record = self._records.page(self._page_id)
         self._redact.add(record.page_access_token, record.access_token)
         if record.page_access_token not in ("", refused):
-            log.info("page %s: FolkForm holds a newer token", self._page_id)
+            log.debug("page %s: FolkForm holds a newer token", self._page_id)
             return record.page_access_token
         trouble = f"refuses the token of page {self._page_id}" if refused else f"needs a token of page {self._page_id}"
-        token = self._make(trouble, said, record.access_token, make)
+        token = self._made = self._make(trouble, said, record.access_token, make)
         try:
             self._records.store_page_token(self._page_id, token)
         except ServiceError as error:
             error.problem += f" when it was to store the new token of page {self._page_id}"
             raise
-        log.info("page %s: made a new page token and stored it in FolkForm", self._page_id)
+        log.info("page %s: Pancake made a new page token, which is stored in FolkForm", self._page_id)
         return token
 
     def _make(self, trouble: str, said: str, users_own: str, make: Callable[[str], str]) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from customer_sync.clock import Clock
 from customer_sync.errors import ContractBroken, Refused, TokenRefused, Unreachable
-from customer_sync.http import Answer, ApiSession, Call
+from customer_sync.http import FORBIDDEN, Answer, ApiSession, Call
 from customer_sync.page_token import SERVICE as SERVICE
 from customer_sync.page_token import PageToken
 from customer_sync.rate_limiter import AdaptiveRateLimiter
@@ -66,19 +66,22 @@ class PancakeClient:
         return CustomerList(customers, total if known else None, answer.date)
 
     def _with_token(self, path: str, params: dict[str, str]) -> Answer:
-        """A call with the page's token, which is renewed once when Pancake refuses it."""
+        """A call with the page's token, which is renewed when Pancake refuses it, until there is no other one."""
 
         def ask(token: str) -> Answer:
             call = Call("GET", path, {"page_access_token": token, **params}, about=self._page_id)
             return self._session.call(call, self._limiter)
 
         token, said = self._token.current, ""
-        if token:
-            try:
-                return ask(token)
-            except TokenRefused as error:
-                said = error.said
-        return ask(self._token.renew(token, said, self._make_page_token))
+        while True:
+            if token:
+                try:
+                    return ask(token)
+                except TokenRefused as error:
+                    if error.status == FORBIDDEN and not error.said:
+                        raise  # Not Pancake's words, but a firewall's: a new token would help nobody.
+                    said = error.said
+            token = self._token.renew(token, said, self._make_page_token)
 
     def _make_page_token(self, user_token: str) -> str:
         """A new page token; the old one is dead from now on."""

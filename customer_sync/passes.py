@@ -48,7 +48,7 @@ def run_pass(
 
     Whatever a service does to it stands in the result; raises SettingsError for unknown pages.
     """
-    locks = PageLocks(settings.lock_dir, clock)
+    locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, dry_run=wishes.dry_run)
     result.requests_of, result.held_for = services.requests, services.folkform_held_for
     result.warnings += warnings(settings)
@@ -86,7 +86,7 @@ def _wait_a_while(jitter: int, clock: Clock) -> None:
     """So that not every machine asks at the same second."""
     if jitter:
         seconds = random.uniform(0, jitter)
-        log.warning("starting in %.0f s (--jitter)", seconds)
+        log.info("starting in %.0f s (--jitter)", seconds)
         clock.sleep(seconds)
 
 

@@ -56,6 +56,13 @@ class AdaptiveRateLimiter:
                     return now
             self._clock.sleep(delay)
 
+    def take(self) -> float:
+        """The next call is made without any wait. Returns the moment."""
+        with self._lock:
+            now = self._clock.monotonic()
+            self._take(now)
+            return now
+
     def held_for(self) -> float:
         """Seconds until the service takes another call, because it takes no more in this window or wants a pause."""
         with self._lock:

@@ -157,8 +157,10 @@ class PassResult:
         for code in (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.TRY_LATER):
             if code in codes:
                 return code
-        troubled = any(page.status in (Status.PARTIAL, Status.FAILED) for page in self.pages)
-        return ExitCode.PARTIAL if troubled else ExitCode.OK
+        if any(page.status in (Status.PARTIAL, Status.FAILED) for page in self.pages):
+            return ExitCode.PARTIAL
+        idle = not any(page.read or page.complete for page in self.pages)
+        return ExitCode.TRY_LATER if self.stopped and idle else ExitCode.OK
 
     @property
     def totals(self) -> dict[str, int]:
@@ -177,6 +179,7 @@ class PassResult:
             "duration_s": round(self.duration, 1),
             "totals": self.totals,
             "error": None if self.error is None else str(self.error),
+            "stopped": None if self.stopped is None else str(self.stopped),
             "warnings": self.warnings,
             "pages": [page.as_json() for page in self.pages],
         }

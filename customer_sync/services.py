@@ -51,7 +51,7 @@ class Services:
         self.folkform = FolkFormClient(
             session,
             limiter,
-            token=BearerToken(settings.folkform_token, self._sign_in(partial(session.call, limiter=limiter))),
+            token=BearerToken(settings.folkform_token, self._sign_in(partial(session.call, limiter=limiter)), clock),
             role_id=settings.folkform_role_id,
             customer_path=settings.folkform_customer_path,
         )

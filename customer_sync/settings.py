@@ -155,7 +155,7 @@ class Settings:
     )
     timeout: float = setting(
         "CUSTOMER_SYNC_TIMEOUT",
-        _number(0.1, 600),
+        _number(0.1, 60),
         "seconds of silence before a call is given up",
         default="30",
     )

@@ -4,10 +4,12 @@ Firebase: `accounts:signInWithPassword` of the Identity Toolkit gives an `idToke
 takes it and gives the bearer token.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from customer_sync.clock import Clock
 from customer_sync.errors import ContractBroken, Refused, ServiceError, TokenRefused
 from customer_sync.http import Answer, Call
 from customer_sync.redact import Redactor
@@ -16,6 +18,7 @@ SERVICE = "Firebase"
 CHECK_SIGN_IN = "Check FOLKFORM_EMAIL, FOLKFORM_PASSWORD and FIREBASE_API_KEY."
 RENEWED_IN_VAIN = "A new sign-in did not help: check FOLKFORM_ROLE_ID, and who else signs in as FOLKFORM_EMAIL."
 _HARDWARE_ID = "customer-sync"
+_SHORTEST_LIFE = 60.0
 
 Door = Callable[[Call], Answer]
 """How one service is called, paced."""
@@ -33,13 +36,14 @@ class Credentials:
 class BearerToken:
     """The present bearer token. Threads share it."""
 
-    def __init__(self, token: str | None, sign_in: Callable[[], str] | None) -> None:
+    def __init__(self, token: str | None, sign_in: Callable[[], str] | None, clock: Clock) -> None:
         """*token* was given; else *sign_in* gets one when it is first needed. It gets another one when that has died,
-        once: a second death in one run is no accident.
+        but not when the new one dies at once: somebody else is signing in, or the token is not the trouble.
         """
         self._token = token
         self._sign_in = sign_in
-        self._renewed = False
+        self._clock = clock
+        self._renewed_at = -math.inf
         self._failure: ServiceError | None = None
         self._lock = threading.Lock()
 
@@ -52,15 +56,15 @@ class BearerToken:
 
     @property
     def is_renewed(self) -> bool:
-        """Whether it has died once already."""
-        return self._renewed
+        """Whether it was renewed, and died, lately."""
+        return self._clock.monotonic() - self._renewed_at < _SHORTEST_LIFE
 
     def renew(self, refused: str) -> str | None:
-        """Another token than the *refused* one; None when there is none: given, or renewed once already."""
+        """Another token than the *refused* one; None when there is none: given, or renewed lately."""
         with self._lock:
             if self._token != refused:
                 return self._token
-            if self._sign_in is None or self._renewed:
+            if self._sign_in is None or self.is_renewed:
                 return None
             if self._failure is not None:  # Every worker meets the refusal; one of them has tried for all.
                 raise self._failure
@@ -69,7 +73,7 @@ class BearerToken:
             except ServiceError as error:
                 self._failure = error
                 raise
-            self._renewed = True
+            self._renewed_at = self._clock.monotonic()
             return self._token
 
 

@@ -167,14 +167,16 @@ def test_busy_pages(sandbox: StartSandbox, run: Command) -> None:
     """A page that another run is at is left to it, with a warning; when all are, the next run will do: 75."""
     box = sandbox(pages=2, customers=5)
     busy, free = box.pancake.page_ids()
-    locks = PageLocks(run.lock_dir, Clock())
+    locks = PageLocks(run.lock_dir, Clock(), "incremental")
     with ExitStack() as held:
         held.enter_context(locks.held("incremental", busy))
         outcome = run(box, "incremental", "--json")
         assert (outcome.code, outcome.page(busy)["status"], outcome.page(free)["status"]) == (0, "busy", "ok")
         assert (outcome.json["status"], outcome.page(busy)["complete"]) == ("partial", False)
         assert len(outcome.page(busy)["warnings"]) == 1
-        assert f"another incremental is at page {busy}: process {os.getpid()} since " in run(box, "incremental").err
+        assert (
+            f"another run is at page {busy}: incremental (process {os.getpid()}) since " in run(box, "incremental").err
+        )
         held.enter_context(locks.held("incremental", free))
         outcome = run(box, "incremental", "--json")
         assert (outcome.code, outcome.json["status"]) == (75, "busy")
@@ -185,14 +187,14 @@ def test_busy_pages(sandbox: StartSandbox, run: Command) -> None:
 def test_a_backfill_waits_for_an_incremental(sandbox: StartSandbox, run: Command) -> None:
     """A backfill whose page an incremental is at waits for it and then completes; another backfill is busy."""
     box = sandbox(customers=5)
-    locks = PageLocks(run.lock_dir, Clock())
+    locks = PageLocks(run.lock_dir, Clock(), "incremental")
     with locks.held("backfill", only_page(box)):
         assert run(box, "backfill").code == 75
     box.requests.clear()
     with locks.held("incremental", only_page(box)):
         process = run.start(box, "backfill", "--json")
         assert process.stderr
-        holder = f"another incremental is at page {only_page(box)}: process {os.getpid()} since "
+        holder = f"another run is at page {only_page(box)}: incremental (process {os.getpid()}) since "
         assert f"waiting: {holder}" in process.stderr.readline()
         assert process.poll() is None
         assert writes(box) == 0

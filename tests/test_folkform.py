@@ -67,7 +67,7 @@ def client(url: str, clock: Clock | None = None, **settings: Any) -> FolkFormCli
     redact.add(token)
     service = Service(folkform.SERVICE, url, "FOLKFORM_BASE_URL", folkform.CHECK_TOKEN)
     session = ApiSession(service, folkform.check_envelope, clock=clock, redact=redact, timeout=10)
-    return FolkFormClient(session, AdaptiveRateLimiter(clock), token=BearerToken(token, None), **given)
+    return FolkFormClient(session, AdaptiveRateLimiter(clock), token=BearerToken(token, None, clock), **given)
 
 
 def of(box: Sandbox, **settings: Any) -> FolkFormClient:
@@ -367,10 +367,10 @@ def test_newer_servers_keep_customers_elsewhere(box: Sandbox) -> None:
 def test_an_empty_folkform(box: Sandbox, dialect: Dialect, found: Literal["list", "items"]) -> None:
     """Nothing is there: that is no error, and it is asked again once something is."""
     box.behaviour.dialect, box.behaviour.found = dialect, found
-    asked = of(box)
+    asked = of(box, role_id=ROLE_ID)
     assert asked.last_customers(PAGE, 50) == asked.oldest_customers(PAGE, 50) == list(asked.versions(PAGE, FAR)) == []
     assert asked.count(PAGE) == 0
-    assert box.requests.count() <= 4
+    assert box.requests.count() <= 7
     asked.upsert_customer(customer("1"))
     expected = [StoredVersion("1", text_of(T0), T0)]
     assert asked.last_customers(PAGE, 50) == asked.oldest_customers(PAGE, 50) == expected

@@ -601,7 +601,7 @@ def test_each_request_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("customer_sync")]
     assert [re.sub(r", [\d.]+ s$", "", line) for line in lines] == [
         "Pancake: GET /path?page_access_token=***&access_token=*** → 503, 19 bytes",
-        "Pancake answered 503: busy; trying again",
+        "Pancake answered 503: busy; trying again in 1 s",
         "Pancake: GET /path?page_access_token=***&access_token=*** → 200, 17 bytes",
     ]
 

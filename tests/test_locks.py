@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_page_is_held_once(tmp_path: Path) -> None:
     """While one run is at a page, another run of the same pass is told so at once."""
     mine, others = locks(tmp_path), locks(tmp_path)
     with mine.held("incremental", "104"):
-        with pytest.raises(BusyError, match="another incremental is at page 104"), others.held("incremental", "104"):
+        with pytest.raises(BusyError, match="another run is at page 104"), others.held("incremental", "104"):
             pytest.fail("held twice")
         with pytest.raises(BusyError), mine.held("incremental", "104"):
             pytest.fail("held twice by the same run")
@@ -45,11 +46,11 @@ def test_a_page_is_held_once(tmp_path: Path) -> None:
 def test_the_holder_is_named(tmp_path: Path) -> None:
     """Who finds a page busy learns which process holds it, and since when by this machine's clock."""
     began = int(time.time())
-    with locks(tmp_path).held("incremental", "104"):
+    with PageLocks(tmp_path, Clock(), "backfill").held("incremental", "104"):
         with pytest.raises(BusyError) as busy, locks(tmp_path).held("incremental", "104"):
             pytest.fail("held twice")
         since = [local_time(second) for second in range(began, int(time.time()) + 1)]
-        said = [f"another incremental is at page 104: process {os.getpid()} since {moment}" for moment in since]
+        said = [f"another run is at page 104: backfill (process {os.getpid()}) since {moment}" for moment in since]
         assert str(busy.value) in said
 
 
@@ -63,6 +64,26 @@ def test_a_holder_that_left_no_word(tmp_path: Path, word: bytes) -> None:
         file.write_bytes(word)
         with pytest.raises(BusyError, match=r"page 104$"), locks(tmp_path).held("incremental", "104"):
             pytest.fail("held twice")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_users_who_share_a_directory() -> None:
+    """A lock file that another user made holds and is held like one's own."""
+    with TemporaryDirectory() as shared:
+        Path(shared).chmod(0o777)
+        with locks(Path(shared)).held("incremental", "104"):
+            os.seteuid(65534)
+            try:
+                with pytest.raises(BusyError), locks(Path(shared)).held("incremental", "104"):
+                    pytest.fail("held twice")
+            finally:
+                os.seteuid(0)
+        os.seteuid(65534)
+        try:
+            with locks(Path(shared)).held("incremental", "104"):
+                pass
+        finally:
+            os.seteuid(0)
 
 
 def test_no_link_is_followed(tmp_path: Path) -> None:
@@ -169,7 +190,7 @@ def test_makes_the_directory_for_its_user_alone(tmp_path: Path) -> None:
     with locks(directory).held("incremental", "104"):
         assert directory.stat().st_mode & 0o777 == 0o700
         (file,) = directory.iterdir()
-        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("name", ["file", "file/locks"])

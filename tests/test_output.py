@@ -63,7 +63,7 @@ def test_json(sandbox: StartSandbox, run: Command) -> None:
     result = outcome.json
     assert list(result) == [
         *("pass", "status", "complete", "exit_code", "dry_run", "started_at", "duration_s"),
-        *("totals", "error", "warnings", "pages"),
+        *("totals", "error", "stopped", "warnings", "pages"),
     ]
     assert (result["pass"], result["status"], result["complete"]) == ("incremental", "partial", True)
     assert (result["exit_code"], outcome.code, result["dry_run"], result["error"]) == (1, 1, False, None)

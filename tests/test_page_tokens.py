@@ -23,6 +23,7 @@ from customer_sync.sync import BACKFILL, INCREMENTAL
 
 from .conftest import DAY, Command, Outcome, StartSandbox, only_page, people, writes
 from .in_process import Passes
+from .proxy import Passing, Proxy
 
 REFUSALS: tuple[int, ...] = get_args(TokenRefusal)
 LIST, MAKE = "/page_customers", "/generate_page_access_token"
@@ -438,7 +439,8 @@ def test_a_new_token_that_is_refused(shop: Shop, run: Command) -> None:
     for page_id in (missing, dead):
         problem, _, step = _error(outcome, page_id).partition(". ")
         assert "not this token" in problem
-        assert step == "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."
+        assert problem.startswith(f"Pancake refuses the new token of page {page_id}, too")
+        assert step == "Check in Pancake what the page and the user may do."
     asked = _pages_asked(box, LIST)
     assert [asked.count(missing), asked.count(dead)] == [1, 2]
     assert _asked(box, RECORD, MAKE, STORE) == [2, 2, 2]
@@ -456,7 +458,34 @@ def test_a_new_token_that_is_quoted(shop: Shop, passes: Passes) -> None:
         quoted = f"{box.pancake.page_token(only_page(box))} is no good"
         box.faults.add(Fault("error_code", endpoint=LIST, error_code=106, message=quoted))
     (page,) = running.result().pages
-    assert str(page.error).startswith("Pancake refused the page's token: 106: *** is no good. ")
+    assert f"refuses the new token of page {only_page(box)}, too: 106: *** is no good. " in str(page.error)
+
+
+def test_a_newer_token_that_is_dead_too(shop: Shop, passes: Passes, in_between: Callable[[Sandbox], Proxy]) -> None:
+    """Where FolkForm's record holds another token, and that one is dead as well, a new one is made all the same."""
+    box = shop()
+    page_id = only_page(box)
+    _lose(box, "dead")
+    coming = ["another-dead-token"]
+    proxy = in_between(box)
+
+    def before(passing: Passing) -> None:
+        if passing.path.endswith(LIST) and coming:
+            box.folkform.set_page(page_id, pageAccessToken=coming.pop())
+
+    proxy.before = before
+    assert passes(proxy, INCREMENTAL).exit_code == ExitCode.OK
+    assert _asked(box, RECORD, MAKE, STORE) == [2, 1, 1]
+    assert box.difference().equal
+
+
+def test_a_firewalls_403_makes_no_token(shop: Shop, run: Command) -> None:
+    """A 403 that does not speak Pancake's language is no word about the token: none is made, the page fails."""
+    box = shop()
+    box.faults.add(Fault("html", endpoint=LIST, status=403, times=None))
+    outcome = run(box, "incremental", "--json")
+    assert (outcome.code, _asked(box, RECORD, MAKE, STORE)) == (3, [0, 0, 0])
+    assert "Pancake answered 403" in _error(outcome, only_page(box))
 
 
 def test_folkform_will_not_store_it(shop: Shop, run: Command, passes: Passes) -> None:
