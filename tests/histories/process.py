@@ -121,7 +121,7 @@ class Process:
         folkform = FolkFormClient(
             FolkFormWire(self.world.folkform, self._call_folkform),
             AdaptiveRateLimiter(self.clock),
-            token=BearerToken("token", None),
+            token=BearerToken("token", None, self.clock),
             role_id=None,
             customer_path="/customer",
         )
