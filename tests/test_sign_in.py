@@ -13,10 +13,12 @@ from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.firebase_api import API_KEY, PASSWORD
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access
 from customer_sync.settings import load_settings
+from customer_sync.sign_in import BearerToken
 from customer_sync.sync import INCREMENTAL
 
 from .conftest import Command, Outcome, StartSandbox, forbidden, only_page, people, writes
 from .in_process import Passes
+from .test_http import PatientClock
 
 FIREBASE, LOGIN = "/accounts:signInWithPassword", "/auth/login/firebase"
 WORKERS = 8
@@ -164,6 +166,19 @@ def test_a_second_death(sandbox: StartSandbox, run: Command, passes: Passes) -> 
     box.behaviour.sign_in_calls = None
     assert _run_here(passes, box, **_signing_in(box)).exit_code == 0
     assert box.difference().equal
+
+
+def test_a_long_run_outlives_many_tokens() -> None:
+    """A token that dies after a while is renewed again and again, one that dies at once is not."""
+    tokens = iter(["first", "second", "third"])
+    clock = PatientClock()
+    bearer = BearerToken(None, lambda: next(tokens), clock)
+    assert bearer.current() == "first"
+    assert bearer.renew("first") == "second"
+    clock.sleep(59)
+    assert bearer.renew("second") is None
+    clock.sleep(2)
+    assert bearer.renew("second") == bearer.renew("first") == bearer.current() == "third"
 
 
 @pytest.mark.parametrize("left", [20, 41])
