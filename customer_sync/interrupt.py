@@ -12,7 +12,7 @@ from customer_sync.errors import ExitCode, StopRequested
 # Kubernetes grants 30 seconds; calls in flight get these.
 GRACE = 10.0
 # And this is left for the summary, which may meet a stream that nobody empties.
-_LAST_WORDS = 1.0
+_LAST_WORDS = 2.0
 _POLL = 0.1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

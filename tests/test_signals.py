@@ -100,9 +100,9 @@ def test_the_time_limit_is_soft(sandbox: StartSandbox, run: Command) -> None:
     box = sandbox()
     box.pancake.add_customers(only_page(box), people(300, 60, 20_000))
     held = _hold(box, _UPSERTS)
-    process = run.start(box, "incremental", "--json", "--workers", "4", "--max-runtime", "1s")
+    process = run.start(box, "incremental", "--json", "--workers", "4", "--max-runtime", "2s")
     _await_hanging(box, 4)
-    _still_runs(process, 1.0)
+    _still_runs(process, 2.0)
     asked = box.requests.count()
     held.remove()
     outcome = run.end(process)
@@ -154,9 +154,9 @@ def test_what_never_comes_back_is_given_up(sandbox: StartSandbox, run: Command) 
         for process in processes:
             process.send_signal(SIGTERM)
         outcomes = [run.end(process) for process in processes[:2]]
-        assert _GRACE <= time.monotonic() - sent < _GRACE + 2
+        assert _GRACE <= time.monotonic() - sent < _GRACE + 3
         heard = stuck.communicate(timeout=_GRACE)[0]
-        assert time.monotonic() - sent < _GRACE + 4
+        assert time.monotonic() - sent < _GRACE + 5
     for outcome in outcomes:
         _was_interrupted(outcome, 143)
         assert re.search("Ended by SIGTERM; .* given up", outcome.err)
@@ -254,8 +254,7 @@ def test_a_signal_ends_every_wait(unsynced: Sandbox, run: Command, wait: Wait) -
     """However long a pass is told to wait, a signal ends it at once, with a summary and without another request."""
     with ExitStack() as held:
         process = wait.begin(unsynced, run, held)
-        if wait.told_by:  # Before it obeys, it waits for half a second anyway.
-            _still_runs(process, 0.7)
+        _still_runs(process)
         process.send_signal(SIGTERM)
         sent = time.monotonic()
         outcome = run.end(process)
@@ -267,10 +266,10 @@ def test_a_signal_ends_every_wait(unsynced: Sandbox, run: Command, wait: Wait) -
 
 @pytest.mark.parametrize("wait", _WAITS)
 def test_no_wait_outlasts_the_time_limit(unsynced: Sandbox, run: Command, wait: Wait) -> None:
-    """A wait that would go beyond `--max-runtime` is not begun: no other request; 75 when nothing was done."""
+    """A wait that would go beyond `--max-runtime` is not begun: no other request; 75, because nothing was done."""
     with ExitStack() as held:
         outcome = run.end(wait.begin(unsynced, run, held, "--max-runtime", "1s" if wait.locked else "30s"))
-    _was_interrupted(outcome, 0 if outcome.totals["read"] else 75)
+    _was_interrupted(outcome, 75)
     assert outcome.json["duration_s"] < _AT_ONCE
     assert outcome.totals["requests"] == unsynced.requests.count() == wait.requests
     assert "the time limit (--max-runtime)" in outcome.err.replace("The", "the")
