@@ -37,7 +37,7 @@ pancake_kinds = st.builds(
     PancakeKind,
     window=st.sampled_from(Window),
     tells_total=st.booleans(),
-    largest=st.sampled_from([100, 2, 3]),
+    largest=st.sampled_from([100, 100, 2, 3]),
     texts=st.sampled_from([(TimeText.MICROSECONDS,), (TimeText.SECONDS,), tuple(TimeText)]),
 )
 kinds = st.builds(
@@ -45,8 +45,8 @@ kinds = st.builds(
     pancake=pancake_kinds,
     dialect=st.sampled_from(Dialect),
     page_ids=st.sampled_from([("A",), ("A",), ("A", "B")]),
-    page_size=st.integers(2, 6),
-    span=st.integers(1, 5),
+    page_size=st.sampled_from([2, 3, 4, 6]),
+    span=st.sampled_from([1, 2, 2, 3, 5]),
     workers=st.integers(1, 4),
     overlap=st.sampled_from([0, 0, 0, 3]),
     largest_piece=st.sampled_from([2000, 2000, 6]),
@@ -83,12 +83,31 @@ faults = st.builds(
     arrive=st.booleans(),
 )
 kills = st.builds(Kill, survivors=st.lists(st.booleans(), max_size=4).map(tuple))
-ends = st.one_of(kills, faults, st.just(Stop()))
-moments = st.builds(Moment, calls=st.integers(0, 7), upserts_only=st.sampled_from([True, True, False]))
-happenings = st.lists(st.tuples(moments, st.one_of(life, life, ends, ends, trouble)), max_size=4).map(tuple)
-
+calls = st.builds(Moment, calls=st.integers(0, 9))
+upserts = st.builds(Moment, calls=st.integers(0, 9), upserts_only=st.just(True))
+# Somebody changes at nearly every call.
+rushes = st.builds(
+    lambda first, step, calls: [(Moment(calls), Change(first + step * number)) for number in range(8)],
+    first=who,
+    step=st.integers(1, 5),
+    calls=st.integers(0, 2),
+)
+incidents = st.one_of(
+    st.lists(st.tuples(calls, life), max_size=4),
+    rushes,
+    st.lists(st.tuples(calls | upserts, faults | trouble), max_size=2),
+)
+ends = st.one_of(
+    st.just([]),
+    st.tuples(upserts, kills).map(lambda one: [one]),
+    st.tuples(calls | upserts, kills | st.just(Stop())).map(lambda one: [one]),
+)
+happenings = st.builds(lambda incidents, end: (*incidents, *end), incidents, ends)
 ago = st.none() | st.sampled_from([0, 1, 5, 60, 4000, 32 * DAY, 400 * DAY])
-arrivals = st.lists(st.integers(0, 3), max_size=12).map(tuple)
+# At random, or the first one after all the others.
+arrivals = st.one_of(
+    st.lists(st.integers(0, 3), max_size=12).map(tuple), st.integers(0, 12).map(lambda count: (1,) * count)
+)
 
 
 @st.composite
