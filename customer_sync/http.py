@@ -133,7 +133,7 @@ class ApiSession:
             tried = details["tries"]
             error: Unreachable = details["exception"]
             wait = max(_FIRST_WAIT * 2 ** (tried - 1) * random.uniform(0.75, 1.25), error.retry_after)
-            log.log(logging.INFO if wait > _LONG_WAIT else logging.DEBUG, "%s; trying again in %.0f s", error, wait)
+            log.log(logging.INFO if wait > _LONG_WAIT else logging.DEBUG, "%s; trying again in %.1f s", error, wait)
             try:
                 self._clock.sleep(wait)
             except TimeIsUp:

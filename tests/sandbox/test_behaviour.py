@@ -106,7 +106,9 @@ def test_changes_on_demand(services: Services) -> None:
     assert len(changed) == 5
     for entry in changed:
         customers = services.sandbox.pancake.customers(entry["page_id"])
-        times = [each["updated_at"] for each in customers if each and each.get("psid") == entry["psid"]]
+        times = [
+            each["updated_at"] for each in customers if isinstance(each, dict) and each.get("psid") == entry["psid"]
+        ]
         assert max(microseconds(time) or 0 for time in times) / 1e6 >= before - 1
     assert control(services.sandbox, "POST", "change", params={"count": "x"}).status_code == 400
 
