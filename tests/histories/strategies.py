@@ -10,6 +10,7 @@ from tests.histories.happenings import (
     Cure,
     Deletion,
     Fault,
+    Happening,
     Kill,
     Meddling,
     Refusal,
@@ -97,7 +98,7 @@ incidents = st.one_of(
     rushes,
     st.lists(st.tuples(calls | upserts, faults | trouble), max_size=2),
 )
-ends = st.one_of(
+ends: st.SearchStrategy[list[tuple[Moment, Happening]]] = st.one_of(
     st.just([]),
     st.tuples(upserts, kills).map(lambda one: [one]),
     st.tuples(calls | upserts, kills | st.just(Stop())).map(lambda one: [one]),
