@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# The tests wait as much as they work.
+AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN) / 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sandbox test histories acceptance kills mutants check format clean
@@ -16,7 +18,7 @@ sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
 	@$(BIN)/customer-sync sandbox
 
 test: $(READY) ## run every test
-	@$(BIN)/pytest -q -n auto
+	@$(BIN)/pytest -q -n $(AT_ONCE)
 
 histories: $(READY) ## thousands of random histories, each to end with nobody lost
 	@PROFILE=$${PROFILE:-ci} $(BIN)/pytest -q tests/histories
@@ -25,7 +27,7 @@ acceptance: $(READY) ## 3 pages × 5,000 customers in every dialect, both passes
 	@ACCEPTANCE_CUSTOMERS=5000 $(BIN)/pytest -q tests/test_passes.py -k acceptance
 
 kills: $(READY) ## kill passes at every one of their requests; about an hour
-	@KILLS=all $(BIN)/pytest -q -n auto tests/test_kills.py
+	@KILLS=all $(BIN)/pytest -q -n $(AT_ONCE) tests/test_kills.py
 
 mutants: $(READY) ## take out the rules that prevent a loss, one by one: a test turns red for each
 	@$(BIN)/python -m tests.mutants $(ONLY)
