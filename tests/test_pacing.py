@@ -45,7 +45,7 @@ def test_two_runs_share_folkforms_limit(sandbox: StartSandbox, run: Command) -> 
 @pytest.mark.parametrize(("dress", "retry_after"), [("status", None), ("body", "1"), ("body", "nonsense")])
 def test_pancakes_429_slows_down(sandbox: StartSandbox, run: Command, dress: Any, retry_after: str | None) -> None:
     """Told that it asks too often, in either dress, a page is asked more slowly, and nobody is missing."""
-    box = sandbox(customers=60, pancake_limit=5, pancake_429=dress, pancake_retry_after=retry_after)
+    box = sandbox(customers=40, pancake_limit=5, pancake_429=dress, pancake_retry_after=retry_after)
     outcome = run(box, "backfill", "--json", "-v", "--page-size", "4")
     assert (outcome.code, outcome.totals["failed"]) == (0, 0)
     assert 1 <= outcome.err.count("trying again") <= 10

@@ -110,7 +110,8 @@ class Pancake:
         self.people: list[Person] = []
         self._time = time
         self._born: Counter[str] = Counter()
-        self._changes = 0
+        self.changes = 0
+        """How many there were, appearances among them."""
 
     def of(self, page_id: str) -> list[Person]:
         """Everybody on a page."""
@@ -146,12 +147,12 @@ class Pancake:
         return CustomerList([row.data for _, row in cut], total, float(self._time.second))
 
     def _add_row(self, person: Person, updated_at: int, seen_from: int) -> None:
-        self._changes += 1
+        self.changes += 1
         data: dict[str, Any] = {
             "id": f"id-{person.psid}",
             "psid": person.psid,
             "updated_at": person.text.of(updated_at),
-            "notes": [self._changes],
+            "notes": [self.changes],
         }
         if person.defect is Defect.NO_PSID:
             data["psid"] = None

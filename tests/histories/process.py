@@ -81,10 +81,12 @@ class Process:
         self.plan = plan
         self.world = world
         self.clock = SimulatedClock(world.time, world.ahead)
-        pages = world.kind.page_ids if plan.page is None else world.kind.page_ids[plan.page :][:1]
+        known = world.kind.page_ids
+        pages = known if plan.page is None else known[plan.page % len(known) :][:1]
         self.results = [PageResult(Page(page_id, page_id, True, ""), plan.dry_run) for page_id in pages]
         self.calls: Counter[str] = Counter()
         """By service, upserts apart."""
+        self.changes_before = world.pancake.changes
         self.faults: defaultdict[str, deque[bool]] = defaultdict(deque)
         """By service: the next calls that fail, each with whether it arrives all the same."""
         self.wait_for_turn: Callable[[], None] = lambda: None

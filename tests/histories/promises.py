@@ -51,12 +51,31 @@ class Promises:
                     raise AssertionError(f"the marks stand at {oldest} and {newest}, and between them misses {person}")
 
     def check_passes(self, processes: Iterable[Process]) -> None:
-        """However a pass ends, it is not by a mistake of its own."""
+        """However a pass ends, it is not by a mistake of its own, nor does it ask too often."""
         for process in processes:
+            self._check_cost(process)
             for result in process.results:
                 error = result.error
                 assert error is None or isinstance(error, ServiceError), f"{process.name}: {error}"
                 assert not isinstance(error, ContractBroken) or _nobody_readable(error), f"{process.name}: {error}"
+
+    def _check_cost(self, process: Process) -> None:
+        """Requests grow with the customers there are and with their changes."""
+        kind, calls, pages = process.world.kind, process.calls, len(process.results)
+        people = sum(len(self._pancake.of(result.page.page_id)) for result in process.results)
+        people += self._pancake.changes - process.changes_before
+        answers = people / min(kind.page_size, kind.pancake.largest)
+        # Where not all can be held at once, each piece has to be found by halving the months.
+        halvings = 25 if people > kind.largest_piece else 1
+        bounds = {
+            "Pancake": halvings * (20 * pages + 5 * answers),
+            "FolkForm": 20 * pages + answers,
+            "upsert": 3 * people,
+        }
+        for service, bound in bounds.items():
+            assert calls[service] <= bound, (
+                f"{process.name}: {service} called {calls[service]} times for {people} people"
+            )
 
     # When all is quiet
 

@@ -22,7 +22,7 @@ class Histories(RuleBasedStateMachine):
 
     world: World
 
-    @initialize(kind=draw.kinds, population=draw.populations, settled_for=draw.long_whiles, held=draw.held)
+    @initialize(kind=draw.kinds, population=draw.populations, settled_for=draw.settled_for, held=draw.held)
     def begin(self, kind: Kind, population: Sequence[Group], settled_for: float, held: int) -> None:
         self.world = World(kind, population, settled_for)
         self.world.fill_folkform(held)
