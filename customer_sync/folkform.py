@@ -64,14 +64,12 @@ class FolkFormClient:
         token: BearerToken,
         role_id: str | None,
         customer_path: str,
-        largest_limit: int = LARGEST_LIMIT,
     ) -> None:
         self._session = session
         self._limiter = limiter
         self._token = token
         self._role_id = role_id
         self._customers = customer_path
-        self._largest_limit = largest_limit
         self._time_field: TimeField | None = None
         self._learning = threading.Lock()
         self._down = threading.Event()
@@ -130,7 +128,7 @@ class FolkFormClient:
 
     def versions(self, page_id: str, until: int) -> Iterator[StoredVersion]:
         """Every customer of a page from *until* (Unix seconds) down, newest first, read as they are asked for."""
-        yield from self._in_order(page_id, newest_first=True, batch=self._largest_limit, until=until)
+        yield from self._in_order(page_id, newest_first=True, batch=LARGEST_LIMIT, until=until)
 
     def count(self, page_id: str) -> int:
         """How many customers FolkForm holds for a page."""
@@ -194,7 +192,7 @@ class FolkFormClient:
         return _documents(self._get(f"{self._customers}/find", params, about=about))
 
     def _first(self, page_id: str, limit: int, *, newest_first: bool, until: int | None = None) -> list[StoredVersion]:
-        batch = min(limit, self._largest_limit)
+        batch = min(limit, LARGEST_LIMIT)
         found = list(islice(self._in_order(page_id, newest_first=newest_first, batch=batch, until=until), limit))
         if self._time_field is TimeField.UPDATED_AT and any(
             _text_second(stored.version) != stored.time for stored in found
@@ -224,7 +222,7 @@ class FolkFormClient:
     def _documents_in_order(
         self, page_id: str, field: TimeField, newest_first: bool, batch: int, until: int | None
     ) -> Iterator[dict[str, Any]]:
-        limit = self._largest_limit if field is TimeField.VERSION else batch
+        limit = LARGEST_LIMIT if field is TimeField.VERSION else batch
         condition: dict[str, Any] = {"$gt": "" if field is TimeField.VERSION else 0}
         if until is not None:
             condition["$lte"] = _upper_bound(field, until)

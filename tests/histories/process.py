@@ -126,7 +126,6 @@ class Process:
             token=BearerToken("token", None, self.clock),
             role_id=None,
             customer_path="/customer",
-            largest_limit=kind.largest_limit,
         )
         return Run(
             self.plan.wishes(self.world.time.second),

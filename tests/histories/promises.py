@@ -64,12 +64,12 @@ class Promises:
         kind, calls, pages = process.world.kind, process.calls, len(process.results)
         people = sum(len(self._pancake.of(result.page.page_id)) for result in process.results)
         people += self._pancake.changes - process.changes_before
-        answers, documents = people / min(kind.page_size, kind.pancake.largest), people / kind.largest_limit
+        answers = people / min(kind.page_size, kind.pancake.largest)
         # Where not all can be held at once, each piece has to be found by halving the months.
         halvings = 25 if people > kind.largest_piece else 1
         bounds = {
             "Pancake": halvings * (20 * pages + 5 * answers),
-            "FolkForm": 20 * pages + answers + 9 * documents,
+            "FolkForm": 20 * pages + answers,
             "upsert": 3 * people,
         }
         for service, bound in bounds.items():

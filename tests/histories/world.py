@@ -26,7 +26,6 @@ class Kind:
     dialect: Dialect = Dialect.GUIDE
     page_ids: tuple[str, ...] = ("A",)
     page_size: int = 3
-    largest_limit: int = 1000
     span: int = 2
     workers: int = 2
     overlap: int = 0
@@ -40,7 +39,7 @@ class Kind:
         return [
             f"Pancake sends {min(self.page_size, pancake.largest)} customers at once of {self.page_size} asked for, "
             f"{'with' if pancake.tells_total else 'without'} a total; until leaves out {pancake.window.value}",
-            f"FolkForm tells {self.largest_limit} documents at once; {self.dialect.value}",
+            f"FolkForm: {self.dialect.value}",
             f"we keep a span of {self.span} with {self.workers} workers, hold at most {self.largest_piece} customers, "
             f"read {self.read_ahead} ahead, overlap by {self.overlap} s; a call takes {self.call_takes:g} s",
         ]
