@@ -3,7 +3,7 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
 from functools import partial
 from typing import Annotated, Any, get_type_hints
@@ -16,11 +16,12 @@ from customer_sync.console import Manner, Screen, prepare_streams
 from customer_sync.customer import names_zone, parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.interrupt import run_until_stopped
-from customer_sync.passes import run_pass
+from customer_sync.passes import run_pass, run_verify
 from customer_sync.redact import Redactor
-from customer_sync.result import PassResult
+from customer_sync.result import CountedPage, PageResult, PassResult, SyncedPage, VerifiedPage
 from customer_sync.settings import Settings, declared, load_settings, option_name
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
+from customer_sync.verify import VERIFY
 
 app = typer.Typer(
     add_completion=False,
@@ -172,6 +173,36 @@ def backfill(
     _end(output.manner, lambda terminal: _run_pass(terminal, BACKFILL, choice, texts, full=full, rewrite=rewrite))
 
 
+PagesOption = Annotated[list[str] | None, typer.Option("--page", metavar="ID", help="Only this page; repeatable.")]
+
+
+@app.command(name=VERIFY)
+@_with_option_groups
+def verify(
+    output: Output,
+    texts: SettingTexts,
+    *,
+    page: PagesOption = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare counts only: two requests a page.")] = False,
+    allow_extra: Annotated[
+        bool, typer.Option("--allow-extra", help="Whom only FolkForm holds is listed and does not count.")
+    ] = False,
+) -> None:
+    """Compares every customer's version on both sides; writes nothing.
+
+    Names who is missing or stale in FolkForm, extra there, or malformed in Pancake, and the command that mends it.
+    Exit 1 when somebody is missing, stale or extra.
+    """
+
+    def work(terminal: _Terminal) -> int:
+        compare = partial(
+            run_verify, page_ids=page or [], quick=quick, allow_extra=allow_extra, settings=_read_settings(texts)
+        )
+        return _run(terminal, VERIFY, CountedPage if quick else VerifiedPage, compare)
+
+    _end(output.manner, work)
+
+
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="The port to serve on; 0 takes a free one.")] = 8787,
@@ -232,27 +263,25 @@ def _run_pass(
     if since is not None and until is not None and since > until:
         problems.append("--since is later than --until")
     settings = _read_settings(texts, problems)
-    if settings is None or problems:
-        raise SettingsError(problems)
     for option, text, moment in (("--since", choice.since, since), ("--until", choice.until, until)):
         if text is not None and moment is not None and not names_zone(text):
             terminal.screen.note(f"{option} {text} is taken as this machine's time: {local_time(moment)}")
     wishes = Wishes(full, rewrite, since, until, choice.dry_run)
+    work = partial(run_pass, page_ids=choice.page or [], wishes=wishes, settings=settings)
+    return _run(terminal, name, SyncedPage, work, dry_run=wishes.dry_run)
+
+
+def _run(
+    terminal: _Terminal, name: str, page_result: type[PageResult], work: Callable[..., None], *, dry_run: bool = False
+) -> int:
+    """Runs *work* over pages until it ends or is told to, and shows its result. Returns the exit code."""
     clock = Clock()
-    result = PassResult(name, started_at=clock.now(), dry_run=wishes.dry_run)
+    result = PassResult(name, clock.now(), page_result, dry_run)
     started = clock.monotonic()
     with terminal.screen.watching(result):
-        work = partial(
-            run_pass,
-            result,
-            choice.page or [],
-            wishes,
-            settings,
-            clock,
-            redact=terminal.redact,
-            listener=terminal.screen,
+        ended = run_until_stopped(
+            partial(work, result, clock=clock, redact=terminal.redact, listener=terminal.screen), clock
         )
-        ended = run_until_stopped(work, clock)
         result.end(clock.stopping, clock.monotonic() - started, in_time=ended)
     terminal.screen.result(result)
     if not ended:
@@ -260,12 +289,17 @@ def _run_pass(
     return result.exit_code
 
 
-def _read_settings(texts: Any, problems: list[str]) -> Settings | None:
+def _read_settings(texts: Any, problems: Iterable[str] = ()) -> Settings:
+    """Raises SettingsError that names these *problems*, too."""
+    found = list(problems)
+    settings = None
     try:
-        return load_settings(os.environ, vars(texts))
+        settings = load_settings(os.environ, vars(texts))
     except SettingsError as error:
-        problems += error.problems
-        return None
+        found += error.problems
+    if settings is None or found:
+        raise SettingsError(found)
+    return settings
 
 
 def _read_moment(option: str, text: str | None, problems: list[str], *, end_of_day: bool = False) -> int | None:

@@ -9,25 +9,45 @@ from customer_sync.folkform import StoredVersion
 class StoredVersions:
     """A page's versions in FolkForm, looked up while a walk comes down."""
 
-    def __init__(self, versions: Iterator[StoredVersion]) -> None:
-        """*versions* come newest first."""
+    def __init__(
+        self, versions: Iterator[StoredVersion], unmatched: Callable[[StoredVersion], None] = lambda _: None
+    ) -> None:
+        """*versions* come newest first; *unmatched* hears of each that no customer asked for had."""
         self._coming = versions
         self._next = next(versions, None)
-        self._second: dict[str, str | None] = {}
+        self._second: dict[str, StoredVersion] = {}
+        self._matched: set[str] = set()
+        self._unmatched = unmatched
 
     def holds(self, customer: Customer) -> bool:
         """Whether FolkForm holds this version of her. Customers are asked for newest first."""
         if self._next is not None and self._next.time >= customer.updated_at:
             self._read_down_to(customer.updated_at)
-        return self._second.get(customer.psid) == customer.version
+        stored = self._second.get(customer.psid)
+        if stored is None or stored.version != customer.version:
+            return False
+        self._matched.add(customer.psid)
+        return True
+
+    def finish(self) -> None:
+        """Nobody more is asked for: whoever is left is unmatched."""
+        self._read_down_to(0)
+        self._leave_second()
 
     def _read_down_to(self, second: int) -> None:
         """The same version has the same second, so only that second's are kept."""
-        self._second = {}
+        self._leave_second()
         while self._next is not None and self._next.time >= second:
             if self._next.time == second:
-                self._second[self._next.psid] = self._next.version
+                self._second[self._next.psid] = self._next
+            else:
+                self._unmatched(self._next)
             self._next = next(self._coming, None)
+
+    def _leave_second(self) -> None:
+        for psid in self._second.keys() - self._matched:
+            self._unmatched(self._second[psid])
+        self._second, self._matched = {}, set()
 
 
 class VersionsAtMark:

@@ -62,7 +62,7 @@ class Screen:
         package.setLevel(logging.DEBUG)
 
     @contextmanager
-    def watching(self, result: PassResult) -> Iterator[None]:
+    def watching(self, result: PassResult[Any]) -> Iterator[None]:
         """While it lasts, a terminal shows the pages at work."""
         if self._bars is not None:
             self._bars.watch(result)
@@ -139,7 +139,7 @@ class Screen:
         )
         self.traceback(error)
 
-    def result(self, result: PassResult) -> None:
+    def result(self, result: PassResult[Any]) -> None:
         """What the pass did."""
         if self._manner.json:
             self._print(self._out, Text(json.dumps(result.as_json())))
@@ -152,7 +152,7 @@ class Screen:
         if not self._manner.json and result.error is None:
             self._line(summary, _summary(result))
 
-    def _troubles(self, result: PassResult) -> None:
+    def _troubles(self, result: PassResult[Any]) -> None:
         note = self.tell if result.exit_code else self.note
         if result.error is not None:
             self.error(result.error)
@@ -228,7 +228,7 @@ class _Bars(Progress):
 
     def __init__(self, console: Console) -> None:
         self._results: dict[TaskID, PageResult] = {}
-        self._pass: PassResult | None = None
+        self._pass: PassResult[Any] | None = None
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -239,7 +239,7 @@ class _Bars(Progress):
             transient=True,
         )
 
-    def watch(self, result: PassResult) -> None:
+    def watch(self, result: PassResult[Any]) -> None:
         self._pass = result
 
     def start_page(self, result: PageResult) -> None:
@@ -311,46 +311,26 @@ def _who(problem: Problem) -> str:
 
 
 def _counts(result: PageResult) -> str:
-    troubled = {"failed": result.failed, "malformed": result.malformed}
-    parts = [
-        str(result.status),
-        f"{result.read:,} read",
-        f"{result.upserted:,} {_done(result.dry_run)}",
-        f"{result.unchanged:,} unchanged",
-        *(f"{count:,} {name}" for name, count in troubled.items() if count),
-        _count(result.requests, "request"),
-    ]
-    return ", ".join(parts)
+    return ", ".join([str(result.status), *result.words(), _count(result.requests, "request")])
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _done(dry_run: bool) -> str:
-    return "to upsert" if dry_run else "upserted"
+def _summary(result: PassResult[Any]) -> str:
+    said = result.page_result.sum_up(result)
+    pages, requests = _count(result.totals["pages"], "page"), _count(result.totals["requests"], "request")
+    return f"{result.name}: {result.status}, {pages}, {said}; {requests}, {result.duration:.1f} s"
 
 
-def _summary(result: PassResult) -> str:
-    totals = result.totals
-    ended = {_done(result.dry_run): totals["upserted"]}
-    ended |= {name: totals[name] for name in ("unchanged", "failed", "malformed")}
-    if (not_reached := totals["read"] - sum(ended.values())) > 0:
-        ended["not reached"] = not_reached
-    parts = " + ".join(f"{count:,} {name}" for name, count in ended.items())
-    return (
-        f"{result.name}: {result.status}, {_count(totals['pages'], 'page')}, {totals['read']:,} read = {parts}; "
-        f"{_count(totals['requests'], 'request')}, {result.duration:.1f} s"
-    )
-
-
-def _table(result: PassResult) -> Table:
+def _table(result: PassResult[Any]) -> Table:
     table = Table(title=f"customer-sync {result.name}" + (" (dry run)" if result.dry_run else ""), title_justify="left")
     table.add_column("Page", overflow="fold")
     table.add_column("Status")
-    columns = ("read", "upserted", "unchanged", "failed", "malformed", "requests")
+    columns = [name for name in result.page_result.COUNTS if name != "skipped"]
     for name in columns:
-        title = _done(result.dry_run) if name == "upserted" else name
+        title = "to upsert" if name == "upserted" and result.dry_run else name
         table.add_column(title.capitalize(), justify="right")
     for page in result.pages:
         counts = [f"{getattr(page, name):,}" for name in columns]

@@ -1,7 +1,7 @@
 """A customer as Pancake lists her, and the times she carries."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,6 +43,11 @@ class Customer:
     """`updated_at` as text, exactly as Pancake gave it."""
     data: dict[str, Any] = field(repr=False, compare=False)
     """Everything Pancake said about her, untouched."""
+
+    @property
+    def pancake_id(self) -> str | None:
+        """What Pancake calls her; None when it does not say."""
+        return read_pancake_id(self.data)
 
     def hide(self, text: str) -> str:
         """Takes her name, with and without accents, phone numbers and every other personal detail out of *text*."""
@@ -87,7 +92,7 @@ def read_customer(data: Any, page_id: str) -> Customer | Malformed:
         return Malformed(None, None, None, "not an object", repr(data))
     psid: Any = data.get("psid")
     version: Any = data.get("updated_at")
-    pancake_id = data["id"] if isinstance(data.get("id"), str) else None
+    pancake_id = read_pancake_id(data)
     known_psid = psid if isinstance(psid, str) and psid.strip() else None
     identity = pancake_id or known_psid or repr(data)
     try:
@@ -98,6 +103,12 @@ def read_customer(data: Any, page_id: str) -> Customer | Malformed:
         reason = "psid is missing" if psid is None or isinstance(psid, str) else "psid is not a text"
         return Malformed(pancake_id, None, updated_at, reason, identity)
     return Customer(known_psid, page_id, updated_at, version, data)
+
+
+def read_pancake_id(data: Mapping[str, Any]) -> str | None:
+    """What Pancake calls a customer it has listed."""
+    pancake_id = data.get("id")
+    return pancake_id if isinstance(pancake_id, str) else None
 
 
 def parse_customer_updated_at(text: Any) -> int:

@@ -7,14 +7,14 @@ import heapq
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import count, islice
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from customer_sync.customer import Customer, parse_customer_updated_at
 from customer_sync.errors import ContractBroken, Refused, TokenRefused, Unreachable
@@ -30,6 +30,8 @@ CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and what that role may do.
 LARGEST_LIMIT = 1000
 _PAGES_AT_ONCE = 50
 _SAMPLE = 100
+MOST_PSIDS = 50
+_LONGEST_LIST = 1500
 _MILLISECONDS_FROM = 10**11
 # A text with a zone may sort this much before or after its true time.
 _ZONES_EAST, _ZONES_WEST = 14 * 3600, 12 * 3600
@@ -126,16 +128,54 @@ class FolkFormClient:
         """The oldest customers of a page by Pancake's time, oldest first."""
         return self._first(page_id, limit, newest_first=False)
 
-    def versions(self, page_id: str, until: int) -> Iterator[StoredVersion]:
-        """Every customer of a page from *until* (Unix seconds) down, newest first, read as they are asked for."""
+    def versions(self, page_id: str, until: int | None = None) -> Iterator[StoredVersion]:
+        """Every customer of a page who has a time, newest first, read as they are asked for; those after *until*
+        (Unix seconds) are left out.
+        """
         yield from self._in_order(page_id, newest_first=True, batch=LARGEST_LIMIT, until=until)
+
+    def versions_by_psid(self, page_id: str) -> Iterator[StoredVersion]:
+        """Every customer of a page, with a time or without (0), in the order of their psids."""
+        options = {"sort": {"psid": 1}, "limit": LARGEST_LIMIT}
+        last = ""
+        while True:
+            found = self._find({"pageId": page_id, "psid": {"$gt": last}}, options, page_id)
+            for document in found:
+                _check_order(last, document.get("psid"), newest_first=False)
+                last = document["psid"]
+                yield _stored(document, self._time_of(document) or 0)
+            if len(found) < LARGEST_LIMIT:
+                return
+
+    def versions_of(self, page_id: str, psids: Iterable[str]) -> dict[str, StoredVersion]:
+        """What FolkForm holds of these customers of a page; who is not there is left out."""
+        stored: dict[str, StoredVersion] = {}
+        for some in _in_short_lists(psids):
+            found = self._find({"pageId": page_id, "psid": {"$in": some}}, {"limit": LARGEST_LIMIT}, page_id)
+            stored |= {document["psid"]: _stored(document, self._time_of(document) or 0) for document in found}
+        return stored
 
     def count(self, page_id: str) -> int:
         """How many customers FolkForm holds for a page."""
-        number = self._get(f"{self._customers}/count", {"filter": json.dumps({"pageId": page_id})}, about=page_id)
+        return self._count({"pageId": page_id}, page_id)
+
+    def count_without_time(self, page_id: str) -> int:
+        """How many of them have no time, because another writer did not know it."""
+        field = self._learn_time_field()
+        if field is None:
+            return 0
+        timed = {"pageId": page_id, field.value: {"$gt": _least(field)}}
+        return self.count(page_id) - self._count(timed, page_id)
+
+    def _count(self, filter_: dict[str, Any], page_id: str) -> int:
+        number = self._get(f"{self._customers}/count", {"filter": json.dumps(filter_)}, about=page_id)
         if not isinstance(number, int) or isinstance(number, bool):
             raise ContractBroken(SERVICE, "answered a count that is no number")
         return number
+
+    def _time_of(self, document: dict[str, Any]) -> int | None:
+        field = self._time_field
+        return _version_time(document) if field in (None, TimeField.VERSION) else _read_time(document.get(field.value))
 
     def ping(self, page_id: str) -> None:
         """One cheap call, tried once. Raises Unreachable, and counts FolkForm as down, when it does not answer."""
@@ -223,7 +263,7 @@ class FolkFormClient:
         self, page_id: str, field: TimeField, newest_first: bool, batch: int, until: int | None
     ) -> Iterator[dict[str, Any]]:
         limit = LARGEST_LIMIT if field is TimeField.VERSION else batch
-        condition: dict[str, Any] = {"$gt": "" if field is TimeField.VERSION else 0}
+        condition: dict[str, Any] = {"$gt": _least(field)}
         if until is not None:
             condition["$lte"] = _upper_bound(field, until)
         options: dict[str, Any] = {"sort": {field.value: -1 if newest_first else 1}, "limit": limit}
@@ -310,6 +350,21 @@ def _check_order(before: Any, value: Any, newest_first: bool) -> None:
         raise ContractBroken(SERVICE, "answered customers out of the order asked for")
 
 
+def _in_short_lists(psids: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of psids that a request line has room for: FolkForm takes 4,096 bytes of it and all headers."""
+    some: list[str] = []
+    room = _LONGEST_LIST
+    for psid in psids:
+        length = len(quote_plus(json.dumps(psid) + ", "))
+        if some and (len(some) == MOST_PSIDS or length > room):
+            yield some
+            some, room = [], _LONGEST_LIST
+        some.append(psid)
+        room -= length
+    if some:
+        yield some
+
+
 def _read_page(record: Any) -> Page | None:
     page_id = record.get("pageId") if isinstance(record, dict) else None
     if not isinstance(page_id, str) or not page_id:
@@ -373,6 +428,11 @@ def _read_time(value: Any) -> int | None:
 def _updated_at_is_pancakes(document: dict[str, Any]) -> bool:
     time = _read_time(document.get("updatedAt"))
     return time is not None and time == _version_time(document)
+
+
+def _least(field: TimeField) -> Any:
+    """Below every time that *field* can hold."""
+    return "" if field is TimeField.VERSION else 0
 
 
 def _upper_bound(field: TimeField, until: int) -> Any:

@@ -2,40 +2,40 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
+from customer_sync import verify
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
 from customer_sync.locks import PageLocks
 from customer_sync.page import Page
+from customer_sync.page_token import Forbidden
+from customer_sync.pages import Listener, select_pages
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult
+from customer_sync.result import CountedPage, PassResult, SyncedPage, VerifiedPage
 from customer_sync.services import Services
 from customer_sync.settings import Settings, warnings
-from customer_sync.sync import (
-    BACKFILL,
-    INCREMENTAL,
-    Listener,
-    Run,
-    Wishes,
-    select_pages,
-    sync_all_customers,
-    sync_new_customers,
-)
+from customer_sync.sync import BACKFILL, INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
 from customer_sync.write import Upserts
 
 log = logging.getLogger(__name__)
 
-_PASSES: dict[str, Callable[[Run, list[PageResult]], None]] = {
+_PASSES: dict[str, Callable[[Run, Iterable[SyncedPage]], None]] = {
     INCREMENTAL: sync_new_customers,
     BACKFILL: sync_all_customers,
 }
+_DRY_RUN = Forbidden("a dry run makes no new one", "Run it without --dry-run, or store a token in FolkForm.")
+_READS_ONLY = Forbidden(
+    "this command makes no new one", "Let customer-sync incremental make one, or store a token in FolkForm."
+)
 
 
 def run_pass(
-    result: PassResult,
+    result: PassResult[SyncedPage],
     page_ids: Iterable[str],
     wishes: Wishes,
     settings: Settings,
@@ -49,15 +49,10 @@ def run_pass(
     Whatever a service does to it stands in the result; raises SettingsError for unknown pages.
     """
     locks = PageLocks(settings.lock_dir, clock, result.name)
-    services = Services(settings, clock, redact, locks, dry_run=wishes.dry_run)
-    result.requests_of, result.held_for = services.requests, services.folkform_held_for
-    result.warnings += warnings(settings)
-    if settings.max_runtime:
-        clock.end_after(settings.max_runtime)
-    try:
-        _wait_a_while(settings.jitter, clock)
-        pages = _pages_to_sync(services, page_ids, result)
-        result.pages = [PageResult(page, wishes.dry_run) for page in pages]
+    services = Services(settings, clock, redact, locks, forbidden=_DRY_RUN if wishes.dry_run else None)
+    with _running(result, services, settings, clock):
+        pages = _pages_to_work_at(services, page_ids, result)
+        result.pages = [SyncedPage(page, dry_run=wishes.dry_run) for page in pages]
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
             upsert = _write_nothing if wishes.dry_run else services.folkform.upsert_customer
             run = Run(
@@ -74,6 +69,56 @@ def run_pass(
                 overlap=settings.overlap,
             )
             _PASSES[result.name](run, result.pages)
+
+
+def run_verify(
+    result: PassResult[Any],
+    page_ids: Iterable[str],
+    settings: Settings,
+    clock: Clock,
+    *,
+    quick: bool = False,
+    allow_extra: bool = False,
+    redact: Redactor,
+    listener: Listener,
+) -> None:
+    """Compares both sides of the pages named, or of all that are switched on, and fills *result* in.
+
+    *quick* compares counts only. Raises SettingsError for unknown pages.
+    """
+    locks = PageLocks(settings.lock_dir, clock, result.name)
+    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
+    with _running(result, services, settings, clock):
+        pages = _pages_to_work_at(services, page_ids, result)
+        run = verify.Run(
+            folkform=services.folkform,
+            pancake=services.pancake,
+            clock=clock,
+            listener=listener,
+            requests=services.requests,
+            page_size=settings.page_size,
+            pages_at_once=settings.pages_at_once,
+            pancake_rps=settings.pancake_rps,
+            folkform_takes=services.folkform_limiter.takes,
+        )
+        if quick:
+            result.pages = [CountedPage(page) for page in pages]
+            verify.count_pages(run, result.pages)
+        else:
+            result.pages = [VerifiedPage(page, allow_extra=allow_extra) for page in pages]
+            verify.verify_pages(run, result.pages)
+
+
+@contextmanager
+def _running(result: PassResult[Any], services: Services, settings: Settings, clock: Clock) -> Iterator[None]:
+    """One run, from its time limit to whatever ended it, which then stands in *result*; but for SettingsError."""
+    result.requests_of, result.held_for = services.requests, services.folkform_limiter.held_for
+    result.warnings += warnings(settings)
+    if settings.max_runtime:
+        clock.end_after(settings.max_runtime)
+    try:
+        _wait_a_while(settings.jitter, clock)
+        yield
     except StopRequested as reason:
         result.stopped = reason
     except SettingsError:
@@ -90,7 +135,7 @@ def _wait_a_while(jitter: int, clock: Clock) -> None:
         clock.sleep(seconds)
 
 
-def _pages_to_sync(services: Services, page_ids: Iterable[str], result: PassResult) -> list[Page]:
+def _pages_to_work_at(services: Services, page_ids: Iterable[str], result: PassResult[Any]) -> list[Page]:
     known = services.pages()
     pages = select_pages(known, page_ids)
     if not pages:

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Protocol
 
 _FIRST_INTERVAL = 0.1
@@ -44,6 +45,8 @@ class AdaptiveRateLimiter:
         self._window = 0.0
         """The longest time to a reset that was told, seconds: about as long as a window lasts."""
         self._next_probe = 0.0
+        self._limit = 0
+        """Calls that the service takes in a window; 0 while it has not told."""
 
     def wait(self) -> float:
         """Returns when the next call may be made, with the moment it was allowed. Raises what the clock raises."""
@@ -67,6 +70,15 @@ class AdaptiveRateLimiter:
         """Seconds until the service takes another call, because it takes no more in this window or wants a pause."""
         with self._lock:
             return max(self._delay(self._clock.monotonic()), 0.0)
+
+    def takes(self, calls: int) -> float:
+        """Seconds that so many calls more will take at least."""
+        with self._lock:
+            own_pace = calls * self._interval
+            if self._remaining is None or calls <= self._remaining or not self._limit:
+                return own_pace
+            windows = math.ceil((calls - self._remaining) / self._limit) - 1
+            return max(own_pace, self._resets_at - self._clock.monotonic() + windows * self._window)
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """A call was answered, well or not: the service's own count is taken over."""
@@ -120,6 +132,8 @@ class AdaptiveRateLimiter:
             return
         if not 0 <= reset <= _LONGEST_WINDOW:
             return
+        with suppress(KeyError, ValueError):
+            self._limit = int(headers["X-RateLimit-Limit"])
         self._window = max(self._window, reset)
         # A late answer and whole seconds make the reset seem later than it is, but never by half a window.
         resets_at, slack = self._clock.monotonic() + reset, self._window / 2

@@ -1,10 +1,10 @@
 """What a pass did: the counts, the failures, and the exit code that follows from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from customer_sync.customer import Customer, Malformed
 from customer_sync.errors import CustomerSyncError, ExitCode, ServiceError, SettingsError, StopRequested
@@ -37,35 +37,38 @@ class Problem:
 
 @dataclass
 class PageResult:
-    """What a pass did with one page. Times are whole Unix seconds, UTC."""
+    """What a run did with one page."""
+
+    COUNTS: ClassVar[tuple[str, ...]] = ("requests",)
+    """What is counted, in the order in which it is told."""
 
     page: Page
-    dry_run: bool = False
-    """Whether *upserted* counts who would be."""
     status: Status = Status.INTERRUPTED
     complete: bool = False
-    since: int | None = None
-    until: int | None = None
     read: int = 0
-    upserted: int = 0
-    unchanged: int = 0
-    skipped: int = 0
-    failed: int = 0
+    """How many customers of Pancake were read, the malformed ones included."""
+    expected: int | None = None
+    """How many there are to read, where that is known."""
     malformed: int = 0
     requests: int = 0
-    expected: int | None = None
-    """How many customers there are to read, where that is known."""
     error: CustomerSyncError | None = None
     stopped: StopRequested | None = None
     warnings: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def add_failed(self, customer: Customer, reason: str) -> None:
-        self.failed += 1
-        pancake_id = customer.data.get("id")
-        self.problems.append(
-            Problem(customer.psid, pancake_id if isinstance(pancake_id, str) else None, "failed", reason)
-        )
+    @property
+    def lacking(self) -> bool:
+        """Whether not everything is as it should be."""
+        return False
+
+    def words(self) -> list[str]:
+        """What the counts say, in short."""
+        return []
+
+    @staticmethod
+    def sum_up(result: "PassResult[Any]") -> str:
+        """What all pages together say, as a sentence."""
+        raise NotImplementedError
 
     def add_malformed(self, malformed: Malformed) -> None:
         self.read += 1
@@ -77,9 +80,8 @@ class PageResult:
             "page_id": self.page.page_id,
             "status": self.status.value,
             "complete": self.complete,
-            "since": self.since,
-            "until": self.until,
-            **{name: getattr(self, name) for name in COUNTS},
+            **self.details(),
+            **{name: getattr(self, name) for name in self.COUNTS},
             "error": None if self.error is None else str(self.error),
             "warnings": self.warnings,
             "customers": [
@@ -93,23 +95,150 @@ class PageResult:
             ],
         }
 
-
-COUNTS = ("read", "upserted", "unchanged", "skipped", "failed", "malformed", "requests")
+    def details(self) -> dict[str, Any]:
+        """What JSON tells of the page beside its counts."""
+        return {}
 
 
 @dataclass
-class PassResult:
-    """What a pass did. *started_at* is Unix seconds, UTC; *duration* is seconds."""
+class SyncedPage(PageResult):
+    """What a pass did with one page. Times are whole Unix seconds, UTC."""
+
+    COUNTS = ("read", "upserted", "unchanged", "skipped", "failed", "malformed", "requests")
+
+    dry_run: bool = field(default=False, kw_only=True)
+    """Whether *upserted* counts who would be."""
+    since: int | None = None
+    until: int | None = None
+    upserted: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+    @property
+    def lacking(self) -> bool:
+        return self.failed > 0
+
+    def add_failed(self, customer: Customer, reason: str) -> None:
+        self.failed += 1
+        self.problems.append(Problem(customer.psid, customer.pancake_id, "failed", reason))
+
+    def words(self) -> list[str]:
+        counts = [(self.read, "read"), (self.upserted, _done(self.dry_run)), (self.unchanged, "unchanged")]
+        troubled = [(self.failed, "failed"), (self.malformed, "malformed")]
+        return [f"{count:,} {name}" for count, name in (*counts, *(one for one in troubled if one[0]))]
+
+    @staticmethod
+    def sum_up(result: "PassResult[Any]") -> str:
+        totals = result.totals
+        ended = {_done(result.dry_run): totals["upserted"]}
+        ended |= {name: totals[name] for name in ("unchanged", "failed", "malformed")}
+        if (not_reached := totals["read"] - sum(ended.values())) > 0:
+            ended["not reached"] = not_reached
+        return f"{totals['read']:,} read = " + " + ".join(f"{count:,} {name}" for name, count in ended.items())
+
+    def details(self) -> dict[str, Any]:
+        return {"since": self.since, "until": self.until}
+
+
+@dataclass
+class VerifiedPage(PageResult):
+    """How the two sides of one page compare."""
+
+    COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "malformed", "requests")
+
+    allow_extra: bool = field(default=False, kw_only=True)
+    """Whether whom FolkForm alone holds is no trouble."""
+    folkform: int = 0
+    """How many customers FolkForm holds."""
+    missing: int = 0
+    """In Pancake only."""
+    stale: int = 0
+    """In both, at different versions."""
+    extra: int = 0
+    """In FolkForm only."""
+    remedy: str | None = None
+    """The command that brings the missing and the stale ones."""
+
+    @property
+    def pancake(self) -> int:
+        """How many customers Pancake lists."""
+        return self.read
+
+    @property
+    def lacking(self) -> bool:
+        return bool(self.missing or self.stale or (self.extra and not self.allow_extra))
+
+    def add(self, problem: Problem) -> None:
+        """*problem* is missing, stale or extra."""
+        setattr(self, problem.problem, getattr(self, problem.problem) + 1)
+        self.problems.append(problem)
+
+    def words(self) -> list[str]:
+        return [_both_sides(self.pancake, self.folkform), *_findings(vars(self) | {"pancake": self.pancake})]
+
+    @staticmethod
+    def sum_up(result: "PassResult[Any]") -> str:
+        totals = result.totals
+        return f"{_both_sides(totals['pancake'], totals['folkform'])}: {', '.join(_findings(totals))}"
+
+    def details(self) -> dict[str, Any]:
+        return {"remedy": self.remedy}
+
+
+@dataclass
+class CountedPage(PageResult):
+    """How many customers the two sides of one page count."""
+
+    COUNTS = ("pancake", "folkform", "requests")
+
+    pancake: int = 0
+    folkform: int = 0
+
+    @property
+    def lacking(self) -> bool:
+        return self.pancake != self.folkform
+
+    def words(self) -> list[str]:
+        return [_both_sides(self.pancake, self.folkform)]
+
+    @staticmethod
+    def sum_up(result: "PassResult[Any]") -> str:
+        totals = result.totals
+        agree = "differ" if any(page.lacking for page in result.pages) else "agree"
+        return f"{_both_sides(totals['pancake'], totals['folkform'])}: counts {agree}, versions not compared"
+
+
+def _both_sides(pancake: int, folkform: int) -> str:
+    return f"{pancake:,} in Pancake, {folkform:,} in FolkForm"
+
+
+def _findings(counts: Mapping[str, int]) -> list[str]:
+    return [f"{counts[name]:,} {name}" for name in ("missing", "stale", "extra", "malformed")]
+
+
+def _done(dry_run: bool) -> str:
+    return "to upsert" if dry_run else "upserted"
+
+
+R = TypeVar("R", bound=PageResult)
+
+
+@dataclass
+class PassResult(Generic[R]):
+    """What a run over pages did. *started_at* is Unix seconds, UTC; *duration* is seconds."""
 
     name: str
     started_at: float
+    page_result: type[R]
+    """What is told of a page."""
     dry_run: bool = False
     duration: float = 0.0
     requests_of: Callable[[str | None], int] = lambda page_id: 0  # noqa: ARG005
     """How many requests were made for a page; for None in all."""
     held_for: Callable[[], float] = lambda: 0.0
     """How long FolkForm's limit holds the pass up, seconds."""
-    pages: list[PageResult] = field(default_factory=list)
+    pages: list[R] = field(default_factory=list)
     error: CustomerSyncError | None = None
     """Why no page could be synced at all."""
     stopped: StopRequested | None = None
@@ -164,7 +293,7 @@ class PassResult:
 
     @property
     def totals(self) -> dict[str, int]:
-        counts = {name: sum(getattr(page, name) for page in self.pages) for name in COUNTS}
+        counts = {name: sum(getattr(page, name) for page in self.pages) for name in self.page_result.COUNTS}
         return {"pages": len(self.pages), **counts, "requests": self.requests_of(None)}
 
     def as_json(self) -> dict[str, Any]:

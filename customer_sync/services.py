@@ -16,7 +16,6 @@ from customer_sync.redact import Redactor
 from customer_sync.settings import Settings
 from customer_sync.sign_in import BearerToken, Credentials, SignIn
 
-_DRY_RUN = Forbidden("a dry run makes no new one", "Run it without --dry-run, or store a token in FolkForm.")
 _SWITCHED_OFF = Forbidden(
     "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids to make a new one",
     "Store a token that works in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
@@ -27,13 +26,20 @@ class Services:
     """The two services, with one session each. Every secret they bring along is hidden from then on."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, redact: Redactor, locks: PageLocks, *, dry_run: bool = False
+        self,
+        settings: Settings,
+        clock: Clock,
+        redact: Redactor,
+        locks: PageLocks,
+        *,
+        forbidden: Forbidden | None = None,
     ) -> None:
+        """*forbidden* tells why this run may make no page token; None where it may, as far as the settings allow."""
         self._settings = settings
         self._clock = clock
         self._redact = redact
         self._locks = locks
-        self._forbidden = _DRY_RUN if dry_run else None if settings.renew_tokens else _SWITCHED_OFF
+        self._forbidden = forbidden or (None if settings.renew_tokens else _SWITCHED_OFF)
         self._sessions: list[ApiSession] = []
         redact.add(settings.folkform_token, settings.folkform_password)
         redact.add(settings.firebase_api_key, settings.pancake_access_token)
@@ -45,9 +51,7 @@ class Services:
             Service(folkform.SERVICE, settings.folkform_base_url, "FOLKFORM_BASE_URL", folkform.CHECK_TOKEN),
             folkform.check_envelope,
         )
-        limiter = AdaptiveRateLimiter(clock)
-        self.folkform_held_for = limiter.held_for
-        """How long FolkForm's limit lets nobody call, seconds."""
+        limiter = self.folkform_limiter = AdaptiveRateLimiter(clock)
         self.folkform = FolkFormClient(
             session,
             limiter,

@@ -5,10 +5,7 @@ raises its top and writes the oldest first, a backfill lowers its floor and writ
 moment, neither leaves a hole inside it.
 """
 
-import logging
-import random
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -18,20 +15,18 @@ from typing import Protocol
 from customer_sync.clock import Clock
 from customer_sync.compare import StoredVersions, VersionsAtMark
 from customer_sync.customer import Customer, Malformed, Window, read_customer
-from customer_sync.errors import ContractBroken, CustomerSyncError, ServiceError, SettingsError, StopRequested
+from customer_sync.errors import ContractBroken, ServiceError
 from customer_sync.folkform import SERVICE as FOLKFORM
 from customer_sync.folkform import StoredVersion
-from customer_sync.locks import BusyError
 from customer_sync.marks import newest_mark, oldest_mark
 from customer_sync.page import Page
+from customer_sync.pages import Listener, for_each_page
 from customer_sync.pancake import SERVICE as PANCAKE
 from customer_sync.pieces import LARGEST_PIECE, Pieces
 from customer_sync.read_ahead import ReadAhead
-from customer_sync.result import PageResult, Status
+from customer_sync.result import SyncedPage
 from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
 from customer_sync.write import CustomerWriter, Order, Upserts
-
-log = logging.getLogger(__name__)
 
 INCREMENTAL, BACKFILL = "incremental", "backfill"
 # The guide's refresh of the oldest mark.
@@ -65,14 +60,6 @@ class ReadingAhead(Protocol):
     def __call__(self, batches: Iterable[list[Customer]], /) -> AbstractContextManager[Iterator[list[Customer]]]: ...
 
 
-class Listener(Protocol):
-    """Who is told how a pass goes on, from several threads; the result is filled in as it goes."""
-
-    def page_started(self, result: PageResult) -> None: ...
-
-    def page_ended(self, result: PageResult) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What the command line asks of one run. *since* and *until* are Unix seconds, UTC."""
@@ -104,66 +91,56 @@ class Run:
     read_ahead: ReadingAhead = ReadAhead
 
 
-def select_pages(pages: Iterable[Page], named: Iterable[str]) -> list[Page]:
-    """The pages to sync: the *named* ones, switched on or not, or else all that are switched on.
-
-    Raises SettingsError for a name that no page has.
-    """
-    known = {page.page_id: page for page in pages}
-    if unknown := [page_id for page_id in named if page_id not in known]:
-        listed = ", ".join(known) or "none"
-        raise SettingsError([f"FolkForm knows no page {page_id}" for page_id in unknown], f"It knows: {listed}.")
-    return [known[page_id] for page_id in dict.fromkeys(named)] or [page for page in known.values() if page.is_sync]
-
-
-def sync_new_customers(run: Run, results: Iterable[PageResult]) -> None:
+def sync_new_customers(run: Run, results: Iterable[SyncedPage]) -> None:
     """The incremental pass: what changed lately, of every page that *results* names; fills them in."""
-    _sync_each(run, results, sync_new_customers_of_page)
+    for_each_page(run, results, partial(sync_new_customers_of_page, run))
 
 
-def sync_all_customers(run: Run, results: Iterable[PageResult]) -> None:
+def sync_all_customers(run: Run, results: Iterable[SyncedPage]) -> None:
     """The backfill pass: the older history, of every page that *results* names; fills them in."""
-    _sync_each(run, results, sync_all_customers_of_page)
+    for_each_page(run, results, partial(sync_all_customers_of_page, run))
 
 
-def sync_new_customers_of_page(run: Run, page: Page, result: PageResult) -> None:
+def sync_new_customers_of_page(run: Run, result: SyncedPage) -> None:
     """From the newest mark up to now. Raises ServiceError, StopRequested, BusyError.
 
     A `--since` below all that is covered is a piece of history: it is written as a backfill writes it.
     """
-    sync = _PageSync(run, page, result)
-    with run.locks.held(INCREMENTAL, page.page_id):
+    sync, page_id = _PageSync(run, result), result.page.page_id
+    with run.locks.held(INCREMENTAL, page_id):
         covered = sync.incremental(wishes=run.wishes)
         if run.wishes.since is not None and run.wishes.since < covered.since:
-            with run.locks.held(BACKFILL, page.page_id):
+            with run.locks.held(BACKFILL, page_id):
                 result.since = sync.backfill(below=covered.since)
+    sync.check_readable()
 
 
-def sync_all_customers_of_page(run: Run, page: Page, result: PageResult) -> None:
+def sync_all_customers_of_page(run: Run, result: SyncedPage) -> None:
     """From the oldest mark down to 0, between two incrementals. Raises ServiceError, StopRequested, BusyError.
 
     The first incremental closes the gap that an unfinished one may have left above the oldest mark. The second one
     brings whoever changed meanwhile: the backfill may have written her former version over a newer one.
     """
-    sync = _PageSync(run, page, result)
-    with run.locks.held(BACKFILL, page.page_id):
-        with run.locks.held(INCREMENTAL, page.page_id, wait=True):
+    sync, page_id = _PageSync(run, result), result.page.page_id
+    with run.locks.held(BACKFILL, page_id):
+        with run.locks.held(INCREMENTAL, page_id, wait=True):
             covered = sync.incremental()
         floor = sync.backfill(below=covered.since)
-        with run.locks.held(INCREMENTAL, page.page_id, wait=True):
+        with run.locks.held(INCREMENTAL, page_id, wait=True):
             top = sync.incremental(above=covered.until)
         result.since, result.until = floor, top.until
         if not run.wishes.dry_run:
             sync.compare_counts()
+    sync.check_readable()
 
 
 class _PageSync:
     """One page's share of a pass."""
 
-    def __init__(self, run: Run, page: Page, result: PageResult) -> None:
+    def __init__(self, run: Run, result: SyncedPage) -> None:
         self._run = run
-        self._page_id = page.page_id
-        self._pancake = run.pancake(page)
+        self._page_id = result.page.page_id
+        self._pancake = run.pancake(result.page)
         self._result = result
         self._span = run.upserts.span
         self._malformed: set[str] = set()
@@ -254,8 +231,15 @@ class _PageSync:
         if not listed.total - newer - result.malformed - result.failed <= stored <= listed.total:
             result.warnings.append(
                 f"Pancake counts {listed.total:,} customers, FolkForm {stored:,}: "
-                f"customer-sync backfill --page {self._page_id} repairs what is missing"
+                f"customer-sync verify --page {self._page_id} tells who differs"
             )
+
+    def check_readable(self) -> None:
+        """Raises ContractBroken when Pancake listed many customers, and none as its contract has it."""
+        result = self._result
+        if result.malformed == result.read >= self._span:
+            problem = f"listed {result.malformed:,} customers, and not one of them can be read"
+            raise ContractBroken(PANCAKE, problem, "Its list must have changed; see the reasons given.")
 
     def _walk(self, window: Window) -> CustomerWalk:
         return CustomerWalk(self._pancake, self._page_id, window, self._run.page_size)
@@ -345,41 +329,3 @@ def _backfill_until(mark: int | None, wishes: Wishes, top: int) -> int:
     if mark is None or (wishes.full and wishes.until is None):
         return top
     return min(top, max(mark, wishes.until or 0))
-
-
-def _sync_each(run: Run, results: Iterable[PageResult], sync_page: Callable[[Run, Page, PageResult], None]) -> None:
-    """All pages, some at once, in random order, so that a time limit starves none."""
-    waiting = list(results)
-    random.shuffle(waiting)
-    with ThreadPoolExecutor(run.pages_at_once, thread_name_prefix="page") as pool:
-        list(pool.map(lambda result: _sync_one(run, result, sync_page), waiting))
-
-
-def _sync_one(run: Run, result: PageResult, sync_page: Callable[[Run, Page, PageResult], None]) -> None:
-    """One page, whose errors end no other page."""
-    run.listener.page_started(result)
-    try:
-        run.clock.check()
-        run.folkform.ensure_up(result.page.page_id)
-        sync_page(run, result.page, result)
-        if result.malformed == result.read >= run.upserts.span:
-            problem = f"listed {result.malformed:,} customers, and not one of them can be read"
-            raise ContractBroken(PANCAKE, problem, "Its list must have changed; see the reasons given.")
-        result.complete = True
-        result.status = Status.PARTIAL if result.failed else Status.OK
-    except StopRequested as reason:
-        result.status, result.stopped = Status.INTERRUPTED, reason
-    except BusyError as error:
-        result.status = Status.BUSY
-        result.warnings.append(error.sentence)
-    except CustomerSyncError as error:
-        result.status, result.error = Status.FAILED, error
-    except Exception as error:
-        log.debug("page %s failed", result.page.page_id, exc_info=True)
-        problem = f"An error of customer-sync itself ended this page ({type(error).__name__})"
-        result.status, result.error = (
-            Status.FAILED,
-            CustomerSyncError(problem, "Run it with --debug and report it."),
-        )
-    result.requests = run.requests(result.page.page_id)
-    run.listener.page_ended(result)

@@ -7,7 +7,7 @@ from customer_sync.clock import Clock
 from customer_sync.errors import ExitCode
 from customer_sync.passes import run_pass
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult
+from customer_sync.result import PageResult, PassResult, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.settings import load_settings
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
@@ -52,7 +52,7 @@ class Passes:
         """Settings of this test's own."""
         self._lock_dir = lock_dir
 
-    def __call__(self, at: Sandbox | Proxy, name: str, **wishes: Any) -> PassResult:
+    def __call__(self, at: Sandbox | Proxy, name: str, **wishes: Any) -> PassResult[SyncedPage]:
         environment = {
             **at.environment,
             "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
@@ -62,7 +62,7 @@ class Passes:
             **self.environment,
         }
         clock = QuickClock()
-        result = PassResult(name, started_at=clock.now())
+        result = PassResult(name, started_at=clock.now(), page_result=SyncedPage)
         run_pass(
             result, [], Wishes(**wishes), load_settings(environment, {}), clock, redact=Redactor(), listener=Unheard()
         )

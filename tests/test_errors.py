@@ -18,7 +18,7 @@ from customer_sync.errors import (
 )
 from customer_sync.locks import BusyError
 from customer_sync.page import Page
-from customer_sync.result import PageResult, PassResult, Status
+from customer_sync.result import PassResult, Status, SyncedPage
 
 PAGE = Page("104", "Trà sữa", is_sync=True, page_access_token="page-token", access_token="user-token")
 
@@ -84,11 +84,11 @@ SIGINT = StopRequested("Ended by SIGINT", ExitCode.SIGINT)
 TIME_IS_UP = StopRequested("The time is up", ExitCode.OK)
 
 
-def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> PassResult:
+def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> PassResult[SyncedPage]:
     """A pass whose pages ended so."""
-    result = PassResult("incremental", started_at=0.0, stopped=stopped)
+    result = PassResult("incremental", started_at=0.0, page_result=SyncedPage, stopped=stopped)
     for ending in endings:
-        page = PageResult(PAGE, status=ending.status, error=ending.error)
+        page = SyncedPage(PAGE, status=ending.status, error=ending.error)
         page.complete = ending.status in (Status.OK, Status.PARTIAL)
         result.pages.append(page)
     return result
@@ -178,7 +178,7 @@ def test_the_time_limit_is_no_failure(endings: list[Ending], code: int) -> None:
 )
 def test_no_pages_at_all(error: ServiceError, code: int) -> None:
     """When the pages cannot even be listed, that error is the pass's."""
-    result = PassResult("incremental", started_at=0.0, error=error)
+    result = PassResult("incremental", started_at=0.0, page_result=SyncedPage, error=error)
     assert (result.exit_code, result.status, result.complete) == (code, "failed", False)
     assert result.as_json()["error"] == str(error)
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from customer_sync.errors import ExitCode
-from customer_sync.result import PassResult, Status
+from customer_sync.result import PassResult, Status, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault, FaultKind
 from customer_sync.sync import BACKFILL, INCREMENTAL
@@ -40,7 +40,7 @@ def impatient(passes: Passes) -> Passes:
     return passes
 
 
-def tells_what_it_could_not_do(result: PassResult) -> None:
+def tells_what_it_could_not_do(result: PassResult[SyncedPage]) -> None:
     """The exit code is a documented one and fits, and whatever is not done has its reason."""
     assert result.exit_code in (ExitCode.OK, ExitCode.PARTIAL, ExitCode.REFUSED, ExitCode.TRY_LATER)
     assert result.stopped is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from customer_sync.errors import ExitCode
-from customer_sync.result import PageResult, PassResult, Status
+from customer_sync.result import PassResult, Status, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.sync import BACKFILL, INCREMENTAL
 
@@ -90,7 +90,7 @@ def instead_of(ending: str, *bodies: bytes) -> Callable[[Passing], bytes | None]
     return before
 
 
-def told_clearly(result: PassResult) -> str:
+def told_clearly(result: PassResult[SyncedPage]) -> str:
     """What went wrong, as one sentence that is not about ourselves; fails when nothing is told."""
     errors = [result.error, *(page.error for page in result.pages)]
     (error,) = (error for error in errors if error is not None)
@@ -256,7 +256,7 @@ def test_who_cannot_be_synced(
     proxy = in_between(box)
     proxy.before = instead_of("/page_customers", listing(box, [MALFORMED[name]]))
     result = passes(proxy, INCREMENTAL)
-    page: PageResult = result.pages[0]
+    page: SyncedPage = result.pages[0]
     assert (result.exit_code, page.status, page.complete) == (ExitCode.OK, Status.OK, True)
     assert (page.malformed, page.upserted, page.failed) == (1, 3, 0)
     (problem,) = page.problems

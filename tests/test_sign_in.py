@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from customer_sync.errors import SettingsError
-from customer_sync.result import PassResult
+from customer_sync.result import PassResult, SyncedPage
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.firebase_api import API_KEY, PASSWORD
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access
@@ -60,7 +60,7 @@ def _hides_secrets(outcome: Outcome) -> bool:
     return not any(secret in outcome.said for secret in _SECRETS)
 
 
-def _run_here(passes: Passes, box: Sandbox, name: str = INCREMENTAL, **environment: str) -> PassResult:
+def _run_here(passes: Passes, box: Sandbox, name: str = INCREMENTAL, **environment: str) -> PassResult[SyncedPage]:
     """A pass in this process, where the command and what it says do not matter."""
     passes.environment = {"CUSTOMER_SYNC_WORKERS": str(WORKERS), **environment}
     return passes(box, name)

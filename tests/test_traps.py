@@ -6,7 +6,7 @@ test can do something at a chosen request: change a customer, run another pass, 
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from customer_sync.errors import CustomerSyncError, ExitCode, Unreachable
 from customer_sync.locks import PageLocks
 from customer_sync.marks import SPAN
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, Status
+from customer_sync.result import Status, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.services import Services
 from customer_sync.settings import load_settings
@@ -44,20 +44,20 @@ class Program:
     def __init__(self, lock_dir: Path) -> None:
         self._lock_dir = lock_dir
 
-    def incremental(self, at: Sandbox | Proxy, clock: Clock | None = None, **more: Any) -> PageResult:
+    def incremental(self, at: Sandbox | Proxy, clock: Clock | None = None, **more: Any) -> SyncedPage:
         return self._run(sync_new_customers, at, clock or QuickClock(), **more)
 
-    def backfill(self, at: Sandbox | Proxy, clock: Clock | None = None, **more: Any) -> PageResult:
+    def backfill(self, at: Sandbox | Proxy, clock: Clock | None = None, **more: Any) -> SyncedPage:
         return self._run(sync_all_customers, at, clock or QuickClock(), **more)
 
     def _run(
         self,
-        sync: Callable[[Run, list[PageResult]], None],
+        sync: Callable[[Run, Iterable[SyncedPage]], None],
         at: Sandbox | Proxy,
         clock: Clock,
         page_size: int = 100,
         **more: Any,
-    ) -> PageResult:
+    ) -> SyncedPage:
         environment = {
             **at.environment,
             "CUSTOMER_SYNC_PAGE_SIZE": str(page_size),
@@ -80,7 +80,7 @@ class Program:
                 settings.page_size,
                 settings.pages_at_once,
             )
-            (result,) = (PageResult(page) for page in services.pages())
+            (result,) = (SyncedPage(page) for page in services.pages())
             sync(run, [result])
         return result
 

@@ -17,7 +17,7 @@ from customer_sync.http import Call
 from customer_sync.page import Page
 from customer_sync.pancake import CustomerList
 from customer_sync.rate_limiter import AdaptiveRateLimiter
-from customer_sync.result import PageResult
+from customer_sync.result import PageResult, SyncedPage
 from customer_sync.sign_in import BearerToken
 from customer_sync.sync import INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
 from customer_sync.write import Upserts
@@ -83,7 +83,7 @@ class Process:
         self.clock = SimulatedClock(world.time, world.ahead)
         known = world.kind.page_ids
         pages = known if plan.page is None else known[plan.page % len(known) :][:1]
-        self.results = [PageResult(Page(page_id, page_id, True, ""), plan.dry_run) for page_id in pages]
+        self.results = [SyncedPage(Page(page_id, page_id, True, ""), dry_run=plan.dry_run) for page_id in pages]
         self.calls: Counter[str] = Counter()
         """By service, upserts apart."""
         self.changes_before = world.pancake.changes
