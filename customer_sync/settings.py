@@ -5,7 +5,7 @@ Each setting is declared in one place: its variable, its option, its default, ho
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,14 +13,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from customer_sync.errors import SettingsError
+from customer_sync.given import Given, Problem, read_setting
+from customer_sync.given import option_name as option_name
 
-_PASSWORD_IN_ADDRESS = re.compile("//.*@")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _header_value(value: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise ValueError("it holds characters that no HTTP header carries")
+        raise ValueError("give only characters that an HTTP header carries: no spaces, no accents")
     return value
 
 
@@ -81,7 +82,7 @@ def _directory(value: str) -> Path:
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise ValueError("nobody knows that home directory") from None
+        raise ValueError("give a whole path: nobody knows that home directory") from None
 
 
 def setting(
@@ -175,19 +176,31 @@ class Settings:
 def warnings(settings: Settings) -> list[str]:
     """What is allowed and unwise: addresses to which tokens and customers travel for everybody to read."""
     return [
-        f"{declaration['variable']} is no https address: tokens and customers travel unencrypted"
+        f"{declared()[name]['variable']} is no https address: tokens and customers travel unencrypted"
+        for name in open_addresses(settings)
+    ]
+
+
+def open_addresses(settings: Settings) -> list[str]:
+    """The field names of addresses that are neither encrypted nor this machine's own."""
+    return [
+        name
         for name, declaration in declared().items()
         if declaration["read"] is _address and _is_open(getattr(settings, name))
     ]
 
 
 def _is_open(address: str) -> bool:
-    parts = urlsplit(address)
+    return urlsplit(address).scheme == "http" and not is_this_machine(address)
+
+
+def is_this_machine(address: str) -> bool:
+    """Whether an address leads no further than loopback."""
+    host = urlsplit(address).hostname or ""
     try:
-        loopback = ip_address(parts.hostname or "").is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        loopback = parts.hostname == "localhost"
-    return parts.scheme == "http" and not loopback
+        return host == "localhost"
 
 
 def declared() -> dict[str, Mapping[str, Any]]:
@@ -195,82 +208,62 @@ def declared() -> dict[str, Mapping[str, Any]]:
     return {one.name: one.metadata for one in fields(Settings)}
 
 
-def option_name(name: str) -> str:
-    """`pancake_rps` → `--pancake-rps`."""
-    return "--" + name.replace("_", "-")
-
-
 def load_settings(environment: Mapping[str, str], options: Mapping[str, str | None]) -> Settings:
     """The settings of *environment*, overridden by *options* (field name → text).
 
     Raises SettingsError that names everything missing or malformed at once, with where it comes from.
     """
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for name, declaration in declared().items():
-        try:
-            values[name] = _value(name, declaration, environment, options)
-        except ValueError as error:
-            problems.append(str(error))
-    problems += _sign_in_problems(values) + _jitter_problems(values)
-    if problems:
-        raise SettingsError(problems)
-    if values["lock_dir"] is None:
-        values["lock_dir"] = _default_lock_dir()
+    given = read_settings(environment, options)
+    if problems := problems_of(given):
+        raise SettingsError([str(problem) for problem in problems])
+    return usable_settings(given)
+
+
+def read_settings(environment: Mapping[str, str], options: Mapping[str, str | None]) -> list[Given]:
+    """Every setting as *environment* gives it, overridden by *options* (field name → text)."""
+    return [read_setting(name, declaration, environment, options) for name, declaration in declared().items()]
+
+
+def problems_of(given: Sequence[Given]) -> list[Problem]:
+    """Everything missing or malformed, and what does not go together."""
+    values = {one.name: one.value for one in given if one.problem is None}
+    own = [one.problem for one in given if one.problem is not None]
+    return own + _sign_in_problems(values) + _jitter_problems(values)
+
+
+def usable_settings(given: Sequence[Given]) -> Settings:
+    """The settings as far as they can be used: one with a problem is as by default, or empty."""
+    values = {one.name: _default(one.declaration) if one.problem else one.value for one in given}
+    values["lock_dir"] = values["lock_dir"] or _default_lock_dir()
     return Settings(**values)
 
 
-def _jitter_problems(values: Mapping[str, Any]) -> list[str]:
+def _default(declaration: Mapping[str, Any]) -> Any:
+    return "" if declaration["default"] is None else declaration["read"](declaration["default"])
+
+
+def _jitter_problems(values: Mapping[str, Any]) -> list[Problem]:
     jitter, limit = values.get("jitter", 0), values.get("max_runtime", 0)
-    return ["CUSTOMER_SYNC_JITTER must be shorter than CUSTOMER_SYNC_MAX_RUNTIME"] if 0 < limit <= jitter else []
+    if not 0 < limit <= jitter:
+        return []
+    return [_problem("jitter", "must be shorter than CUSTOMER_SYNC_MAX_RUNTIME", "lower it or raise the limit")]
 
 
-def _sign_in_problems(values: Mapping[str, Any]) -> list[str]:
+def _sign_in_problems(values: Mapping[str, Any]) -> list[Problem]:
     """A bearer token, or everything that a sign-in needs."""
     ways = ("folkform_email", "folkform_password", "firebase_api_key")
     if "folkform_token" not in values or values["folkform_token"] or not values.keys() >= set(ways):
         return []
-    missing = _variables(tuple(name for name in ways if not values[name]))
+    missing = [name for name in ways if not values[name]]
+    listed = ", ".join(declared()[name]["variable"] for name in ways)
     if len(missing) == len(ways):
-        listed = ", ".join(missing)
-        return [f"FOLKFORM_TOKEN is missing: set FOLKFORM_TOKEN or FOLKFORM_TOKEN_FILE, or sign in with {listed}"]
-    return [f"{variable} is missing: a sign-in needs {', '.join(_variables(ways))}" for variable in missing]
+        step = f"set FOLKFORM_TOKEN or FOLKFORM_TOKEN_FILE, or sign in with {listed}"
+        return [_problem("folkform_token", "is missing", step)]
+    return [_problem(name, "is missing", f"a sign-in needs {listed}") for name in missing]
 
 
-def _variables(names: tuple[str, ...]) -> list[str]:
-    return [declared()[name]["variable"] for name in names]
-
-
-def _value(name: str, declared: Mapping[str, Any], environment: Mapping[str, str], options: Mapping[str, Any]) -> Any:
-    variable = declared["variable"]
-    text, source = options.get(name), option_name(name)
-    if text is None:
-        text, source = environment.get(variable) or None, f"environment variable {variable}"
-    if text is None and declared["secret"] and (path := environment.get(f"{variable}_FILE")):
-        text, source = _read_secret(f"{variable}_FILE", path), f"the file of {variable}_FILE"
-    if text is None:
-        if declared["required"]:
-            ways = f"{variable} or {variable}_FILE" if declared["secret"] else f"{variable} or {option_name(name)}"
-            raise ValueError(f"{variable} is missing: set {ways} ({declared['purpose']})")
-        text = declared["default"]
-    if text is None:
-        return None
-    try:
-        return declared["read"](text.strip())
-    except ValueError as error:
-        shown = "" if declared["secret"] else f" is {_PASSWORD_IN_ADDRESS.sub('//***@', text)!r:.80}"
-        raise ValueError(f"{variable}{shown} (from {source}): {error}") from None
-
-
-def _read_secret(variable: str, path: str) -> str:
-    try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ValueError(f"{variable} {path} cannot be read ({reason})") from None
-    if not text:
-        raise ValueError(f"{variable} {path} is empty")
-    return text
+def _problem(name: str, wrong: str, step: str) -> Problem:
+    return Problem(name, declared()[name]["variable"], wrong, step)
 
 
 def _default_lock_dir() -> Path:

@@ -187,7 +187,8 @@ def test_an_unusable_secret_file_is_named(tmp_path: Path, content: bytes | None,
     if content is not None:
         secret.write_bytes(content)
     environment = {"FOLKFORM_BASE_URL": NEEDED["FOLKFORM_BASE_URL"], "FOLKFORM_TOKEN_FILE": str(secret)}
-    assert problems(environment) == [f"FOLKFORM_TOKEN_FILE {secret} {reason}"]
+    (said,) = problems(environment)
+    assert said.startswith(f"FOLKFORM_TOKEN_FILE {secret} {reason}: ")
 
 
 def test_a_directory_is_no_secret_file(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_a_malformed_secret_is_not_shown(tmp_path: Path, secret: str) -> None:
         ({"FOLKFORM_TOKEN_FILE": str(file)}, "the file of FOLKFORM_TOKEN_FILE"),
     ):
         (said,) = problems(address | environment)
-        assert said == f"FOLKFORM_TOKEN (from {source}): it holds characters that no HTTP header carries"
+        assert said.startswith(f"FOLKFORM_TOKEN is malformed (from {source}): give only characters that")
 
 
 def test_secrets_are_not_in_the_repr() -> None:
