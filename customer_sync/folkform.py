@@ -94,6 +94,13 @@ class FolkFormClient:
             log.info("FolkForm lists %d page records without a pageId, which are not synced", nameless)
         return list({page.page_id: page for page in pages if page}.values())
 
+    def roles(self) -> list[str]:
+        """The ids of the roles that the token's user has; none where an older server knows no roles."""
+        try:
+            return _read_roles(self._get("/auth/roles", {}))
+        except (Refused, ContractBroken):
+            return []
+
     def page(self, page_id: str) -> Page:
         """One page record, as it is now. Raises Refused when there is none."""
         page = _read_page(self._get(f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}", {}, about=page_id))
@@ -119,6 +126,13 @@ class FolkFormClient:
             hide=customer.hide,
         )
         self._call(call)
+
+    def time_field(self) -> TimeField | None:
+        """Where it keeps Pancake's time: learned once, as soon as it holds anything; None while it is empty."""
+        with self._learning:
+            if self._time_field is None:
+                self._time_field = self._time_field_in_use()
+            return self._time_field
 
     def last_customers(self, page_id: str, limit: int, until: int | None = None) -> list[StoredVersion]:
         """The newest customers of a page by Pancake's time, newest first; those after *until* do not count."""
@@ -161,7 +175,7 @@ class FolkFormClient:
 
     def count_without_time(self, page_id: str) -> int:
         """How many of them have no time, because another writer did not know it."""
-        field = self._learn_time_field()
+        field = self.time_field()
         if field is None:
             return 0
         timed = {"pageId": page_id, field.value: {"$gt": _least(field)}}
@@ -248,7 +262,7 @@ class FolkFormClient:
         """A page's customers by Pancake's time. A new request starts at the last time seen, so that nobody is
         missed between two; who shares that time is read twice and given once.
         """
-        field = self._learn_time_field()
+        field = self.time_field()
         if field is None:
             return
         documents = self._documents_in_order(page_id, field, newest_first, batch, until)
@@ -287,19 +301,9 @@ class FolkFormClient:
             skip = skip + limit if _value(found[0], field) == edge else 0
             condition = {**condition, "$lte" if newest_first else "$gte": edge}
 
-    def _learn_time_field(self) -> TimeField | None:
-        """Learned once, as soon as FolkForm holds anything; None while it is empty."""
-        with self._learning:
-            if self._time_field is None:
-                self._time_field = self._time_field_in_use()
-            return self._time_field
-
     def _check_role(self) -> None:
         """FolkForm shows nothing: is it empty, or are we in a role that sees nothing? Raises TokenRefused for that."""
-        try:
-            roles = _read_roles(self._get("/auth/roles", {}))
-        except (Refused, ContractBroken):
-            return  # Older servers know no roles.
+        roles = self.roles()
         if not roles or self._role_id in roles:
             return
         us = f"the role {self._role_id}, which this token's user has not got" if self._role_id else "us without a role"

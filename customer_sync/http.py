@@ -108,9 +108,14 @@ class ApiSession:
         clock: Clock,
         redact: Redactor,
         timeout: float,
+        tries: int | None = None,
     ) -> None:
-        """*check* raises our errors for what the service's envelope says; *timeout* is seconds of silence."""
+        """*check* raises our errors for what the service's envelope says; *timeout* is seconds of silence; *tries*
+        bounds those of every call.
+        """
         self.requests_by_page: Counter[str | None] = Counter()
+        self.clock_ahead: float | None = None
+        """How far the service's clock was ahead of ours when it answered last, seconds; None while it has not told."""
         self._service = service
         self._name = service.name
         self._base_url = service.base_url.rstrip("/")
@@ -118,6 +123,7 @@ class ApiSession:
         self._clock = clock
         self._redact = redact
         self._timeout = timeout
+        self._tries = tries
         self._counting = threading.Lock()
         self._threads = threading.local()
 
@@ -149,7 +155,7 @@ class ApiSession:
         once = backoff.on_exception(
             backoff.constant,
             Unreachable,
-            max_tries=call.tries,
+            max_tries=min(call.tries, self._tries or call.tries),
             interval=0,
             jitter=None,
             on_backoff=pause,
@@ -215,6 +221,7 @@ class ApiSession:
                 stream=True,
             ) as response:
                 limiter.answered(response.headers)
+                self._note_clock(response.headers)
                 text = self._read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # `from None`: the library's own text carries the address, and with it the token.
@@ -224,6 +231,10 @@ class ApiSession:
         target = unquote_plus(str(response.request.path_url))  # Not the whole address: a login may stand there.
         log.debug(self._redact(f"{self._name}: {call.method} {target} → {status}, {len(text)} bytes, {took:.3f} s"))
         return Answer(status, response.headers, self._parse(call, status, response.headers, text))
+
+    def _note_clock(self, headers: Mapping[str, str]) -> None:
+        if (told := read_http_date(headers.get("Date"))) is not None:
+            self.clock_ahead = told - self._clock.now()
 
     def _encode(self, body: Any) -> bytes:
         try:

@@ -37,6 +37,12 @@ class Forbidden:
     way_out: str
 
 
+NO_USER_TOKEN = Forbidden(
+    "there is no user token to make one",
+    "Store a page token or a user token in FolkForm's page record, or set PANCAKE_ACCESS_TOKEN.",
+)
+
+
 class PageToken:
     """The present token of a page. Threads share it."""
 
@@ -111,8 +117,7 @@ class PageToken:
             raise TokenRefused(SERVICE, f"{trouble}, and {self._forbidden.why}", self._forbidden.way_out, said=said)
         user_token = users_own or self._user_token
         if not user_token:
-            step = "Store a page token or a user token in FolkForm's page record, or set PANCAKE_ACCESS_TOKEN."
-            raise TokenRefused(SERVICE, f"{trouble}, and there is no user token to make one", step, said=said)
+            raise TokenRefused(SERVICE, f"{trouble}, and {NO_USER_TOKEN.why}", NO_USER_TOKEN.way_out, said=said)
         try:
             token = make(user_token)
         except TokenRefused as error:

@@ -16,7 +16,8 @@ from customer_sync.page_token import PageToken
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 
 LARGEST_PAGE_SIZE = 100
-_TOKEN_CODES = frozenset({102, 103, 105, 106, 107})
+_WRONG_KIND = 102
+_TOKEN_CODES = frozenset({_WRONG_KIND, 103, 105, 106, 107})
 RENEW_TOKEN = "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."
 
 
@@ -36,8 +37,17 @@ class PancakeClient:
     """Lists the customers of one page."""
 
     def __init__(
-        self, session: ApiSession, page_id: str, token: PageToken, clock: Clock, calls_per_second: float
+        self,
+        session: ApiSession,
+        page_id: str,
+        token: PageToken,
+        clock: Clock,
+        calls_per_second: float,
+        *,
+        renew: bool = True,
     ) -> None:
+        """Without *renew* a token that Pancake refuses is not replaced: TokenRefused is raised as it comes."""
+        self._renew = renew
         self._session = session
         self._page_id = page_id
         self._path = f"/pages/{quote(page_id, safe='')}"
@@ -78,8 +88,8 @@ class PancakeClient:
                 try:
                     return ask(token)
                 except TokenRefused as error:
-                    if error.status == FORBIDDEN and not error.said:
-                        raise  # Not Pancake's words, but a firewall's: a new token would help nobody.
+                    if not self._renew or is_firewalls(error):
+                        raise
                     said = error.said
             token = self._token.renew(token, said, self._make_page_token)
 
@@ -91,6 +101,16 @@ class PancakeClient:
         if not isinstance(token, str) or not token:
             raise ContractBroken(SERVICE, "made a page token without telling it")
         return token
+
+
+def is_firewalls(error: TokenRefused) -> bool:
+    """Whether a refusal is not Pancake's, for want of its words: a new token would help nobody."""
+    return error.status == FORBIDDEN and not error.said
+
+
+def is_wrong_kind(error: TokenRefused) -> bool:
+    """Whether Pancake refused a page's token because it is a user's."""
+    return error.said.startswith(f"{_WRONG_KIND}:")
 
 
 def check_envelope(answer: Answer) -> None:

@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 _FIRST_INTERVAL = 0.1
@@ -21,6 +22,15 @@ class Time(Protocol):
     def monotonic(self) -> float: ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a service has told of its limit: *left* of *limit* calls until the reset, so many seconds from now."""
+
+    limit: int
+    left: int
+    resets_in: float
 
 
 class AdaptiveRateLimiter:
@@ -70,6 +80,13 @@ class AdaptiveRateLimiter:
         """Seconds until the service takes another call, because it takes no more in this window or wants a pause."""
         with self._lock:
             return max(self._delay(self._clock.monotonic()), 0.0)
+
+    def allowance(self) -> Allowance | None:
+        """Where we stand in the service's window; None while it has not told."""
+        with self._lock:
+            if self._remaining is None or not self._limit:
+                return None
+            return Allowance(self._limit, self._remaining, max(self._resets_at - self._clock.monotonic(), 0.0))
 
     def takes(self, calls: int) -> float:
         """Seconds that so many calls more will take at least."""

@@ -304,7 +304,7 @@ class PassResult(Generic[R]):
             "complete": self.complete,
             "exit_code": int(self.exit_code),
             "dry_run": self.dry_run,
-            "started_at": datetime.fromtimestamp(self.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "started_at": utc_text(self.started_at),
             "duration_s": round(self.duration, 1),
             "totals": self.totals,
             "error": None if self.error is None else str(self.error),
@@ -312,6 +312,11 @@ class PassResult(Generic[R]):
             "warnings": self.warnings,
             "pages": [page.as_json() for page in self.pages],
         }
+
+
+def utc_text(seconds: float) -> str:
+    """Unix *seconds* as JSON tells them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _concerns_every_page(error: CustomerSyncError) -> bool:

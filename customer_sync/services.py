@@ -1,6 +1,7 @@
 """Pancake and FolkForm as the settings describe them, ready to be asked."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 from customer_sync import folkform, pancake, sign_in
@@ -16,7 +17,7 @@ from customer_sync.redact import Redactor
 from customer_sync.settings import Settings
 from customer_sync.sign_in import BearerToken, Credentials, SignIn
 
-_SWITCHED_OFF = Forbidden(
+SWITCHED_OFF = Forbidden(
     "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids to make a new one",
     "Store a token that works in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
 )
@@ -30,17 +31,23 @@ class Services:
         settings: Settings,
         clock: Clock,
         redact: Redactor,
-        locks: PageLocks,
+        locks: PageLocks | None,
         *,
         forbidden: Forbidden | None = None,
+        tries: int | None = None,
     ) -> None:
-        """*forbidden* tells why this run may make no page token; None where it may, as far as the settings allow."""
+        """*forbidden* tells why this run may make no page token; None where it may, as far as the settings allow.
+
+        Without *locks* a page token that Pancake refuses is not even looked for anew. *tries* bounds those of every
+        call.
+        """
         self._settings = settings
         self._clock = clock
         self._redact = redact
         self._locks = locks
-        self._forbidden = forbidden or (None if settings.renew_tokens else _SWITCHED_OFF)
-        self._sessions: list[ApiSession] = []
+        self._tries = tries
+        self._forbidden = forbidden or (None if settings.renew_tokens else SWITCHED_OFF)
+        self._sessions: dict[str, ApiSession] = {}
         redact.add(settings.folkform_token, settings.folkform_password)
         redact.add(settings.firebase_api_key, settings.pancake_access_token)
         self._pancake = self._open(
@@ -73,20 +80,33 @@ class Services:
             page,
             self.folkform,
             self._redact,
-            partial(self._locks.held, "token", page.page_id, wait=True),
+            partial(self._locks.held, "token", page.page_id, wait=True) if self._locks else nullcontext,
             user_token=self._settings.pancake_access_token,
             forbidden=self._forbidden,
         )
-        return PancakeClient(self._pancake, page.page_id, token, self._clock, self._settings.pancake_rps)
+        return PancakeClient(
+            self._pancake,
+            page.page_id,
+            token,
+            self._clock,
+            self._settings.pancake_rps,
+            renew=self._locks is not None,
+        )
 
     def requests(self, page_id: str | None = None) -> int:
         """How many requests were made, for a page or in all."""
-        counts = [session.requests_by_page for session in self._sessions]
+        counts = [session.requests_by_page for session in self._sessions.values()]
         return sum(count.total() if page_id is None else count[page_id] for count in counts)
 
+    def clocks(self) -> dict[str, float]:
+        """How far the clock of each service that has told the time is ahead of ours, seconds."""
+        ahead = {name: session.clock_ahead for name, session in self._sessions.items()}
+        return {name: seconds for name, seconds in ahead.items() if seconds is not None}
+
     def _open(self, service: Service, check: Callable[[Answer], None]) -> ApiSession:
-        session = ApiSession(service, check, clock=self._clock, redact=self._redact, timeout=self._settings.timeout)
-        self._sessions.append(session)
+        timeout, tries = self._settings.timeout, self._tries
+        session = ApiSession(service, check, clock=self._clock, redact=self._redact, timeout=timeout, tries=tries)
+        self._sessions[service.name] = session
         return session
 
     def _sign_in(self, folkform: sign_in.Door) -> SignIn | None:

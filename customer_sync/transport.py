@@ -5,17 +5,38 @@ read from the socket waits no longer than the whole answer has time left.
 """
 
 import io
+from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
 from customer_sync import __version__
 from customer_sync.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How the environment has an address reached."""
+
+    proxy: str | None
+    """The proxy's address, with its login; None for none."""
+    trusted: str
+    """The file or directory of the certificates that are trusted."""
+
+
+def route_to(base_url: str) -> Route:
+    """The way that a session for *base_url* takes. Raises ValueError for an address that cannot be called."""
+    proxies, trusted = _environment(requests.Session(), base_url)
+    proxy = select_proxy(base_url, proxies)
+    if proxy and "://" not in proxy:
+        proxy = f"http://{proxy}"
+    return Route(proxy, trusted if isinstance(trusted, str) else DEFAULT_CA_BUNDLE_PATH)
 
 
 def open_session(base_url: str, clock: Clock, whole_answer: float) -> requests.Session:
@@ -26,17 +47,22 @@ def open_session(base_url: str, clock: Clock, whole_answer: float) -> requests.S
     """
     session = requests.Session()
     session.headers["User-Agent"] = f"customer-sync/{__version__}"
-    try:
-        environment = session.merge_environment_settings(base_url, {}, None, None, None)
-    except ValueError as error:
-        raise requests.exceptions.InvalidURL(error) from None
-    session.proxies, session.verify = environment["proxies"], environment["verify"]
+    session.proxies, session.verify = _environment(session, base_url)
     session.trust_env = False
     session.auth = _leave_as_is  # A login in the address would replace the token as well.
     adapter = _BoundedAdapter(clock, whole_answer)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
+
+
+def _environment(session: requests.Session, base_url: str) -> tuple[Any, Any]:
+    """The proxies, and what certificates are trusted, as the environment has them."""
+    try:
+        environment = session.merge_environment_settings(base_url, {}, None, None, None)
+    except ValueError as error:
+        raise requests.exceptions.InvalidURL(error) from None
+    return environment["proxies"], environment["verify"]
 
 
 def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -7,7 +7,7 @@ import pytest
 
 from customer_sync.clock import Clock
 from customer_sync.errors import ExitCode, StopRequested
-from customer_sync.rate_limiter import AdaptiveRateLimiter
+from customer_sync.rate_limiter import AdaptiveRateLimiter, Allowance
 from customer_sync.sandbox import Behaviour
 from customer_sync.sandbox.limits import Limits
 
@@ -346,6 +346,17 @@ def test_ignores_nonsense(time: Time, headers: dict[str, str]) -> None:
     for _ in range(10):
         limiter.wait()
     assert time.slept == []
+
+
+def test_tells_where_we_stand(time: Time) -> None:
+    """What is left of the service's limit, and for how long, is known as soon as it has told; not before."""
+    limiter = AdaptiveRateLimiter(time)
+    assert limiter.allowance() is None
+    limiter.wait()
+    answer(limiter, window(37, 42))
+    assert limiter.allowance() == Allowance(limit=100, left=37, resets_in=42)
+    time.time += 50
+    assert limiter.allowance() == Allowance(limit=100, left=37, resets_in=0)
 
 
 def test_raises_what_the_clock_raises() -> None:
