@@ -1,20 +1,14 @@
 """Whatever a scheduler, a container or a terminal starts us with: it runs, and says when it cannot."""
 
 import calendar
-import http.client
 import json
 import os
 import pty
 import re
-import shutil
-import socket
-import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +18,7 @@ import pytest
 from customer_sync.sandbox import Fault, Sandbox
 
 from .conftest import COMMAND, Command, Outcome, StartSandbox, fill_folkform, only_page, people, person, wait_until
+from .surroundings import ConnectProxy, Relay, make_certificate, permitted, served
 
 _SHOP = "Trà sữa Hạ Long"
 _ESCAPED = r"Tr\xe0 s\u1eefa H\u1ea1 Long"
@@ -251,27 +246,13 @@ def read_only() -> list[str]:
         'for kept in $1; do mount --bind "$kept" "$kept" || exit 1; done; '
         'mount -o remount,bind,ro / || exit 1; shift; exec "$@"'
     )
-    return _permitted(["--mount"], ["--user", "--map-root-user", "--mount"], then=["/bin/sh", "-c", script, "sh"])
+    return permitted(["--mount"], ["--user", "--map-root-user", "--mount"], then=["/bin/sh", "-c", script, "sh"])
 
 
 @pytest.fixture(scope="module")
 def nobody() -> list[str]:
     """What makes a command run as a user without a name, for whom permissions count."""
-    return _permitted(["--user", "--map-user=12345", "--map-group=12345"])
-
-
-def _permitted(*ways: list[str], then: list[str] | None = None) -> list[str]:
-    """unshare(1) in the first of the *ways* that this machine permits, or skips."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        pytest.skip("there is no unshare(1) to make another environment with")
-    reason = ""
-    for way in ways:
-        tried = subprocess.run([unshare, *way, "true"], capture_output=True, text=True, check=False)
-        if tried.returncode == 0:
-            return [unshare, *way, *(then or [])]
-        reason = tried.stderr.strip()
-    pytest.skip(f"this machine permits no such namespace: {reason}")
+    return permitted(["--user", "--map-user=12345", "--map-group=12345"])
 
 
 def test_a_read_only_file_system(shop: Sandbox, run: Command, read_only: list[str]) -> None:
@@ -447,117 +428,18 @@ def test_a_terminal_that_goes_away(shop: Sandbox, run: Command) -> None:
 # Proxies and certificates
 
 
-class _Quiet(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    target = ""
-    """Where everything is handed on to: host and port."""
-    asked: list[str]
-    """Whom a proxy was asked for."""
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing."""
-
-
-class _Relay(_Quiet):
-    """Hands requests on to another server."""
-
-    def _hand_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        connection = http.client.HTTPConnection(self.target)
-        connection.request(self.command, self.path, body, dict(self.headers))
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        self.send_response_only(answer.status)
-        for name, value in answer.getheaders():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
-
-    def do_GET(self) -> None:
-        self._hand_on()
-
-    def do_POST(self) -> None:
-        self._hand_on()
-
-
-class _Proxy(_Quiet):
-    """Connects whoever asks for an address to its target instead."""
-
-    def do_CONNECT(self) -> None:
-        self.asked.append(self.path)
-        host, _, port = self.target.partition(":")
-        with socket.create_connection((host, int(port))) as upstream:
-            self.send_response_only(200)
-            self.end_headers()
-            back = threading.Thread(target=_pump, args=(upstream, self.connection))
-            back.start()
-            _pump(self.connection, upstream)
-            back.join()
-        self.close_connection = True
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while chunk := source.recv(65536):
-            target.sendall(chunk)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: Any) -> None:
-        """A client that trusts nobody is none of its business."""
-
-
-@contextmanager
-def _served(
-    handler: type[_Quiet], target: str, asked: list[str], certificate: tuple[Path, Path] | None = None
-) -> Iterator[str]:
-    """Serves on loopback, through TLS with a *certificate* and its key. Yields host and port."""
-    with _Server(("127.0.0.1", 0), type("Handler", (handler,), {"target": target, "asked": asked})) as server:
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate that signs itself, for folkform.example and 127.0.0.1, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("there is no openssl(1) to make a certificate with")
-    home = tmp_path_factory.mktemp("certificate")
-    cert, key = home / "cert.pem", home / "key.pem"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=folkform.example"),
-            *("-addext", "subjectAltName=DNS:folkform.example,IP:127.0.0.1"),
-            *("-addext", "keyUsage=critical,digitalSignature,keyCertSign"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 def test_a_proxy_and_a_bundle(shop: Sandbox, run: Command, certificate: tuple[Path, Path]) -> None:
     """HTTPS_PROXY is asked for FolkForm's host, whom REQUESTS_CA_BUNDLE lets us trust; NO_PROXY goes past it."""
     asked: list[str] = []
     with ExitStack() as servers:
-        folkform = servers.enter_context(_served(_Relay, urlsplit(shop.url).netloc, [], certificate))
-        proxy = servers.enter_context(_served(_Proxy, folkform, asked))
+        folkform = servers.enter_context(served(Relay, urlsplit(shop.url).netloc, [], certificate))
+        proxy = servers.enter_context(served(ConnectProxy, folkform, asked))
         settings = {
             "HTTPS_PROXY": f"http://user:geheim@{proxy}",
             "REQUESTS_CA_BUNDLE": str(certificate[0]),
@@ -586,7 +468,7 @@ def test_no_trust(shop: Sandbox, run: Command, certificate: tuple[Path, Path], b
     """A certificate that cannot be trusted is told in one sentence, at once: no second try makes it better."""
     (run.home / "wrong.pem").write_text("certainly no certificate")
     settings = {"REQUESTS_CA_BUNDLE": str(run.home / bundle)} if bundle else {}
-    with _served(_Relay, urlsplit(shop.url).netloc, [], certificate) as folkform:
+    with served(Relay, urlsplit(shop.url).netloc, [], certificate) as folkform:
         settings["FOLKFORM_BASE_URL"] = f"https://{folkform}/folkform/api/v1"
         started = time.monotonic()
         outcome = run(shop, "incremental", **settings)
