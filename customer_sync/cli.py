@@ -11,10 +11,12 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from customer_sync import __version__
+from customer_sync.check import run_check
 from customer_sync.clock import Clock, local_time
 from customer_sync.console import Manner, Screen, prepare_streams
 from customer_sync.customer import names_zone, parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
+from customer_sync.findings import CHECK, CheckResult
 from customer_sync.interrupt import run_until_stopped
 from customer_sync.passes import run_pass, run_verify
 from customer_sync.redact import Redactor
@@ -203,6 +205,17 @@ def verify(
     _end(output.manner, work)
 
 
+@app.command(name=CHECK)
+@_with_option_groups
+def check(output: Output, texts: SettingTexts, *, page: PagesOption = None) -> None:
+    """Looks at everything that can be wrong before a first run; changes nothing.
+
+    Settings, both services, tokens, role, the order of lists, clocks, locks, and what cron would see otherwise: each
+    with the next step. Exit 0 when nothing is wrong; warnings do not count.
+    """
+    _end(output.manner, lambda terminal: _run_check(terminal, page or [], texts))
+
+
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="The port to serve on; 0 takes a free one.")] = 8787,
@@ -286,6 +299,22 @@ def _run(
     terminal.screen.result(result)
     if not ended:
         os._exit(result.exit_code)  # Calls that hang must not hold the process.
+    return result.exit_code
+
+
+def _run_check(terminal: _Terminal, page_ids: list[str], texts: Any) -> int:
+    """Shows what is found as it is found. Returns the exit code."""
+    clock = Clock()
+    result = CheckResult(clock.now())
+    started = clock.monotonic()
+    work = partial(run_check, result, page_ids, os.environ, vars(texts))
+    ended = run_until_stopped(partial(work, clock, redact=terminal.redact, listener=terminal.screen), clock)
+    if clock.signalled:
+        result.stopped = clock.stopping
+    result.duration = clock.monotonic() - started
+    terminal.screen.checked(result)
+    if not ended:
+        os._exit(result.exit_code)  # A lookup that hangs must not hold the process.
     return result.exit_code
 
 

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from customer_sync.errors import CustomerSyncError, SettingsError
+from customer_sync.findings import CHECK, CheckResult, Finding, State
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult, Problem, Status
 
@@ -34,6 +35,9 @@ _STYLES = {
     Status.BUSY: "yellow",
     Status.INTERRUPTED: "yellow",
 }
+_MARKS = {State.OK: ("✓", "ok", "green"), State.WARNING: ("!", "!", "yellow"), State.WRONG: ("✗", "x", "red")}
+_ARROW = ("→", "->")
+_NARROWEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Screen:
     """Says everything the program has to say."""
 
     def __init__(self, manner: Manner, redact: Redactor) -> None:
+        self._name_width = 0
         self.unwritable = False
         """Whether the result could not be written."""
         self._manner = manner
@@ -138,6 +143,48 @@ class Screen:
             "red",
         )
         self.traceback(error)
+
+    def heading(self, title: str, width: int) -> None:
+        """What the findings that follow are about; the longest of their names is *width* cells wide."""
+        lines = ["", title] if self._name_width else [title]
+        self._name_width = width
+        if not self._manner.quiet and not self._manner.json:
+            for line in lines:
+                self._line(self._out, line, "bold")
+
+    def finding(self, finding: Finding) -> None:
+        """One thing looked at, and right under it what to do about it. Silence leaves only what is wrong."""
+        if self._manner.json or (self._manner.quiet and finding.state is not State.WRONG):
+            return
+        console = self._err if self._manner.quiet else self._out
+        fancy = _can_write(console, "✓✗→")
+        mark, plain_mark, style = _MARKS[finding.state]
+        name = f"{finding.area}: {finding.what}" if self._manner.quiet else finding.what.ljust(self._name_width)
+        head = Text.assemble("  ", (f"{mark} " if fancy else f"{plain_mark:<3}", style), name, "  ")
+        self._hang(console, head, finding.detail)
+        if finding.next_step:
+            arrow = _ARROW[0 if fancy else 1]
+            self._hang(console, Text(" " * head.cell_len + f"{arrow} ", style), finding.next_step)
+
+    def _hang(self, console: Console, head: Text, text: str) -> None:
+        """*text* behind *head*, and on a terminal under itself."""
+        body = Text(printable(self._redact(text)))
+        room = max(console.width - head.cell_len, _NARROWEST) if _is_screen(console) else sys.maxsize
+        for line in body.wrap(console, room):
+            line.rstrip()
+            self._print(console, head + line)
+            head = Text(" " * head.cell_len)
+
+    def checked(self, result: CheckResult) -> None:
+        """How the check ended."""
+        if self._manner.json:
+            self._print(self._out, Text(json.dumps(result.as_json())))
+        elif not self._manner.quiet or result.exit_code:
+            if result.stopped is not None:
+                self.tell(result.stopped.sentence)
+            lines = [_check_summary(result)] if self._manner.quiet else ["", _check_summary(result)]
+            for line in lines:
+                self._line(self._err if self._manner.quiet else self._out, line)
 
     def result(self, result: PassResult[Any]) -> None:
         """What the pass did."""
@@ -287,6 +334,14 @@ def _silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _can_write(console: Console, characters: str) -> bool:
+    try:
+        characters.encode(console.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _is_screen(console: Console) -> bool:
     """Whether a person is watching; FORCE_COLOR asks for colours, not for a live display."""
     return console.file.isatty() and not console.is_dumb_terminal
@@ -322,6 +377,13 @@ def _summary(result: PassResult[Any]) -> str:
     said = result.page_result.sum_up(result)
     pages, requests = _count(result.totals["pages"], "page"), _count(result.totals["requests"], "request")
     return f"{result.name}: {result.status}, {pages}, {said}; {requests}, {result.duration:.1f} s"
+
+
+def _check_summary(result: CheckResult) -> str:
+    warnings = _count(result.count(State.WARNING), "warning")
+    counts = f"{result.count(State.OK):,} in order, {warnings}, {result.count(State.WRONG):,} wrong"
+    ended = "ended early, " if result.stopped else ""
+    return f"{CHECK}: {ended}{counts}; {_count(result.requests(), 'request')}, {result.duration:.1f} s"
 
 
 def _table(result: PassResult[Any]) -> Table:

@@ -75,13 +75,14 @@ FAILURES: dict[str, Fault | None] = {
 }
 
 
+@pytest.mark.parametrize("command", ["backfill", "check"])
 @pytest.mark.parametrize("failure", FAILURES)
-def test_nothing_comes_out(box: Sandbox, run: Command, failure: str) -> None:
+def test_nothing_comes_out(box: Sandbox, run: Command, failure: str, command: str) -> None:
     """Whatever fails, and however much is told about it."""
     if fault := FAILURES[failure]:
         box.faults.add(fault)
     user_token = SECRETS["PANCAKE_ACCESS_TOKEN"]
-    comes_out_clean(box, run, run(box, "backfill", "-v", "--debug", PANCAKE_ACCESS_TOKEN=user_token))
+    comes_out_clean(box, run, run(box, command, "-v", "--debug", PANCAKE_ACCESS_TOKEN=user_token))
 
 
 @pytest.mark.parametrize("arguments", [["incremental"], ["incremental", "--json"], ["backfill", "-q", "--full"]])
@@ -93,12 +94,13 @@ def test_nothing_comes_out_of_a_usual_run(box: Sandbox, run: Command, arguments:
     comes_out_clean(box, run, outcome)
 
 
+@pytest.mark.parametrize("command", ["incremental", "check"])
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_wrong_secret_is_not_shown(box: Sandbox, run: Command, name: str) -> None:
+def test_a_wrong_secret_is_not_shown(box: Sandbox, run: Command, name: str, command: str) -> None:
     """A token, password or key that is refused, or that cannot even be sent, is not told."""
     for secret in (SECRETS[name], f"{SECRETS[name]}\x07\n"):
         environment = {**box.sign_in_environment, "FOLKFORM_TOKEN": "", "CUSTOMER_SYNC_RENEW_TOKENS": "0", name: secret}
-        outcome = run(box, "incremental", "-v", "--debug", **environment)
+        outcome = run(box, command, "-v", "--debug", **environment)
         assert outcome.code in (1, 2, 3)
         comes_out_clean(box, run, outcome)
 
@@ -108,6 +110,7 @@ def test_a_login_in_an_address_is_not_shown(box: Sandbox, run: Command) -> None:
     for variable in ("FOLKFORM_BASE_URL", "PANCAKE_BASE_URL"):
         secret = SECRETS["FOLKFORM_PASSWORD"].replace("/", "")
         for address in (box.environment[variable].replace("//", f"//user:{secret}@"), f"ftp://user:{secret}@x"):
-            outcome = run(box, "incremental", "-v", "--debug", **{variable: address})
-            assert secret not in outcome.said
-            comes_out_clean(box, run, outcome)
+            for command in ("incremental", "check"):
+                outcome = run(box, command, "-v", "--debug", **{variable: address})
+                assert secret not in outcome.said
+                comes_out_clean(box, run, outcome)

@@ -1,0 +1,116 @@
+"""What cron sees otherwise than whoever runs this: variables, the command, the time zone."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from customer_sync.clock import local_time
+from customer_sync.findings import Report
+from customer_sync.settings import declared
+
+COMMAND = "customer-sync"
+_PATH = "/usr/bin:/bin"
+_DAEMONS = frozenset({"cron", "crond", "anacron", "fcron"})
+_EVERYBODYS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_ZONE = "TZ"
+# As crontab.example has it.
+_FILE_VARIABLE, _FILE = "ENVIRONMENT", "/etc/customer-sync.env"
+_ASSIGNED = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=", re.MULTILINE)
+
+
+def check_cron(report: Report, environment: Mapping[str, str], now: float) -> None:
+    """Warns of what is only here. Where cron itself, or Kubernetes, has started us nothing is."""
+    if scheduler := _scheduler(environment):
+        report.ok("environment", f"this run was started by {scheduler}: what it sees the passes see")
+        return
+    file = _settings_file(environment)
+    assigned = _assigned(file)
+    _check_variables(report, environment, file, assigned)
+    _check_command(report)
+    _check_zone(report, environment, assigned, now)
+
+
+def _scheduler(environment: Mapping[str, str]) -> str:
+    """Whose environment this is already; empty for nobody's. A terminal proves nothing: none is no cron."""
+    if environment.get("KUBERNETES_SERVICE_HOST"):
+        return "Kubernetes"
+    return next((name for name in _ancestors() if name in _DAEMONS), "")
+
+
+def _ancestors() -> Iterator[str]:
+    """The names of the processes that we stem from, as far as /proc tells."""
+    process = os.getppid()
+    with suppress(OSError, ValueError):
+        while process:
+            before, _, after = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")
+            yield before.partition("(")[2]
+            process = int(after.split()[1])
+
+
+def _settings_file(environment: Mapping[str, str]) -> Path:
+    named = environment.get(_FILE_VARIABLE, "")
+    return Path(named if named.startswith("/") else _FILE)  # ENVIRONMENT=production is somebody else's.
+
+
+def _assigned(file: Path) -> set[str] | None:
+    """The variables that cron's file sets; None where it cannot be read."""
+    try:
+        return set(_ASSIGNED.findall(file.read_text(errors="replace")))
+    except OSError:
+        return None
+
+
+def _check_variables(report: Report, environment: Mapping[str, str], file: Path, assigned: set[str] | None) -> None:
+    here = [name for name in _names() if environment.get(name)]
+    only_here = [name for name in here if name not in (assigned or ())]
+    if not here:
+        report.ok("variables", "none that matters is set here")
+    elif not only_here:
+        report.ok("variables", f"{file} sets all that are set here: {', '.join(here)}")
+    else:
+        step = f"Write them into a file that the crontab names as {_FILE_VARIABLE} (crontab.example), chmod 600."
+        listed = ", ".join(only_here)
+        detail = f"set here and not in {file}: {listed}"
+        if assigned is None:
+            detail = f"set here: {listed}; cron sees none of them by itself, and there is no {file} to be read"
+        report.warn("variables", detail, step)
+
+
+def _names() -> Iterator[str]:
+    """The variables that a run looks at, but for the time zone."""
+    for declaration in declared().values():
+        yield declaration["variable"]
+        if declaration["secret"]:
+            yield f"{declaration['variable']}_FILE"
+    for name in _EVERYBODYS:
+        yield from (name, name.lower())
+
+
+def _check_command(report: Report) -> None:
+    ours, crons = _own_path(), shutil.which(COMMAND, path=_PATH)
+    step = f"Write PATH={ours.parent}:{_PATH} into the crontab, or the whole path into its lines."
+    if crons is None:
+        report.warn("command", f"{ours} is not on cron's PATH ({_PATH})", step)
+    elif Path(crons).resolve() != ours.resolve():
+        report.warn("command", f"cron would run {crons}, this one is {ours}", step)
+    else:
+        report.ok("command", f"{crons} is on cron's PATH")
+
+
+def _own_path() -> Path:
+    """The command that runs now, or the one beside the interpreter that runs."""
+    called = Path(sys.argv[0])
+    return (called if called.name == COMMAND else Path(sys.executable).with_name(COMMAND)).absolute()
+
+
+def _check_zone(report: Report, environment: Mapping[str, str], assigned: set[str] | None, now: float) -> None:
+    zone, offset = environment.get(_ZONE), local_time(now)[-5:]
+    if zone and _ZONE not in (assigned or ()):
+        step = "Set TZ in cron's file, too, or give --since and --until with a zone."
+        report.warn("time zone", f"{zone} ({offset}) is set here only; cron keeps the machine's", step)
+    else:
+        report.ok("time zone", f"{offset}, and cron's, too")

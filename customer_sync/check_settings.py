@@ -1,0 +1,59 @@
+"""Every setting: its value, where it comes from, and what is wrong with it."""
+
+from collections.abc import Sequence
+
+from customer_sync.errors import ExitCode
+from customer_sync.findings import Finding, Report, State
+from customer_sync.given import Given, Problem, option_name
+from customer_sync.settings import Settings, open_addresses
+
+SETTINGS = "Settings"
+_API = "/api/v1"
+
+
+def check_settings(report: Report, given: Sequence[Given], problems: Sequence[Problem], settings: Settings) -> None:
+    """Whatever somebody has set stands on a line of its own, and so does whatever is wrong."""
+    troubled = {problem.name for problem in problems}
+    chosen = [one for one in given if one.source != "default" or one.name in troubled]
+    with report.section(SETTINGS, [one.variable for one in chosen]):
+        for one in chosen:
+            report.add(_finding(one, problems, settings))
+        _tell_the_rest(report, [one for one in given if one not in chosen], settings)
+
+
+def _finding(one: Given, problems: Sequence[Problem], settings: Settings) -> Finding:
+    for problem in problems:
+        if problem.name == one.name:
+            return Finding(SETTINGS, problem.variable, State.WRONG, problem.wrong, _step(problem.step), ExitCode.USAGE)
+    detail = f"{one.shown} ({one.source.removesuffix(f' {one.variable}')})"
+    if one.name in open_addresses(settings):
+        detail += "; tokens and customers travel unencrypted"
+        return Finding(SETTINGS, one.variable, State.WARNING, detail, "Give an address that begins with https://.")
+    if one.name == "folkform_base_url" and not one.value.endswith(_API):
+        return Finding(SETTINGS, one.variable, State.WARNING, detail, f"Is it whole? It usually ends in {_API}.")
+    return Finding(SETTINGS, one.variable, State.OK, detail)
+
+
+def _step(step: str) -> str:
+    return f"{step[0].upper()}{step[1:]}."
+
+
+def _tell_the_rest(report: Report, rest: Sequence[Given], settings: Settings) -> None:
+    """What nobody has set: by its option where there is a default, by its variable where there is none."""
+    defaults = [one for one in rest if _default(one, settings)]
+    listed = ", ".join(f"{option_name(one.name)}={_default(one, settings)}" for one in defaults)
+    report.add_together(
+        "by default", listed, [_in_order(one, f"{_default(one, settings)} (default)") for one in defaults]
+    )
+    unset = [one for one in rest if not _default(one, settings)]
+    report.add_together(
+        "not set", ", ".join(one.variable for one in unset), [_in_order(one, "not set") for one in unset]
+    )
+
+
+def _default(one: Given, settings: Settings) -> str:
+    return one.shown or str(getattr(settings, one.name) or "")
+
+
+def _in_order(one: Given, detail: str) -> Finding:
+    return Finding(SETTINGS, one.variable, State.OK, detail)
