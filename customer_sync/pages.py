@@ -90,7 +90,7 @@ def _work_at(run: PagesRun, result: R, work: Callable[[R], None]) -> None:
         run.folkform.ensure_up(result.page.page_id)
         work(result)
         result.complete = True
-        result.status = Status.PARTIAL if result.lacking else Status.OK
+        result.status = result.LACKING if result.lacking else Status.OK
     except StopRequested as reason:
         result.status, result.stopped = Status.INTERRUPTED, reason
     except BusyError as error:

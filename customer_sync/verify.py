@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
-from customer_sync.clock import Clock
+from customer_sync.clock import Clock, local_time
 from customer_sync.compare import StoredVersions
 from customer_sync.customer import Customer, Window
 from customer_sync.errors import CustomerSyncError, ServiceError
@@ -229,8 +229,8 @@ class _PageComparison:
         lately = min(self._owed) >= newest_mark(self._newest, until)
         remedy = "customer-sync incremental" if lately else f"customer-sync backfill --page {self._page_id}"
         self._result.remedy = remedy
-        recent = ", all of them recent" if lately else ""
-        self._result.warnings.append(f"{remedy} brings the {len(self._owed):,} missing or stale{recent}")
+        when = " to ".join(dict.fromkeys(map(local_time, (min(self._owed), max(self._owed)))))
+        self._result.warnings.append(f"{remedy} brings the {len(self._owed):,} missing or stale, who changed {when}")
 
 
 def _finding(psid: str, listed: _Listed, stored: StoredVersion | None) -> Problem:

@@ -299,7 +299,9 @@ def test_it_names_who_differs_and_the_remedy(sandbox: StartSandbox, run: Command
     assert (
         f"Page {page_id}, psid p0200 missing: Pancake has her of {version}, FolkForm does not hold her" in outcome.err
     )
-    assert f"customer-sync backfill --page {page_id} brings the 1 missing or stale" in outcome.err
+    assert "verify: differs, 1 page, 300 in Pancake, 299 in FolkForm: 1 missing, 0 stale, 0 extra" in outcome.out
+    remedy = f"customer-sync backfill --page {page_id} brings the 1 missing or stale, who changed {version[:4]}-"
+    assert remedy in outcome.err
     page = run(box, "verify", "--json").page(page_id)
     assert page["remedy"] == f"customer-sync backfill --page {page_id}"
     assert run(box, *page["remedy"].split()[1:]).code == 0
@@ -341,7 +343,7 @@ def test_json(sandbox: StartSandbox, run: Command) -> None:
     (page,) = outcome.json["pages"]
     assert set(page) == {"page_id", "status", "complete", "remedy", "error", "warnings", "customers", *counts}
     assert all(set(one) == {"psid", "id", "problem", "reason"} for one in page["customers"])
-    assert (outcome.code, outcome.json["exit_code"], page["missing"], page["status"]) == (1, 1, 3, "partial")
+    assert (outcome.code, outcome.json["exit_code"], page["missing"], page["status"]) == (1, 1, 3, "differs")
 
 
 def test_quick(sandbox: StartSandbox, run: Command) -> None:
