@@ -51,12 +51,12 @@ def _closed() -> Iterator[str]:
 
 
 def test_75_where_nothing_listens(sandbox: StartSandbox, run: Command) -> None:
-    """A FolkForm that is not there: one sentence with its address, within 20 seconds."""
+    """A FolkForm that is not there: one sentence with its address, within a minute."""
     started = time.monotonic()
     with _closed() as address:
         outcome = run(sandbox(), "incremental", FOLKFORM_BASE_URL=address)
     assert (outcome.code, outcome.out) == (75, "")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     sentence = _one_sentence(outcome)
     assert all(part in sentence for part in ("FolkForm", address, "refused the connection", "FOLKFORM_BASE_URL"))
 
