@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from customer_sync import status, verify
+from customer_sync import explain, status, verify
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
+from customer_sync.explanation import Explanation
 from customer_sync.locks import PageLocks
 from customer_sync.page import Page
 from customer_sync.page_status import PageStatus
@@ -145,6 +146,37 @@ def run_status(
             folkform_takes=services.folkform_limiter.takes,
         )
         status.ask_pages(run, result.pages)
+
+
+def run_explain(
+    result: PassResult[Explanation],
+    who: str,
+    page_id: str,
+    settings: Settings,
+    clock: Clock,
+    *,
+    redact: Redactor,
+    listener: Listener,
+) -> None:
+    """Looks at one customer, known by her psid or her id in Pancake, on both sides, and fills *result* in.
+
+    Raises SettingsError for an unknown page.
+    """
+    locks = PageLocks(settings.lock_dir, clock, result.name)
+    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
+    with _running(result, services, settings, clock):
+        (page,) = _pages_to_work_at(services.pages(), [page_id], result)
+        result.pages = [Explanation(page, who=who, asked_at=clock.now())]
+        run = explain.Run(
+            folkform=services.folkform,
+            pancake=services.pancake,
+            clock=clock,
+            listener=listener,
+            requests=services.requests,
+            page_size=settings.page_size,
+            overlap=settings.overlap,
+        )
+        explain.explain_customer(run, result.pages[0])
 
 
 @contextmanager

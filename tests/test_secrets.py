@@ -94,7 +94,7 @@ def test_nothing_comes_out_of_a_usual_run(box: Sandbox, run: Command, arguments:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["status"], ["status", "--json"]]
+    "arguments", [["status"], ["status", "--json"], ["explain", "p7"], ["explain", "id-0", "--json"]]
 )
 def test_nothing_comes_out_of_what_only_looks(box: Sandbox, run: Command, arguments: list[str]) -> None:
     """Nor of the commands that look at pages and customers, whatever fails."""
