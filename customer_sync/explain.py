@@ -148,21 +148,17 @@ class _Question:
 
     def _announce(self, walk: CustomerWalk, older: int | None) -> None:
         """Says what is about to be read, where that is more than one answer."""
-        if walk.ignores_window:
-            older = 0
+        older = 0 if walk.ignores_window else older
         if older is None:
             return
+        among = f"customers of page {self._page_id}"
         if walk.total is None:
-            log.info("looking for her among all customers of page %s; Pancake does not tell how many", self._page_id)
+            if walk.since == 0:
+                log.info("looking for her among all %s; Pancake does not tell how many", among)
         elif (left := walk.total - older) > self._run.page_size:
             self._result.expected = self._result.read + left
             requests = ceil(left / self._run.page_size)
-            log.info(
-                "looking for her among %s customers of page %s: about %s requests",
-                f"{left:,}",
-                self._page_id,
-                f"{requests:,}",
-            )
+            log.info("looking for her among %s %s: about %s requests", f"{left:,}", among, f"{requests:,}")
 
     def _judge(self, customer: Customer) -> None:
         result, page = self._result, f" --page {self._page_id}"

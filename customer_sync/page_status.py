@@ -37,12 +37,14 @@ class PageStatus(PageResult):
     """Pancake's time of the newest customer whom FolkForm holds."""
     oldest: int | None = None
     newest_in_pancake: int | None = None
+    waiting: int = 0
+    """How many of Pancake's are newer than all of FolkForm's, as far as they were read."""
+    waiting_since: int | None = None
+    """The time of the first of them; None where more of them may not have been read."""
     folkform: int | None = None
     """How many customers FolkForm holds."""
     pancake: int | None = None
     """How many Pancake has."""
-    excused: int = 0
-    """How many of them FolkForm need not hold, newer than all of its own or malformed; as far as they were read."""
     locks: list[Holder] = field(default_factory=list)
     """Who is at work at this page."""
 
@@ -74,7 +76,7 @@ class PageStatus(PageResult):
         this_page = f" --page {self.page.page_id}"
         if_off = "" if self.page.is_sync else this_page
         folkform, pancake = self.folkform or 0, self.pancake or 0
-        if folkform + self.excused < pancake:
+        if folkform + self.waiting + self.malformed < pancake:
             command = f"customer-sync backfill{if_off}"
             return Advice(
                 "lacks customers", "lack customers", command, " (who is missing even then: customer-sync verify)"
@@ -97,6 +99,8 @@ class PageStatus(PageResult):
             "newest": self.newest,
             "oldest": self.oldest,
             "lag_s": self.lag,
+            "waiting": self.waiting,
+            "waiting_since": self.waiting_since,
             "coverage": self.coverage,
             "locks": [{"pass": one.command, "pid": one.pid, "since": one.since} for one in self.locks],
             "remedy": self.advice.command if self.advice else None,
@@ -106,8 +110,7 @@ class PageStatus(PageResult):
         state = self._state()
         times = {"newest": self.newest, "oldest": self.oldest}
         said = [
-            state.text,
-            state.detail,
+            f"{state.text} ({state.detail})" if state.detail else state.text,
             *(f"{name} {local_time(time)} ({self._ago(time)})" for name, time in times.items() if time is not None),
             _of_both(self.folkform, self.pancake),
             *(f"at work: {holder}" for holder in self.locks),
@@ -124,7 +127,16 @@ class PageStatus(PageResult):
 
     def _state(self) -> Cell:
         text, tone = self._how_far()
-        return Cell(text, "" if self.page.is_sync or self.status is Status.OFF else "switched off", tone)
+        off = "" if self.page.is_sync or self.status is Status.OFF else "switched off"
+        return Cell(text, ", ".join(filter(None, (self._waits(), off))), tone)
+
+    def _waits(self) -> str:
+        """The lag counts from FolkForm's newest customer, who on a quiet page is old; this tells how long it hurts."""
+        if not self.lag:
+            return ""
+        if self.waiting_since is None:
+            return f"{self.waiting:,}+ waiting"
+        return f"{self.waiting:,} waiting {span_in_words(max(self.asked_at - self.waiting_since, 0))}"
 
     def _how_far(self) -> tuple[str, Tone]:
         if self.status is not Status.OK:

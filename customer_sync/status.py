@@ -77,8 +77,11 @@ def _ask_pancake(run: Run, result: PageStatus) -> None:
     result.pancake = listed.total if listed.customers else listed.total or 0
     rows = [read_customer(data, result.page.page_id) for data in listed.customers]
     times = [row.updated_at for row in rows if isinstance(row, Customer)]
+    newer = [time for time in times if time > (result.newest or 0)]
     result.newest_in_pancake = max(times, default=None)
-    result.excused = len(rows) - sum(1 for time in times if time <= (result.newest or 0))
+    result.malformed = len(rows) - len(times)
+    result.waiting = len(newer)
+    result.waiting_since = min(newer) if 0 < len(newer) < len(times) else None
 
 
 def _time(customers: list[StoredVersion]) -> int | None:

@@ -20,6 +20,7 @@ from .conftest import (
     DAY,
     Command,
     StartSandbox,
+    ago,
     fill_folkform,
     forbidden,
     on_a_terminal,
@@ -81,7 +82,8 @@ def test_json_has_the_frame_of_the_passes(sandbox: StartSandbox, run: Command) -
     ]
     assert set(outcome.totals) == {"pages", "pancake", "folkform", "requests"}
     assert set(outcome.page(only_page(box))) == {
-        *("page_id", "name", "on", "status", "complete", "newest", "oldest", "lag_s", "coverage", "locks", "remedy"),
+        *("page_id", "name", "on", "status", "complete", "newest", "oldest", "lag_s", "waiting", "waiting_since"),
+        *("coverage", "locks", "remedy"),
         *("pancake", "folkform", "requests", "error", "warnings", "customers"),
     }
 
@@ -118,6 +120,8 @@ def test_damaged(sandbox: StartSandbox, run: Command) -> None:
         "empty": "customer-sync backfill",
     }
     assert abs(facts["behind"]["lag_s"] - 3000) <= 1
+    assert facts["behind"]["waiting"] == 3
+    assert abs(time.time() - 720 - facts["behind"]["waiting_since"]) < 60
     assert [facts[fate]["coverage"] for fate in ("lacking", "empty", "fine")] == [0.5, 0.0, 1.0]
     assert (facts["empty"]["newest"], facts["empty"]["oldest"], facts["empty"]["lag_s"]) == (None, None, None)
     assert _reads_only(box)
@@ -142,7 +146,7 @@ def test_off_pages_cost_nothing(sandbox: StartSandbox, run: Command) -> None:
     assert not [request for request in box.requests.recent if request.page_id == pages["off"]]
     named = run(box, "status", "--page", pages["off"])
     assert named.code == 0
-    assert f"({pages['off']}): up to date, switched off, newest " in named.out
+    assert f"({pages['off']}): up to date (switched off), newest " in named.out
     assert "120 of 120 customers in FolkForm (100 %)" in named.out
 
 
@@ -174,7 +178,14 @@ def test_lines(sandbox: StartSandbox, run: Command) -> None:
     for line, fate, words in zip(
         lines,
         ("refused", "empty", "behind", "lacking", "fine", "off"),
-        ("failed, newest ", "nobody yet, 0 of 120", "50 min behind, newest ", "up to date, ", "up to date, ", "off"),
+        (
+            "failed, newest ",
+            "nobody yet, 0 of 120",
+            "50 min behind (3 waiting 12 min), newest ",
+            "up to date, ",
+            "up to date, ",
+            "off",
+        ),
         strict=False,
     ):
         assert f"({pages[fate]}): {words}" in line
@@ -188,6 +199,23 @@ def test_lines(sandbox: StartSandbox, run: Command) -> None:
         "at most 50 min behind, 1 page unknown; "
     )
     assert f"Page {pages['refused']} failed: Pancake refuses the token" in outcome.err
+
+
+def test_a_quiet_page(sandbox: StartSandbox, run: Command) -> None:
+    """Where nobody wrote for a month one change makes a long lag, so how many wait, and how long, is told beside it."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(3, 30 * DAY, DAY))
+    fill_folkform(box)
+    box.pancake.change_customer(only_page(box), "p0002", {"updated_at": ago(185)})
+    assert ": 29 d behind (1 waiting 3 min), newest " in run(box, "status").out
+
+
+def test_more_wait_than_one_answer_holds(sandbox: StartSandbox, run: Command) -> None:
+    """Where the first answer does not reach down to FolkForm's newest customer, no number is made up."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(150, 3600, 60))
+    box.folkform.upsert({**box.pancake.customers(only_page(box))[120], "page_id": only_page(box)})
+    assert "2 h behind (100+ waiting), newest " in run(box, "status").out
 
 
 def test_times_are_local(sandbox: StartSandbox, run: Command) -> None:
