@@ -15,11 +15,15 @@ from customer_sync.clock import Clock, local_time
 from customer_sync.console import Manner, Screen, prepare_streams
 from customer_sync.customer import names_zone, parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
+from customer_sync.explain import EXPLAIN
+from customer_sync.explanation import Explanation
 from customer_sync.interrupt import run_until_stopped
-from customer_sync.passes import run_pass, run_verify
+from customer_sync.page_status import PageStatus
+from customer_sync.passes import run_explain, run_pass, run_status, run_verify
 from customer_sync.redact import Redactor
 from customer_sync.result import CountedPage, PageResult, PassResult, SyncedPage, VerifiedPage
 from customer_sync.settings import Settings, declared, load_settings, option_name
+from customer_sync.status import STATUS
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
 from customer_sync.verify import VERIFY
 
@@ -199,6 +203,44 @@ def verify(
             run_verify, page_ids=page or [], quick=quick, allow_extra=allow_extra, settings=_read_settings(texts)
         )
         return _run(terminal, VERIFY, CountedPage if quick else VerifiedPage, compare)
+
+    _end(output.manner, work)
+
+
+@app.command(name=STATUS)
+@_with_option_groups
+def status(output: Output, texts: SettingTexts, *, page: PagesOption = None) -> None:
+    """Shows where every page stands; changes nothing.
+
+    Its newest and oldest customer in FolkForm, how far that is behind Pancake, how many of Pancake's customers are
+    there, and who is at work. A page that is off is only named, unless --page asks for it.
+    """
+
+    def work(terminal: _Terminal) -> int:
+        ask = partial(run_status, page_ids=page or [], settings=_read_settings(texts))
+        return _run(terminal, STATUS, PageStatus, ask)
+
+    _end(output.manner, work)
+
+
+@app.command(name=EXPLAIN)
+@_with_option_groups
+def explain(
+    psid: Annotated[str, typer.Argument(metavar="PSID", help="The customer's psid, or Pancake's id of her.")],
+    output: Output,
+    texts: SettingTexts,
+    *,
+    page: Annotated[str, typer.Option("--page", metavar="ID", help="The page whose customer she is.")],
+) -> None:
+    """Shows one customer on both sides and which pass would bring her; changes nothing.
+
+    Tells what differs, but nothing personal. Exit 1 when FolkForm does not hold Pancake's version of her.
+    """
+
+    def work(terminal: _Terminal) -> int:
+        settings = _read_settings(texts, [] if psid.strip() else ["PSID is empty"])
+        look = partial(run_explain, who=psid, page_id=page, settings=settings)
+        return _run(terminal, EXPLAIN, Explanation, look)
 
     _end(output.manner, work)
 

@@ -14,8 +14,8 @@ _LAYOUT = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\d(?:\.\d{{1,9}})?(?:Z|
 _UNIX_SECONDS = re.compile(r"\d{1,7}|\d{9,11}", flags=re.ASCII)
 _PHONE = re.compile(r"(?<!\d)(?:\+|0)\d(?:[ .-]?\d){7,}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What may stand in another service's message about her without telling who she is.
-_IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
+# What may be shown of her without telling who she is.
+IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
 # A shorter detail may be part of an ordinary word, and is then left there.
 _SHORTEST_ANYWHERE = 6
 _ACCENTS = "[\u0300-\u036f]*"
@@ -164,7 +164,7 @@ def _read_by_hand(text: str) -> datetime:
 def _details(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key not in _IMPERSONAL:
+            if key not in IMPERSONAL:
                 yield from _details(inner)
     elif isinstance(value, list):
         for inner in value:

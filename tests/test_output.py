@@ -1,10 +1,7 @@
 """What the command says: to a person, to a program, to nobody; and what it never says."""
 
 import json
-import os
-import pty
 import re
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +16,16 @@ import customer_sync
 from customer_sync.cli import app
 from customer_sync.sandbox import Sandbox
 
-from .conftest import COMMAND, Command, StartSandbox, fill_folkform, only_page, people, person
+from .conftest import (
+    Command,
+    StartSandbox,
+    fill_folkform,
+    on_a_terminal,
+    only_page,
+    people,
+    person,
+    without_colours,
+)
 
 PASSES = ["incremental", "backfill"]
 _NAME, _PHONE, _EMAIL = "Canary Bích Ngọc", "0987654321", "canary@example.com"
@@ -254,43 +260,25 @@ def test_half_characters(sandbox: StartSandbox, run: Command) -> None:
     assert [customer["id"] for customer in outcome.page(only_page(box))["customers"]] == [half]
 
 
-def _on_a_terminal(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """Runs the command with a terminal for all its streams."""
-    ours, theirs = pty.openpty()
-    terminal = {**environment, "TERM": "xterm-256color", "COLUMNS": "140", "LINES": "40"}
-    process = subprocess.Popen([COMMAND, *arguments], env=terminal, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    except OSError:  # how Linux says that nobody holds the other end any more
-        pass
-    finally:
-        os.close(ours)
-        code = process.wait(timeout=30)
-    return code, shown.decode()
-
-
 def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     """On a terminal there is a table with every page and its counts, and the sentence below it."""
     box = sandbox(pages=2, customers=30)
-    code, shown = _on_a_terminal(run.environment(box), "backfill")
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    code, shown = on_a_terminal(run.environment(box), "backfill")
+    plain = without_colours(shown)
     assert code == 0
     assert _ESCAPE in shown
     assert all(word in plain for word in ("Page", "Status", "Read", "Upserted", "Unchanged", "Malformed"))
     for page_id in box.pancake.page_ids():
         assert re.search(rf"\({page_id}\) +│ +ok +│ +30 +│ +30 +│ +0 +│", plain)
     assert "backfill: ok, 2 pages, 60 read = 60 upserted" in plain
-    quiet = _on_a_terminal(run.environment(box), "incremental", "-q")
+    quiet = on_a_terminal(run.environment(box), "incremental", "-q")
     assert quiet == (0, "")
 
 
 def test_a_terminal_tells_what_holds(sandbox: StartSandbox, run: Command) -> None:
     """While FolkForm's limit holds everything up, that is what the display says, not a speed."""
     box = sandbox(customers=80, folkform_limit=40, folkform_window=3.0)
-    code, shown = _on_a_terminal(run.environment(box), "backfill")
+    code, shown = on_a_terminal(run.environment(box), "backfill")
     assert code == 0
     assert re.search(r"FolkForm's limit: [23] s", shown)
 

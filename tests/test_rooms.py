@@ -11,15 +11,16 @@ import customer_sync
 PACKAGE = Path(customer_sync.__file__).parent
 # From the bottom up: a room may import from rooms of lower floors only.
 FLOORS = [
-    {"errors", "redact", "page", "rate_limiter", "read_ahead", "customer"},
+    {"errors", "redact", "page", "rate_limiter", "read_ahead", "customer", "table"},
     {"clock", "settings"},
     {"transport", "locks", "interrupt", "page_token"},
     {"http"},
     {"sign_in"},
     {"pancake", "folkform"},
     {"marks", "compare", "walk", "result", "services"},
-    {"pieces", "write", "pages"},
-    {"sync", "verify"},
+    {"pieces", "write", "pages", "page_status", "fields"},
+    {"sync", "verify", "status", "explanation"},
+    {"explain"},
     {"passes"},
     {"console"},
     {"demo"},
