@@ -321,11 +321,16 @@ def _count(number: int, noun: str) -> str:
 def _summary(result: PassResult[Any]) -> str:
     said = result.page_result.sum_up(result)
     pages, requests = _count(result.totals["pages"], "page"), _count(result.totals["requests"], "request")
-    return f"{result.name}: {result.status}, {pages}, {said}; {requests}, {result.duration:.1f} s"
+    return f"{_title(result)}: {result.status}, {pages}, {said}; {requests}, {result.duration:.1f} s"
+
+
+def _title(result: PassResult[Any]) -> str:
+    return result.name if result.shard is None else f"{result.name}, shard {result.shard}"
 
 
 def _table(result: PassResult[Any]) -> Table:
-    table = Table(title=f"customer-sync {result.name}" + (" (dry run)" if result.dry_run else ""), title_justify="left")
+    title = f"customer-sync {_title(result)}" + (" (dry run)" if result.dry_run else "")
+    table = Table(title=title, title_justify="left")
     table.add_column("Page", overflow="fold")
     table.add_column("Status")
     columns = [name for name in result.page_result.COUNTS if name != "skipped"]

@@ -137,9 +137,12 @@ def _wait_a_while(jitter: int, clock: Clock) -> None:
 
 def _pages_to_work_at(services: Services, page_ids: Iterable[str], result: PassResult[Any]) -> list[Page]:
     known = services.pages()
-    pages = select_pages(known, page_ids)
+    selected = select_pages(known, page_ids)
+    pages = [page for page in selected if result.shard is None or result.shard.holds(page.page_id)]
     if not pages:
         shown = "has no page switched on (isSync)" if known else "shows no page at all"
+        if selected:
+            shown = f"has no page in shard {result.shard} (switched on in all: {len(selected)})"
         result.warnings.append(f"FolkForm {shown}, so there was nothing to do")
     return pages
 

@@ -10,6 +10,7 @@ from customer_sync.customer import Customer, Malformed
 from customer_sync.errors import CustomerSyncError, ExitCode, ServiceError, SettingsError, StopRequested
 from customer_sync.page import Page
 from customer_sync.pancake import SERVICE as PANCAKE
+from customer_sync.shard import Shard
 
 
 class Status(StrEnum):
@@ -233,6 +234,8 @@ class PassResult(Generic[R]):
     page_result: type[R]
     """What is told of a page."""
     dry_run: bool = False
+    shard: Shard | None = None
+    """The share of the pages that it is about; None: all, or those named by hand."""
     duration: float = 0.0
     requests_of: Callable[[str | None], int] = lambda page_id: 0  # noqa: ARG005
     """How many requests were made for a page; for None in all."""
@@ -304,6 +307,7 @@ class PassResult(Generic[R]):
             "complete": self.complete,
             "exit_code": int(self.exit_code),
             "dry_run": self.dry_run,
+            "shard": None if self.shard is None else str(self.shard),
             "started_at": datetime.fromtimestamp(self.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "duration_s": round(self.duration, 1),
             "totals": self.totals,
