@@ -51,6 +51,7 @@ def run_pass(
     locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, forbidden=_DRY_RUN if wishes.dry_run else None)
     with _running(result, services, settings, clock):
+        _wait_a_while(settings.jitter, clock)
         pages = _pages_to_work_at(services, page_ids, result)
         result.pages = [SyncedPage(page, dry_run=wishes.dry_run) for page in pages]
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
@@ -89,6 +90,7 @@ def run_verify(
     locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
     with _running(result, services, settings, clock):
+        _wait_a_while(settings.jitter, clock)
         pages = _pages_to_work_at(services, page_ids, result)
         run = verify.Run(
             folkform=services.folkform,
@@ -117,7 +119,6 @@ def _running(result: PassResult[Any], services: Services, settings: Settings, cl
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
     try:
-        _wait_a_while(settings.jitter, clock)
         yield
     except StopRequested as reason:
         result.stopped = reason
