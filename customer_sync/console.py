@@ -27,9 +27,11 @@ from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult, Problem, Status
 
 _MOST_LISTED = 20
+_TITLES = {"folkform": "FolkForm"}
 _STYLES = {
     Status.OK: "green",
     Status.PARTIAL: "yellow",
+    Status.DIFFERS: "yellow",
     Status.FAILED: "red",
     Status.BUSY: "yellow",
     Status.INTERRUPTED: "yellow",
@@ -336,7 +338,7 @@ def _table(result: PassResult[Any]) -> Table:
     columns = [name for name in result.page_result.COUNTS if name != "skipped"]
     for name in columns:
         title = "to upsert" if name == "upserted" and result.dry_run else name
-        table.add_column(title.capitalize(), justify="right")
+        table.add_column(_TITLES.get(title, title.capitalize()), justify="right")
     for page in result.pages:
         counts = [f"{getattr(page, name):,}" for name in columns]
         table.add_row(Text(_page_name(page)), Text(page.status.value, style=_STYLES[page.status]), *counts)

@@ -18,7 +18,9 @@ class Status(StrEnum):
 
     OK = "ok"
     PARTIAL = "partial"
-    """Some customers failed; of a pass: its pages differ."""
+    """Some customers failed; of a pass: its pages ended in different ways."""
+    DIFFERS = "differs"
+    """The two sides do."""
     FAILED = "failed"
     BUSY = "busy"
     """Another run is at this page."""
@@ -42,6 +44,8 @@ class PageResult:
 
     COUNTS: ClassVar[tuple[str, ...]] = ("requests",)
     """What is counted, in the order in which it is told."""
+    LACKING: ClassVar[Status] = Status.PARTIAL
+    """How a page ended where not everything is as it should be."""
 
     page: Page
     status: Status = Status.INTERRUPTED
@@ -147,6 +151,7 @@ class VerifiedPage(PageResult):
     """How the two sides of one page compare."""
 
     COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "malformed", "requests")
+    LACKING = Status.DIFFERS
 
     allow_extra: bool = field(default=False, kw_only=True)
     """Whether whom FolkForm alone holds is no trouble."""
@@ -192,6 +197,7 @@ class CountedPage(PageResult):
     """How many customers the two sides of one page count."""
 
     COUNTS = ("pancake", "folkform", "requests")
+    LACKING = Status.DIFFERS
 
     pancake: int = 0
     folkform: int = 0
@@ -270,6 +276,8 @@ class PassResult(Generic[R]):
         statuses = {page.status for page in self.pages} or {Status.INTERRUPTED if self.stopped else Status.OK}
         if Status.INTERRUPTED in statuses:
             return Status.INTERRUPTED
+        if statuses == {Status.OK, Status.DIFFERS}:
+            return Status.DIFFERS
         return statuses.pop() if len(statuses) == 1 else Status.PARTIAL
 
     @property
@@ -289,7 +297,7 @@ class PassResult(Generic[R]):
         for code in (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.TRY_LATER):
             if code in codes:
                 return code
-        if any(page.status in (Status.PARTIAL, Status.FAILED) for page in self.pages):
+        if any(page.status in (Status.PARTIAL, Status.DIFFERS, Status.FAILED) for page in self.pages):
             return ExitCode.PARTIAL
         idle = not any(page.read or page.complete for page in self.pages)
         return ExitCode.TRY_LATER if self.stopped and idle else ExitCode.OK

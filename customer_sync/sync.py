@@ -20,7 +20,7 @@ from customer_sync.folkform import SERVICE as FOLKFORM
 from customer_sync.folkform import StoredVersion
 from customer_sync.marks import newest_mark, oldest_mark
 from customer_sync.page import Page
-from customer_sync.pages import Listener, for_each_page
+from customer_sync.pages import Listener, ReadingAhead, for_each_page
 from customer_sync.pancake import SERVICE as PANCAKE
 from customer_sync.pieces import LARGEST_PIECE, Pieces
 from customer_sync.read_ahead import ReadAhead
@@ -52,12 +52,6 @@ class Locks(Protocol):
     """What keeps two runs from the same pass over the same page."""
 
     def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]: ...
-
-
-class ReadingAhead(Protocol):
-    """How batches are read while the ones before are being written."""
-
-    def __call__(self, batches: Iterable[list[Customer]], /) -> AbstractContextManager[Iterator[list[Customer]]]: ...
 
 
 @dataclass(frozen=True, slots=True)
