@@ -32,10 +32,11 @@ kills: $(READY) ## kill passes at every one of their requests; about an hour
 mutants: $(READY) ## take out the rules that prevent a loss, one by one: a test turns red for each
 	@$(BIN)/python -m tests.mutants $(ONLY)
 
-check: $(READY) ## format, lint and types
+check: $(READY) ## format, lint and types; the image's recipe, too
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint --failure-threshold style deploy/Dockerfile
 
 format: $(READY) ## put the code into shape
 	@$(BIN)/ruff format .
