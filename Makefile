@@ -6,7 +6,7 @@ READY := .venv/.ready
 AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN) / 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test histories acceptance kills mutants check format clean
+.PHONY: help demo sandbox test test-cron histories acceptance kills mutants check format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
 
 test: $(READY) ## run every test
 	@$(BIN)/pytest -q -n $(AT_ONCE)
+
+test-cron: $(READY) ## let a real cron run crontab.example on the sandbox; up to two minutes
+	@$(BIN)/pytest -q tests/real_cron.py
 
 histories: $(READY) ## thousands of random histories, each to end with nobody lost
 	@PROFILE=$${PROFILE:-ci} $(BIN)/pytest -q tests/histories
