@@ -54,6 +54,7 @@ def run_pass(
     locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, forbidden=_DRY_RUN if wishes.dry_run else None)
     with _running(result, services, settings, clock):
+        _wait_a_while(settings.jitter, clock)
         pages = _pages_to_work_at(services.pages(), page_ids, result)
         result.pages = [SyncedPage(page, dry_run=wishes.dry_run) for page in pages]
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
@@ -92,6 +93,7 @@ def run_verify(
     locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
     with _running(result, services, settings, clock):
+        _wait_a_while(settings.jitter, clock)
         pages = _pages_to_work_at(services.pages(), page_ids, result)
         run = verify.Run(
             folkform=services.folkform,
@@ -187,7 +189,6 @@ def _running(result: PassResult[Any], services: Services, settings: Settings, cl
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
     try:
-        _wait_a_while(settings.jitter, clock)
         yield
     except StopRequested as reason:
         result.stopped = reason
@@ -206,9 +207,12 @@ def _wait_a_while(jitter: int, clock: Clock) -> None:
 
 
 def _pages_to_work_at(known: list[Page], page_ids: Iterable[str], result: PassResult[Any]) -> list[Page]:
-    pages = select_pages(known, page_ids)
+    selected = select_pages(known, page_ids)
+    pages = [page for page in selected if result.shard is None or result.shard.holds(page.page_id)]
     if not pages:
         shown = "has no page switched on (isSync)" if known else "shows no page at all"
+        if selected:
+            shown = f"has no page in shard {result.shard} (switched on in all: {len(selected)})"
         result.warnings.append(f"FolkForm {shown}, so there was nothing to do")
     return pages
 

@@ -10,6 +10,7 @@ from customer_sync.customer import Customer, Malformed
 from customer_sync.errors import CustomerSyncError, ExitCode, ServiceError, SettingsError, StopRequested
 from customer_sync.page import Page
 from customer_sync.pancake import SERVICE as PANCAKE
+from customer_sync.shard import Shard
 from customer_sync.table import Cell, Column, Table, Tone
 
 
@@ -111,7 +112,7 @@ class PageResult:
             ]
             for page in result.pages
         ]
-        title = f"customer-sync {result.name}" + (" (dry run)" if result.dry_run else "")
+        title = f"customer-sync {result.title}" + (" (dry run)" if result.dry_run else "")
         columns = [
             Column("Page"),
             Column("Status"),
@@ -302,6 +303,8 @@ class PassResult(Generic[R]):
     page_result: type[R]
     """What is told of a page."""
     dry_run: bool = False
+    shard: Shard | None = None
+    """The share of the pages that it is about; None: all, or those named by hand."""
     duration: float = 0.0
     requests_of: Callable[[str | None], int] = lambda page_id: 0  # noqa: ARG005
     """How many requests were made for a page; for None in all."""
@@ -333,7 +336,12 @@ class PassResult(Generic[R]):
     def summary(self) -> str:
         """The last line of what is said."""
         said = ", ".join(filter(None, (self.page_result.opening(self), self.page_result.sum_up(self))))
-        return f"{self.name}: {said}; {counted(self.totals['requests'], 'request')}, {self.duration:.1f} s"
+        return f"{self.title}: {said}; {counted(self.totals['requests'], 'request')}, {self.duration:.1f} s"
+
+    @property
+    def title(self) -> str:
+        """Which run it is."""
+        return self.name if self.shard is None else f"{self.name}, shard {self.shard}"
 
     @property
     def complete(self) -> bool:
@@ -386,6 +394,7 @@ class PassResult(Generic[R]):
             "complete": self.complete,
             "exit_code": int(self.exit_code),
             "dry_run": self.dry_run,
+            "shard": None if self.shard is None else str(self.shard),
             "started_at": datetime.fromtimestamp(self.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "duration_s": round(self.duration, 1),
             "totals": self.totals,

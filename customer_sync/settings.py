@@ -9,11 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from customer_sync.errors import SettingsError
+from customer_sync.shard import MOST_SHARDS, Shard, read_shard
 
+T = TypeVar("T")
+
+SHARDS = "CUSTOMER_SYNC_SHARDS"
+# Kubernetes sets it in every pod of an Indexed Job.
+_INDEX = "JOB_COMPLETION_INDEX"
 _PASSWORD_IN_ADDRESS = re.compile("//.*@")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -220,6 +226,30 @@ def load_settings(environment: Mapping[str, str], options: Mapping[str, str | No
     return Settings(**values)
 
 
+def load_shard(environment: Mapping[str, str], option: str | None) -> Shard | None:
+    """The shard that *option* names ("2/8"), else the one that an Indexed Job gives to this run; None: all pages.
+
+    Raises SettingsError.
+    """
+    try:
+        if option is not None:
+            return _checked(option, read_shard, "the shard", "--shard")
+        return _shard_of_job(environment)
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+
+
+def _shard_of_job(environment: Mapping[str, str]) -> Shard | None:
+    shards, index = environment.get(SHARDS), environment.get(_INDEX)
+    if not shards:
+        return None
+    count = _checked(shards, _whole(1, MOST_SHARDS), SHARDS, f"environment variable {SHARDS}")
+    if not index:
+        ways = f"run it in an Indexed Job, which sets it, or give --shard I/{count}"
+        raise ValueError(f"{_INDEX} is missing: {SHARDS} is {count}, but not which of them this run is: {ways}")
+    return Shard(_checked(index, _whole(0, count - 1), _INDEX, f"environment variable {_INDEX}"), count)
+
+
 def _jitter_problems(values: Mapping[str, Any]) -> list[str]:
     jitter, limit = values.get("jitter", 0), values.get("max_runtime", 0)
     return ["CUSTOMER_SYNC_JITTER must be shorter than CUSTOMER_SYNC_MAX_RUNTIME"] if 0 < limit <= jitter else []
@@ -255,11 +285,16 @@ def _value(name: str, declared: Mapping[str, Any], environment: Mapping[str, str
         text = declared["default"]
     if text is None:
         return None
+    return _checked(text, declared["read"], variable, source, secret=declared["secret"])
+
+
+def _checked(text: str, read: Callable[[str], T], name: str, source: str, *, secret: bool = False) -> T:
+    """What *read* makes of *text*. Raises ValueError that says what *name* is, unless *secret*, and its *source*."""
     try:
-        return declared["read"](text.strip())
+        return read(text.strip())
     except ValueError as error:
-        shown = "" if declared["secret"] else f" is {_PASSWORD_IN_ADDRESS.sub('//***@', text)!r:.80}"
-        raise ValueError(f"{variable}{shown} (from {source}): {error}") from None
+        shown = "" if secret else f" is {_PASSWORD_IN_ADDRESS.sub('//***@', text)!r:.80}"
+        raise ValueError(f"{name}{shown} (from {source}): {error}") from None
 
 
 def _read_secret(variable: str, path: str) -> str:

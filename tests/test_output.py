@@ -68,14 +68,14 @@ def test_json(sandbox: StartSandbox, run: Command) -> None:
     assert outcome.out.count("\n") == 1
     result = outcome.json
     assert list(result) == [
-        *("pass", "status", "complete", "exit_code", "dry_run", "started_at", "duration_s"),
+        *("pass", "status", "complete", "exit_code", "dry_run", "shard", "started_at", "duration_s"),
         *("totals", "error", "stopped", "warnings", "pages"),
     ]
     assert (result["pass"], result["status"], result["complete"]) == ("incremental", "partial", True)
     assert (result["exit_code"], outcome.code, result["dry_run"], result["error"]) == (1, 1, False, None)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", result["started_at"])
     assert isinstance(result["duration_s"], float)
-    assert result["warnings"] == []
+    assert (result["shard"], result["warnings"]) == (None, [])
     assert set(result["totals"]) == {"pages", *_NUMBERS}
     for page in result["pages"]:
         assert set(page) == {

@@ -11,7 +11,7 @@ import customer_sync
 PACKAGE = Path(customer_sync.__file__).parent
 # From the bottom up: a room may import from rooms of lower floors only.
 FLOORS = [
-    {"errors", "redact", "page", "rate_limiter", "read_ahead", "customer", "table"},
+    {"errors", "redact", "page", "shard", "rate_limiter", "read_ahead", "customer", "table"},
     {"clock", "settings"},
     {"transport", "locks", "interrupt", "page_token"},
     {"http"},
