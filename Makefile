@@ -6,7 +6,7 @@ READY := .venv/.ready
 AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN) / 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test histories acceptance kills mutants check format clean
+.PHONY: help demo sandbox test test-cron histories acceptance kills mutants check format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
 test: $(READY) ## run every test
 	@$(BIN)/pytest -q -n $(AT_ONCE)
 
+test-cron: $(READY) ## let a real cron run crontab.example on the sandbox; up to two minutes
+	@$(BIN)/pytest -q tests/real_cron.py
+
 histories: $(READY) ## thousands of random histories, each to end with nobody lost
 	@PROFILE=$${PROFILE:-ci} $(BIN)/pytest -q tests/histories
 
@@ -32,10 +35,11 @@ kills: $(READY) ## kill passes at every one of their requests; about an hour
 mutants: $(READY) ## take out the rules that prevent a loss, one by one: a test turns red for each
 	@$(BIN)/python -m tests.mutants $(ONLY)
 
-check: $(READY) ## format, lint and types
+check: $(READY) ## format, lint and types; the image's recipe, too
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint --failure-threshold style deploy/Dockerfile
 
 format: $(READY) ## put the code into shape
 	@$(BIN)/ruff format .

@@ -74,7 +74,7 @@ class _Check:
         """Raises StopRequested."""
         if self._settings.max_runtime:
             self._clock.end_after(self._settings.max_runtime)
-        check_settings(self._report, self._given, self._problems, self._settings)
+        check_settings(self._report, self._given, self._problems, self._settings, self._environment)
         pages = self._look_at_folkform(page_ids)
         self._look_at_pancake(pages)
         with self._report.section(MACHINE):
@@ -133,8 +133,7 @@ class _Check:
     def _tell_page(self, check: PageCheck) -> None:
         """What is in order about a page stands on one line."""
         in_order = [finding for finding in check.findings if finding.state is State.OK]
-        if in_order:
-            self._report.add_together(check.page.page_id, "; ".join(one.detail for one in in_order), in_order)
+        self._report.add_together(check.page.page_id, "; ".join(one.detail for one in in_order), in_order)
         for finding in check.findings:
             if finding.state is not State.OK:
                 self._report.add(finding)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from customer_sync.clock import local_time
 from customer_sync.findings import Report
-from customer_sync.settings import declared
+from customer_sync.settings import SHARDS, declared
 
 COMMAND = "customer-sync"
 _PATH = "/usr/bin:/bin"
@@ -86,6 +86,7 @@ def _names() -> Iterator[str]:
         yield declaration["variable"]
         if declaration["secret"]:
             yield f"{declaration['variable']}_FILE"
+    yield SHARDS
     for name in _EVERYBODYS:
         yield from (name, name.lower())
 

@@ -1,23 +1,31 @@
 """Every setting: its value, where it comes from, and what is wrong with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from customer_sync.errors import ExitCode
+from customer_sync.errors import ExitCode, SettingsError
 from customer_sync.findings import Finding, Report, State
 from customer_sync.given import Given, Problem, option_name
-from customer_sync.settings import Settings, open_addresses
+from customer_sync.settings import SHARDS, Settings, load_shard, open_addresses
 
 SETTINGS = "Settings"
 _API = "/api/v1"
 
 
-def check_settings(report: Report, given: Sequence[Given], problems: Sequence[Problem], settings: Settings) -> None:
+def check_settings(
+    report: Report,
+    given: Sequence[Given],
+    problems: Sequence[Problem],
+    settings: Settings,
+    environment: Mapping[str, str],
+) -> None:
     """Whatever somebody has set stands on a line of its own, and so does whatever is wrong."""
     troubled = {problem.name for problem in problems}
     chosen = [one for one in given if one.source != "default" or one.name in troubled]
     with report.section(SETTINGS, [one.variable for one in chosen]):
         for one in chosen:
             report.add(_finding(one, problems, settings))
+        if environment.get(SHARDS):
+            _tell_shard(report, environment)
         _tell_the_rest(report, [one for one in given if one not in chosen], settings)
 
 
@@ -32,6 +40,17 @@ def _finding(one: Given, problems: Sequence[Problem], settings: Settings) -> Fin
     if one.name == "folkform_base_url" and not one.value.endswith(_API):
         return Finding(SETTINGS, one.variable, State.WARNING, detail, f"Is it whole? It usually ends in {_API}.")
     return Finding(SETTINGS, one.variable, State.OK, detail)
+
+
+def _tell_shard(report: Report, environment: Mapping[str, str]) -> None:
+    """Which share of the pages a pass would take that is started here."""
+    try:
+        shard = load_shard(environment, None)
+    except SettingsError as error:
+        problem, _, step = error.problem.rpartition(": ")
+        report.wrong(SHARDS, problem, _step(step), ExitCode.USAGE)
+    else:
+        report.ok(SHARDS, f"{environment[SHARDS]} (environment variable), so a pass takes shard {shard}")
 
 
 def _step(step: str) -> str:

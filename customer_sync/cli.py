@@ -16,12 +16,17 @@ from customer_sync.clock import Clock, local_time
 from customer_sync.console import Manner, Screen, prepare_streams
 from customer_sync.customer import names_zone, parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
+from customer_sync.explain import EXPLAIN
+from customer_sync.explanation import Explanation
 from customer_sync.findings import CHECK, CheckResult
 from customer_sync.interrupt import run_until_stopped
-from customer_sync.passes import run_pass, run_verify
+from customer_sync.page_status import PageStatus
+from customer_sync.passes import run_explain, run_pass, run_status, run_verify
 from customer_sync.redact import Redactor
 from customer_sync.result import CountedPage, PageResult, PassResult, SyncedPage, VerifiedPage
-from customer_sync.settings import Settings, declared, load_settings, option_name
+from customer_sync.settings import SHARDS, Settings, declared, load_settings, load_shard, option_name
+from customer_sync.shard import Shard
+from customer_sync.status import STATUS
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
 from customer_sync.verify import VERIFY
 
@@ -59,6 +64,16 @@ def customer_sync(
     """Copies every Pancake page's customers into FolkForm, and loses none."""
 
 
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help=f"Only this share of the pages: number I, from 0, of N (in an Indexed Job: {SHARDS}). --page beats it.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Choice:
     """The options that choose pages and time."""
@@ -67,6 +82,7 @@ class Choice:
         list[str] | None,
         typer.Option("--page", metavar="ID", help="Only this page; repeatable. Synced even when off."),
     ] = None
+    shard: ShardOption = None
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Start this early. A date, date and time, or Unix seconds.")
     ] = None
@@ -185,6 +201,7 @@ def verify(
     texts: SettingTexts,
     *,
     page: PagesOption = None,
+    shard: ShardOption = None,
     quick: Annotated[bool, typer.Option("--quick", help="Compare counts only: two requests a page.")] = False,
     allow_extra: Annotated[
         bool, typer.Option("--allow-extra", help="Whom only FolkForm holds is listed and does not count.")
@@ -197,10 +214,49 @@ def verify(
     """
 
     def work(terminal: _Terminal) -> int:
-        compare = partial(
-            run_verify, page_ids=page or [], quick=quick, allow_extra=allow_extra, settings=_read_settings(texts)
-        )
-        return _run(terminal, VERIFY, CountedPage if quick else VerifiedPage, compare)
+        problems: list[str] = []
+        share = _read_shard(shard, page, problems)
+        settings = _read_settings(texts, problems)
+        compare = partial(run_verify, page_ids=page or [], quick=quick, allow_extra=allow_extra, settings=settings)
+        return _run(terminal, VERIFY, CountedPage if quick else VerifiedPage, compare, shard=share)
+
+    _end(output.manner, work)
+
+
+@app.command(name=STATUS)
+@_with_option_groups
+def status(output: Output, texts: SettingTexts, *, page: PagesOption = None) -> None:
+    """Shows where every page stands; changes nothing.
+
+    Its newest and oldest customer in FolkForm, how far that is behind Pancake, how many of Pancake's customers are
+    there, and who is at work. A page that is off is only named, unless --page asks for it.
+    """
+
+    def work(terminal: _Terminal) -> int:
+        ask = partial(run_status, page_ids=page or [], settings=_read_settings(texts))
+        return _run(terminal, STATUS, PageStatus, ask)
+
+    _end(output.manner, work)
+
+
+@app.command(name=EXPLAIN)
+@_with_option_groups
+def explain(
+    psid: Annotated[str, typer.Argument(metavar="PSID", help="The customer's psid, or Pancake's id of her.")],
+    output: Output,
+    texts: SettingTexts,
+    *,
+    page: Annotated[str, typer.Option("--page", metavar="ID", help="The page whose customer she is.")],
+) -> None:
+    """Shows one customer on both sides and which pass would bring her; changes nothing.
+
+    Tells what differs, but nothing personal. Exit 1 when FolkForm does not hold Pancake's version of her.
+    """
+
+    def work(terminal: _Terminal) -> int:
+        settings = _read_settings(texts, [] if psid.strip() else ["PSID is empty"])
+        look = partial(run_explain, who=psid, page_id=page, settings=settings)
+        return _run(terminal, EXPLAIN, Explanation, look)
 
     _end(output.manner, work)
 
@@ -275,21 +331,28 @@ def _run_pass(
         problems.append("--rewrite goes with --full or --page")
     if since is not None and until is not None and since > until:
         problems.append("--since is later than --until")
+    shard = _read_shard(choice.shard, choice.page, problems)
     settings = _read_settings(texts, problems)
     for option, text, moment in (("--since", choice.since, since), ("--until", choice.until, until)):
         if text is not None and moment is not None and not names_zone(text):
             terminal.screen.note(f"{option} {text} is taken as this machine's time: {local_time(moment)}")
     wishes = Wishes(full, rewrite, since, until, choice.dry_run)
     work = partial(run_pass, page_ids=choice.page or [], wishes=wishes, settings=settings)
-    return _run(terminal, name, SyncedPage, work, dry_run=wishes.dry_run)
+    return _run(terminal, name, SyncedPage, work, dry_run=wishes.dry_run, shard=shard)
 
 
 def _run(
-    terminal: _Terminal, name: str, page_result: type[PageResult], work: Callable[..., None], *, dry_run: bool = False
+    terminal: _Terminal,
+    name: str,
+    page_result: type[PageResult],
+    work: Callable[..., None],
+    *,
+    dry_run: bool = False,
+    shard: Shard | None = None,
 ) -> int:
     """Runs *work* over pages until it ends or is told to, and shows its result. Returns the exit code."""
     clock = Clock()
-    result = PassResult(name, clock.now(), page_result, dry_run)
+    result = PassResult(name, clock.now(), page_result, dry_run, shard)
     started = clock.monotonic()
     with terminal.screen.watching(result):
         ended = run_until_stopped(
@@ -329,6 +392,16 @@ def _read_settings(texts: Any, problems: Iterable[str] = ()) -> Settings:
     if settings is None or found:
         raise SettingsError(found)
     return settings
+
+
+def _read_shard(text: str | None, named: list[str] | None, problems: list[str]) -> Shard | None:
+    """Pages *named* by hand are worked at whatever the shard: then there is none."""
+    try:
+        shard = load_shard({} if named else os.environ, text)
+    except SettingsError as error:
+        problems += error.problems
+        return None
+    return None if named else shard
 
 
 def _read_moment(option: str, text: str | None, problems: list[str], *, end_of_day: bool = False) -> int | None:

@@ -6,6 +6,8 @@ import time
 
 from customer_sync.errors import StopRequested, TimeIsUp
 
+_UNITS = ((365.25 * 86400, "years"), (86400, "d"), (3600, "h"), (60, "min"))
+
 
 class Clock:
     """The machine's clock. Every wait ends at once when a stop is requested."""
@@ -67,3 +69,14 @@ class Clock:
 def local_time(seconds: float) -> str:
     """Unix *seconds* as this machine tells the time: `2026-01-31 14:00:00 +0700`."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+
+
+def span_in_words(seconds: float) -> str:
+    """A span of time as people say it, `4 min`; a unit is used from two of it on."""
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), (1, "s"))
+    return f"{int(seconds / size):,} {unit}"
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was: `4 min ago`; what is still to come is `in 4 min`."""
+    return f"in {span_in_words(-seconds)}" if seconds <= -1 else f"{span_in_words(abs(seconds))} ago"

@@ -17,24 +17,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress_bar import ProgressBar
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from customer_sync.errors import CustomerSyncError, SettingsError
 from customer_sync.findings import CHECK, CheckResult, Finding, State
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult, Problem, Status
+from customer_sync.result import PageResult, PassResult, Problem, counted
+from customer_sync.table import Cell, Table, Tone
 
 _MOST_LISTED = 20
-_STYLES = {
-    Status.OK: "green",
-    Status.PARTIAL: "yellow",
-    Status.FAILED: "red",
-    Status.BUSY: "yellow",
-    Status.INTERRUPTED: "yellow",
-}
+_BAR_WIDTH = 12
+_STYLES = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.DOUBTFUL: "yellow", Tone.BAD: "red", Tone.QUIET: "dim"}
 _MARKS = {State.OK: ("✓", "ok", "green"), State.WARNING: ("!", "!", "yellow"), State.WRONG: ("✗", "x", "red")}
 _ARROW = ("→", "->")
 _NARROWEST = 20
@@ -84,8 +81,8 @@ class Screen:
     def page_ended(self, result: PageResult) -> None:
         if self._bars is not None:
             self._bars.end_page(result)
-        elif not self._manner.quiet:
-            self.tell(f"{_page_name(result)}: {_counts(result)}")
+        elif not self._manner.quiet and not result.ASKED_FOR:
+            self.tell(f"{result.page.title}: {_counts(result)}")
 
     def tell(self, text: str, style: str = "") -> None:
         """A line of the story."""
@@ -96,14 +93,24 @@ class Screen:
         """A line of the result."""
         self._line(self._out, text)
 
-    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """A table of the result: the first column names, the others count."""
-        table = Table(title=title, title_justify="left")
-        for number, column in enumerate(columns):
-            table.add_column(column, justify="right" if number else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        self._print(self._out, table)
+    def table(self, table: Table) -> None:
+        """A table of the result."""
+        several_lines = any(cell.detail for row in table.rows for cell in row)
+        drawn = RichTable(title=Text(self._fit(table.title), "bold"), title_justify="left", show_lines=several_lines)
+        for column in table.columns:
+            drawn.add_column(column.title, justify="right" if column.numbers else "left", overflow="fold")
+        for row in table.rows:
+            drawn.add_row(*map(self._drawn, row))
+        self._print(self._out, drawn)
+
+    def _drawn(self, cell: Cell) -> RenderableType:
+        text = Text(self._fit(cell.text), _STYLES[cell.tone])
+        drawn = text if cell.share is None else _with_bar(cell.share, text)
+        return Group(drawn, Text(self._fit(cell.detail), "dim")) if cell.detail else drawn
+
+    def _fit(self, text: str) -> str:
+        """*text* as it may be shown."""
+        return printable(self._redact(text))
 
     def note(self, text: str) -> None:
         """Something worth knowing, unless silence is wished."""
@@ -192,12 +199,19 @@ class Screen:
             self._print(self._out, Text(json.dumps(result.as_json())))
         if self._manner.quiet and result.exit_code == 0:
             return
-        summary = self._err if self._manner.quiet else self._out
-        if result.pages and _is_screen(self._out) and not self._manner.json and not self._manner.quiet:
-            self._print(self._out, _table(result))
+        if result.pages and not self._manner.json and not self._manner.quiet:
+            self._pages(result)
         self._troubles(result)
         if not self._manner.json and result.error is None:
-            self._line(summary, _summary(result))
+            for line in (*result.page_result.next_steps(result), result.summary):
+                self._line(self._err if self._manner.quiet else self._out, line)
+
+    def _pages(self, result: PassResult[Any]) -> None:
+        if _is_screen(self._out):
+            self.table(result.page_result.table(result))
+        elif result.page_result.ASKED_FOR:
+            for line in result.page_result.lines(result):
+                self.say(line)
 
     def _troubles(self, result: PassResult[Any]) -> None:
         note = self.tell if result.exit_code else self.note
@@ -221,7 +235,7 @@ class Screen:
                 note(f"{where}: {warning}")
 
     def _line(self, console: Console, text: str, style: str = "") -> None:
-        self._print(console, Text(printable(self._redact(text)), style=style))
+        self._print(console, Text(self._fit(text), style=style))
 
     def _print(self, console: Console, what: RenderableType) -> None:
         """A stream that takes nothing more must not end the work; that the result was lost is said and counts."""
@@ -271,11 +285,12 @@ class _LogLines(logging.Handler):
 
 
 class _Bars(Progress):
-    """A bar for every page at work, drawn from the results as they fill."""
+    """A bar for every page at work, or one for all pages where theirs would not move."""
 
     def __init__(self, console: Console) -> None:
         self._results: dict[TaskID, PageResult] = {}
         self._pass: PassResult[Any] | None = None
+        self._all_pages: TaskID | None = None
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -291,10 +306,16 @@ class _Bars(Progress):
 
     def start_page(self, result: PageResult) -> None:
         self.start()  # Not before: a pass that cannot begin shows no empty display.
-        task = self.add_task(_page_name(result), total=None, speed_text="")
-        self._results[task] = result
+        if result.MEASURED:
+            self._results[self.add_task(printable(result.page.title), total=None, speed_text="")] = result
+            return
+        with self._lock:  # Several pages start at once.
+            if self._all_pages is None and self._pass is not None:
+                self._all_pages = self.add_task("pages", total=len(self._pass.worked_at), speed_text="")
 
     def end_page(self, result: PageResult) -> None:
+        if self._all_pages is not None:
+            self.advance(self._all_pages)
         for task, shown in list(self._results.items()):
             if shown is result:
                 del self._results[task]
@@ -302,11 +323,12 @@ class _Bars(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         held_for = self._pass.held_for() if self._pass else 0.0
+        held_up = f"FolkForm's limit: {held_for:.0f} s" if held_for > 1 else ""
+        if self._all_pages is not None:
+            self.update(self._all_pages, speed_text=held_up)
         for task, result in list(self._results.items()):
             speed = self._tasks[task].speed
-            text = f"{speed:,.0f} customers/s" if speed else ""
-            if held_for > 1:
-                text = f"FolkForm's limit: {held_for:.0f} s"
+            text = held_up or (f"{speed:,.0f} customers/s" if speed else "")
             self.update(task, completed=result.read, total=result.expected, speed_text=text)
         return super().get_renderables()
 
@@ -354,9 +376,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _page_name(result: PageResult) -> str:
-    page = result.page
-    return f"{printable(page.name)} ({page.page_id})" if page.name else page.page_id
+def _with_bar(share: float, text: Text) -> RenderableType:
+    """A bar filled by *share*, from 0 to 1, and the text beside it, in one colour."""
+    bar = ProgressBar(1.0, share, _BAR_WIDTH, complete_style=text.style, finished_style=text.style)
+    beside_each_other = RichTable.grid(padding=(0, 1))
+    beside_each_other.add_column()
+    beside_each_other.add_column(no_wrap=True)
+    beside_each_other.add_row(bar, text)
+    return beside_each_other
 
 
 def _who(problem: Problem) -> str:
@@ -366,35 +393,11 @@ def _who(problem: Problem) -> str:
 
 
 def _counts(result: PageResult) -> str:
-    return ", ".join([str(result.status), *result.words(), _count(result.requests, "request")])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _summary(result: PassResult[Any]) -> str:
-    said = result.page_result.sum_up(result)
-    pages, requests = _count(result.totals["pages"], "page"), _count(result.totals["requests"], "request")
-    return f"{result.name}: {result.status}, {pages}, {said}; {requests}, {result.duration:.1f} s"
+    return ", ".join([str(result.status), *result.words(), counted(result.requests, "request")])
 
 
 def _check_summary(result: CheckResult) -> str:
-    warnings = _count(result.count(State.WARNING), "warning")
+    warnings = counted(result.count(State.WARNING), "warning")
     counts = f"{result.count(State.OK):,} in order, {warnings}, {result.count(State.WRONG):,} wrong"
     ended = "ended early, " if result.stopped else ""
-    return f"{CHECK}: {ended}{counts}; {_count(result.requests(), 'request')}, {result.duration:.1f} s"
-
-
-def _table(result: PassResult[Any]) -> Table:
-    table = Table(title=f"customer-sync {result.name}" + (" (dry run)" if result.dry_run else ""), title_justify="left")
-    table.add_column("Page", overflow="fold")
-    table.add_column("Status")
-    columns = [name for name in result.page_result.COUNTS if name != "skipped"]
-    for name in columns:
-        title = "to upsert" if name == "upserted" and result.dry_run else name
-        table.add_column(title.capitalize(), justify="right")
-    for page in result.pages:
-        counts = [f"{getattr(page, name):,}" for name in columns]
-        table.add_row(Text(_page_name(page)), Text(page.status.value, style=_STYLES[page.status]), *counts)
-    return table
+    return f"{CHECK}: {ended}{counts}; {counted(result.requests(), 'request')}, {result.duration:.1f} s"

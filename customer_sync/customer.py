@@ -7,16 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unicodedata import combining, normalize
 
-from dateutil.parser import isoparse
-
-# The four layouts of the guide. isoparse alone would also take years, weeks and bare dates.
-_LAYOUT = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?", flags=re.ASCII)
+# The four layouts of the guide; Python alone would also take years, weeks and bare dates.
+_HOUR = r"(?:[01]\d|2[0-3])"
+_LAYOUT = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\d(?:\.\d{{1,9}})?(?:Z|[+-]{_HOUR}:[0-5]\d)?", flags=re.ASCII)
 # Eight digits are a date to many people, and from twelve on milliseconds.
 _UNIX_SECONDS = re.compile(r"\d{1,7}|\d{9,11}", flags=re.ASCII)
 _PHONE = re.compile(r"(?<!\d)(?:\+|0)\d(?:[ .-]?\d){7,}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What may stand in another service's message about her without telling who she is.
-_IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
+# What may be shown of her without telling who she is.
+IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
 # A shorter detail may be part of an ordinary word, and is then left there.
 _SHORTEST_ANYWHERE = 6
 _ACCENTS = "[\u0300-\u036f]*"
@@ -122,7 +121,7 @@ def parse_customer_updated_at(text: Any) -> int:
     if not _LAYOUT.fullmatch(text):
         raise ValueError(f"updated_at is not a time: {text!r:.80}")
     try:
-        moment = isoparse(text)
+        moment = datetime.fromisoformat(text)  # Every customer's, so not dateutil's, which takes forty times as long.
         since_epoch = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
     except (ValueError, OverflowError):
         raise ValueError(f"updated_at is not a time: {text!r:.80}") from None
@@ -142,7 +141,7 @@ def parse_moment(text: str, *, end_of_day: bool = False) -> int:
         return int(text)
     try:
         day_only = len(text) == len("2019-08-24")
-        moment = isoparse(text.replace(" ", "T")) + timedelta(days=1 if day_only and end_of_day else 0)
+        moment = _read_by_hand(text) + timedelta(days=1 if day_only and end_of_day else 0)
         seconds = int(moment.timestamp()) - (1 if day_only and end_of_day else 0)
     except (ValueError, OverflowError, OSError):
         seconds = -1
@@ -153,13 +152,19 @@ def parse_moment(text: str, *, end_of_day: bool = False) -> int:
 
 def names_zone(text: str) -> bool:
     """Whether a moment as a person writes it says by itself which one it is: with a zone, or as Unix seconds."""
-    return bool(_UNIX_SECONDS.fullmatch(text)) or isoparse(text.replace(" ", "T")).tzinfo is not None
+    return bool(_UNIX_SECONDS.fullmatch(text)) or _read_by_hand(text).tzinfo is not None
+
+
+def _read_by_hand(text: str) -> datetime:
+    from dateutil.parser import isoparse  # Slow to load, and only people write times so freely.
+
+    return isoparse(text.replace(" ", "T"))
 
 
 def _details(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key not in _IMPERSONAL:
+            if key not in IMPERSONAL:
                 yield from _details(inner)
     elif isinstance(value, list):
         for inner in value:

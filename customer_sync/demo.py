@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from customer_sync.console import Screen
 from customer_sync.errors import ExitCode, SettingsError
+from customer_sync.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from customer_sync.sandbox import Sandbox
@@ -77,19 +78,20 @@ def _compare(screen: Screen, sandbox: "Sandbox") -> int:
     difference = sandbox.difference()
     rows = [
         [
-            page_id,
-            f"{len(sandbox.pancake.customers(page_id)):,}",
-            f"{len(sandbox.folkform.documents(page_id)):,}",
-            f"{len(page.missing):,}",
-            f"{len(page.stale):,}",
-            f"{len(page.changed):,}",
-            "yes" if page.equal else "no",
+            Cell(page_id),
+            Cell(f"{len(sandbox.pancake.customers(page_id)):,}"),
+            Cell(f"{len(sandbox.folkform.documents(page_id)):,}"),
+            Cell(f"{len(page.missing):,}"),
+            Cell(f"{len(page.stale):,}"),
+            Cell(f"{len(page.changed):,}"),
+            Cell("yes" if page.equal else "no"),
         ]
         for page_id, page in difference.pages.items()
     ]
-    columns = ["Page", "Pancake", "FolkForm", "Missing", "Stale", "Altered", "Equal"]
+    counts = ("Pancake", "FolkForm", "Missing", "Stale", "Altered", "Equal")
+    columns = [Column("Page"), *(Column(title, numbers=True) for title in counts)]
     screen.say("")
-    screen.table("Both sides, compared customer by customer and field by field", columns, rows)
+    screen.table(Table("Both sides, compared customer by customer and field by field", columns, rows))
     if difference.equal:
         screen.say("Both sides are equal: nobody is missing, nobody is stale, nothing was altered on the way.")
         return ExitCode.OK

@@ -152,7 +152,8 @@ class Report:
         """Several things in order, told as one; each counts."""
         for finding in findings:
             self._note(finding)
-        self._listener.finding(Finding(self._area, what, State.OK, self._redact(detail)))
+        if findings:
+            self._listener.finding(Finding(self._area, what, State.OK, self._redact(detail)))
 
     def _note(self, finding: Finding) -> Finding:
         clean = replace(finding, detail=self._redact(finding.detail), next_step=self._redact(finding.next_step))

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import count, islice
@@ -53,6 +53,16 @@ class StoredVersion:
     psid: str
     version: str | None
     time: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCustomer:
+    """A customer's whole document in FolkForm."""
+
+    psid: str | None
+    version: str | None
+    data: dict[str, Any] = field(repr=False)
+    """What Pancake said about her."""
 
 
 class FolkFormClient:
@@ -168,6 +178,14 @@ class FolkFormClient:
             found = self._find({"pageId": page_id, "psid": {"$in": some}}, {"limit": LARGEST_LIMIT}, page_id)
             stored |= {document["psid"]: _stored(document, self._time_of(document) or 0) for document in found}
         return stored
+
+    def customer(self, page_id: str, name: str) -> StoredCustomer | None:
+        """The customer of a page whose psid, or else whose id in Pancake, is *name*; None when there is none."""
+        for path in ("psid", "panCakeData.id"):
+            params = {"filter": json.dumps({"pageId": page_id, path: name}), "options": json.dumps({"limit": 1})}
+            for document in _documents(self._get(f"{self._customers}/find", params, about=page_id)):
+                return _stored_customer(document)
+        return None
 
     def count(self, page_id: str) -> int:
         """How many customers FolkForm holds for a page."""
@@ -391,6 +409,13 @@ def _read_roles(data: Any) -> list[str]:
 
 def _stored(document: dict[str, Any], time: int) -> StoredVersion:
     return StoredVersion(document["psid"], _version(document), time)
+
+
+def _stored_customer(document: dict[str, Any]) -> StoredCustomer:
+    psid, data = document.get("psid"), document.get("panCakeData")
+    return StoredCustomer(
+        psid if isinstance(psid, str) else None, _version(document), data if isinstance(data, dict) else {}
+    )
 
 
 def _value(document: dict[str, Any], field: TimeField) -> Any:

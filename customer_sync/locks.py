@@ -5,8 +5,9 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,10 +17,24 @@ from customer_sync.errors import CustomerSyncError, SettingsError
 log = logging.getLogger(__name__)
 
 _POLL = 0.2
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class BusyError(CustomerSyncError):
     """Another run holds the lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, as far as it left word: the command, its process, and since when (Unix seconds)."""
+
+    command: str
+    pid: int | None = None
+    since: int | None = None
+
+    def __str__(self) -> str:
+        process = "" if self.pid is None else f" (process {self.pid})"
+        return f"{self.command}{process}" + ("" if self.since is None else f" since {local_time(self.since)}")
 
 
 class PageLocks:
@@ -45,8 +60,9 @@ class PageLocks:
         """Holds the lock of a pass and page. Taken already: waits for it, or raises BusyError."""
         handle = self._open(pass_name, page_id)
         try:
-            if not _taken(handle):
-                busy = BusyError(f"another run is at page {page_id}{_holder(handle)}")
+            if not self._taken_soon(handle):
+                holder = _read_word(handle)
+                busy = BusyError(f"another run is at page {page_id}" + (f": {holder}" if holder else ""))
                 if not wait:
                     raise busy
                 log.info("waiting: %s", busy)
@@ -57,14 +73,48 @@ class PageLocks:
         finally:
             os.close(handle)
 
-    def _open(self, pass_name: str, page_id: str) -> int:
-        path = self._directory / f"{pass_name}-{quote(page_id, safe='')}.lock"
-        flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    def holders(self, pass_names: Iterable[str], page_id: str) -> list[Holder]:
+        """Who holds these locks of a page at this moment, each process once. Makes no file and holds up nobody."""
+        held = [holder for name in pass_names if (holder := self._look(name, page_id))]
+        by_process: dict[tuple[str, int | None], Holder] = {}
+        for holder in sorted(held, key=lambda holder: holder.since or 0):
+            by_process.setdefault((holder.command, holder.pid), holder)
+        return list(by_process.values())
+
+    def _look(self, pass_name: str, page_id: str) -> Holder | None:
+        path = self._path(pass_name, page_id)
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
+            handle = os.open(path, os.O_RDONLY | _FLAGS)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unusable(path, error) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_word(handle) or Holder(pass_name)
+        else:
+            return None
+        finally:
+            os.close(handle)
+
+    def _taken_soon(self, handle: int) -> bool:
+        """Takes the lock now or a moment later: somebody may only be looking who holds it."""
+        if _taken(handle):
+            return True
+        self._clock.sleep(_POLL)
+        return _taken(handle)
+
+    def _path(self, pass_name: str, page_id: str) -> Path:
+        return self._directory / f"{pass_name}-{quote(page_id, safe='')}.lock"
+
+    def _open(self, pass_name: str, page_id: str) -> int:
+        path = self._path(pass_name, page_id)
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o644)
         except PermissionError as error:  # Another user's file: to hold its lock, to read it is enough.
             with suppress(OSError):
-                return os.open(path, os.O_RDONLY | flags)
+                return os.open(path, os.O_RDONLY | _FLAGS)
             if not os.access(path, os.F_OK):
                 raise _unusable(self._directory, error) from None
             raise _unusable(path, PermissionError(0, "another user made it; run as that user")) from None
@@ -90,13 +140,15 @@ def _taken(handle: int) -> bool:
     return True
 
 
-def _holder(handle: int) -> str:
-    """Who holds the lock, and since when; nothing where the holder left no word."""
+def _read_word(handle: int) -> Holder | None:
+    """Who holds the lock; None where the holder left no word that can be told."""
     try:
         word = json.loads(os.pread(handle, 1000, 0))
-        return f": {str(word['command'])[:20]} (process {int(word['pid'])}) since {local_time(float(word['since']))}"
+        holder = Holder(str(word["command"])[:20], int(word["pid"]), int(word["since"]))
+        str(holder)
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
-        return ""
+        return None
+    return holder
 
 
 def _unusable(directory: Path, error: OSError) -> SettingsError:

@@ -26,3 +26,10 @@ def newest_mark(newest: Sequence[StoredVersion], until: int, span: int = SPAN) -
 def oldest_mark(oldest: Sequence[StoredVersion], span: int = SPAN) -> int | None:
     """Where a backfill starts (Unix seconds); None while too few customers are stored to tell."""
     return max(stored.time for stored in oldest) if len(oldest) >= span else None
+
+
+def lowered(mark: int, wished: int, oldest: int | None) -> int:
+    """The newest *mark*, or earlier where that is *wished*, but not below the *oldest* one: killed there, an
+    incremental, which writes the oldest first, would leave a gap between what it wrote and what is covered.
+    """
+    return wished if oldest is None else min(mark, max(wished, oldest))

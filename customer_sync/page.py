@@ -15,3 +15,8 @@ class Page:
     """Opens this page's customers in Pancake; empty when FolkForm holds none."""
     access_token: str = field(default="", repr=False)
     """The user token that can make a page token; empty when FolkForm holds none."""
+
+    @property
+    def title(self) -> str:
+        """Its name and id."""
+        return f"{self.name} ({self.page_id})" if self.name else self.page_id

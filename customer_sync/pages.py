@@ -2,11 +2,13 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from customer_sync.clock import Clock
+from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
 from customer_sync.locks import BusyError
 from customer_sync.page import Page
@@ -29,6 +31,12 @@ class Listener(Protocol):
     def page_started(self, result: PageResult) -> None: ...
 
     def page_ended(self, result: PageResult) -> None: ...
+
+
+class ReadingAhead(Protocol):
+    """How batches are read while the ones before are being written."""
+
+    def __call__(self, batches: Iterable[list[Customer]], /) -> AbstractContextManager[Iterator[list[Customer]]]: ...
 
 
 class PagesRun(Protocol):
@@ -82,7 +90,7 @@ def _work_at(run: PagesRun, result: R, work: Callable[[R], None]) -> None:
         run.folkform.ensure_up(result.page.page_id)
         work(result)
         result.complete = True
-        result.status = Status.PARTIAL if result.lacking else Status.OK
+        result.status = result.LACKING if result.lacking else Status.OK
     except StopRequested as reason:
         result.status, result.stopped = Status.INTERRUPTED, reason
     except BusyError as error:

@@ -5,18 +5,21 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from customer_sync import verify
+from customer_sync import explain, status, verify
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
+from customer_sync.explanation import Explanation
 from customer_sync.locks import PageLocks
 from customer_sync.page import Page
+from customer_sync.page_status import PageStatus
 from customer_sync.page_token import Forbidden
 from customer_sync.pages import Listener, select_pages
 from customer_sync.redact import Redactor
-from customer_sync.result import CountedPage, PassResult, SyncedPage, VerifiedPage
+from customer_sync.result import CountedPage, PassResult, Status, SyncedPage, VerifiedPage
 from customer_sync.services import Services
 from customer_sync.settings import Settings, warnings
 from customer_sync.sync import BACKFILL, INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
@@ -51,7 +54,8 @@ def run_pass(
     locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, forbidden=_DRY_RUN if wishes.dry_run else None)
     with _running(result, services, settings, clock):
-        pages = _pages_to_work_at(services, page_ids, result)
+        _wait_a_while(settings.jitter, clock)
+        pages = _pages_to_work_at(services.pages(), page_ids, result)
         result.pages = [SyncedPage(page, dry_run=wishes.dry_run) for page in pages]
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
             upsert = _write_nothing if wishes.dry_run else services.folkform.upsert_customer
@@ -89,7 +93,8 @@ def run_verify(
     locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
     with _running(result, services, settings, clock):
-        pages = _pages_to_work_at(services, page_ids, result)
+        _wait_a_while(settings.jitter, clock)
+        pages = _pages_to_work_at(services.pages(), page_ids, result)
         run = verify.Run(
             folkform=services.folkform,
             pancake=services.pancake,
@@ -109,6 +114,73 @@ def run_verify(
             verify.verify_pages(run, result.pages)
 
 
+def run_status(
+    result: PassResult[PageStatus],
+    page_ids: list[str],
+    settings: Settings,
+    clock: Clock,
+    *,
+    redact: Redactor,
+    listener: Listener,
+) -> None:
+    """Asks where the pages named stand, or all, and fills *result* in; of pages that are off it says no more.
+
+    Raises SettingsError for unknown pages.
+    """
+    locks = PageLocks(settings.lock_dir, clock, result.name)
+    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
+    with _running(result, services, settings, clock):
+        known = services.pages()
+        asked = _pages_to_work_at(known, page_ids, result)
+        result.pages = [PageStatus(page, asked_at=clock.now()) for page in asked]
+        if not page_ids:
+            off = [page for page in known if not page.is_sync]
+            result.pages += [PageStatus(page, Status.OFF, complete=True) for page in off]
+        run = status.Run(
+            folkform=services.folkform,
+            pancake=services.pancake,
+            holders=partial(locks.holders, _PASSES),
+            clock=clock,
+            listener=listener,
+            requests=services.requests,
+            page_size=settings.page_size,
+            pages_at_once=settings.pages_at_once,
+            folkform_takes=services.folkform_limiter.takes,
+        )
+        status.ask_pages(run, result.pages)
+
+
+def run_explain(
+    result: PassResult[Explanation],
+    who: str,
+    page_id: str,
+    settings: Settings,
+    clock: Clock,
+    *,
+    redact: Redactor,
+    listener: Listener,
+) -> None:
+    """Looks at one customer, known by her psid or her id in Pancake, on both sides, and fills *result* in.
+
+    Raises SettingsError for an unknown page.
+    """
+    locks = PageLocks(settings.lock_dir, clock, result.name)
+    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
+    with _running(result, services, settings, clock):
+        (page,) = _pages_to_work_at(services.pages(), [page_id], result)
+        result.pages = [Explanation(page, who=who, asked_at=clock.now())]
+        run = explain.Run(
+            folkform=services.folkform,
+            pancake=services.pancake,
+            clock=clock,
+            listener=listener,
+            requests=services.requests,
+            page_size=settings.page_size,
+            overlap=settings.overlap,
+        )
+        explain.explain_customer(run, result.pages[0])
+
+
 @contextmanager
 def _running(result: PassResult[Any], services: Services, settings: Settings, clock: Clock) -> Iterator[None]:
     """One run, from its time limit to whatever ended it, which then stands in *result*; but for SettingsError."""
@@ -117,7 +189,6 @@ def _running(result: PassResult[Any], services: Services, settings: Settings, cl
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
     try:
-        _wait_a_while(settings.jitter, clock)
         yield
     except StopRequested as reason:
         result.stopped = reason
@@ -135,11 +206,13 @@ def _wait_a_while(jitter: int, clock: Clock) -> None:
         clock.sleep(seconds)
 
 
-def _pages_to_work_at(services: Services, page_ids: Iterable[str], result: PassResult[Any]) -> list[Page]:
-    known = services.pages()
-    pages = select_pages(known, page_ids)
+def _pages_to_work_at(known: list[Page], page_ids: Iterable[str], result: PassResult[Any]) -> list[Page]:
+    selected = select_pages(known, page_ids)
+    pages = [page for page in selected if result.shard is None or result.shard.holds(page.page_id)]
     if not pages:
         shown = "has no page switched on (isSync)" if known else "shows no page at all"
+        if selected:
+            shown = f"has no page in shard {result.shard} (switched on in all: {len(selected)})"
         result.warnings.append(f"FolkForm {shown}, so there was nothing to do")
     return pages
 

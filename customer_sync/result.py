@@ -10,6 +10,8 @@ from customer_sync.customer import Customer, Malformed
 from customer_sync.errors import CustomerSyncError, ExitCode, ServiceError, SettingsError, StopRequested
 from customer_sync.page import Page
 from customer_sync.pancake import SERVICE as PANCAKE
+from customer_sync.shard import Shard
+from customer_sync.table import Cell, Column, Table, Tone
 
 
 class Status(StrEnum):
@@ -17,11 +19,27 @@ class Status(StrEnum):
 
     OK = "ok"
     PARTIAL = "partial"
-    """Some customers failed; of a pass: its pages differ."""
+    """Some customers failed; of a pass: its pages ended in different ways."""
+    DIFFERS = "differs"
+    """The two sides do."""
     FAILED = "failed"
     BUSY = "busy"
     """Another run is at this page."""
     INTERRUPTED = "interrupted"
+    OFF = "off"
+    """The shop does not want this page synced, so nothing was done."""
+
+
+_TITLES = {"folkform": "FolkForm"}
+_TONES = {
+    Status.OK: Tone.GOOD,
+    Status.PARTIAL: Tone.DOUBTFUL,
+    Status.DIFFERS: Tone.DOUBTFUL,
+    Status.FAILED: Tone.BAD,
+    Status.BUSY: Tone.DOUBTFUL,
+    Status.INTERRUPTED: Tone.DOUBTFUL,
+    Status.OFF: Tone.QUIET,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +59,12 @@ class PageResult:
 
     COUNTS: ClassVar[tuple[str, ...]] = ("requests",)
     """What is counted, in the order in which it is told."""
+    LACKING: ClassVar[Status] = Status.PARTIAL
+    """How a page ended where not everything is as it should be."""
+    ASKED_FOR: ClassVar[bool] = False
+    """Whether what is told of each page is what the command was run for, and not only the story of its work."""
+    MEASURED: ClassVar[bool] = True
+    """Whether *read* of *expected* tells how far the work at a page is."""
 
     page: Page
     status: Status = Status.INTERRUPTED
@@ -66,9 +90,48 @@ class PageResult:
         return []
 
     @staticmethod
+    def opening(result: "PassResult[Any]") -> str:
+        """The first words of the summary: how the run ended."""
+        return f"{result.status}, {counted(len(result.pages), 'page')}"
+
+    @staticmethod
     def sum_up(result: "PassResult[Any]") -> str:
         """What all pages together say, as a sentence."""
         raise NotImplementedError
+
+    @classmethod
+    def table(cls, result: "PassResult[Any]") -> Table:
+        """What a terminal shows of all pages."""
+        counts = [name for name in cls.COUNTS if name != "skipped"]
+        names = ["to upsert" if name == "upserted" and result.dry_run else name for name in counts]
+        rows = [
+            [
+                Cell(page.page.title),
+                page.status_cell(),
+                *(Cell(f"{getattr(page, name):,}") for name in counts),
+            ]
+            for page in result.pages
+        ]
+        title = f"customer-sync {result.title}" + (" (dry run)" if result.dry_run else "")
+        columns = [
+            Column("Page"),
+            Column("Status"),
+            *(Column(_TITLES.get(name, name.capitalize()), numbers=True) for name in names),
+        ]
+        return Table(title, columns, rows)
+
+    @staticmethod
+    def lines(result: "PassResult[Any]") -> list[str]:
+        """The same where no table can be drawn."""
+        return [f"{page.page.title}: {', '.join(page.words())}" for page in result.pages]
+
+    @staticmethod
+    def next_steps(result: "PassResult[Any]") -> list[str]:  # noqa: ARG004
+        """What to do now, as sentences that go with the summary."""
+        return []
+
+    def status_cell(self) -> Cell:
+        return Cell(self.status.value, tone=_TONES[self.status])
 
     def add_malformed(self, malformed: Malformed) -> None:
         self.read += 1
@@ -146,6 +209,7 @@ class VerifiedPage(PageResult):
     """How the two sides of one page compare."""
 
     COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "malformed", "requests")
+    LACKING = Status.DIFFERS
 
     allow_extra: bool = field(default=False, kw_only=True)
     """Whether whom FolkForm alone holds is no trouble."""
@@ -191,6 +255,7 @@ class CountedPage(PageResult):
     """How many customers the two sides of one page count."""
 
     COUNTS = ("pancake", "folkform", "requests")
+    LACKING = Status.DIFFERS
 
     pancake: int = 0
     folkform: int = 0
@@ -207,6 +272,11 @@ class CountedPage(PageResult):
         totals = result.totals
         agree = "differ" if any(page.lacking for page in result.pages) else "agree"
         return f"{_both_sides(totals['pancake'], totals['folkform'])}: counts {agree}, versions not compared"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 page`, `1,200 pages`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _both_sides(pancake: int, folkform: int) -> str:
@@ -233,6 +303,8 @@ class PassResult(Generic[R]):
     page_result: type[R]
     """What is told of a page."""
     dry_run: bool = False
+    shard: Shard | None = None
+    """The share of the pages that it is about; None: all, or those named by hand."""
     duration: float = 0.0
     requests_of: Callable[[str | None], int] = lambda page_id: 0  # noqa: ARG005
     """How many requests were made for a page; for None in all."""
@@ -256,17 +328,35 @@ class PassResult(Generic[R]):
             page.requests = self.requests_of(page.page.page_id)
 
     @property
+    def worked_at(self) -> list[R]:
+        """The pages at which there was something to do."""
+        return [page for page in self.pages if page.status is not Status.OFF]
+
+    @property
+    def summary(self) -> str:
+        """The last line of what is said."""
+        said = ", ".join(filter(None, (self.page_result.opening(self), self.page_result.sum_up(self))))
+        return f"{self.title}: {said}; {counted(self.totals['requests'], 'request')}, {self.duration:.1f} s"
+
+    @property
+    def title(self) -> str:
+        """Which run it is."""
+        return self.name if self.shard is None else f"{self.name}, shard {self.shard}"
+
+    @property
     def complete(self) -> bool:
         stopped_before_pages = self.stopped is not None and not self.pages
-        return self.error is None and not stopped_before_pages and all(page.complete for page in self.pages)
+        return self.error is None and not stopped_before_pages and all(page.complete for page in self.worked_at)
 
     @property
     def status(self) -> Status:
         if self.error is not None:
             return Status.FAILED
-        statuses = {page.status for page in self.pages} or {Status.INTERRUPTED if self.stopped else Status.OK}
+        statuses = {page.status for page in self.worked_at} or {Status.INTERRUPTED if self.stopped else Status.OK}
         if Status.INTERRUPTED in statuses:
             return Status.INTERRUPTED
+        if statuses == {Status.OK, Status.DIFFERS}:
+            return Status.DIFFERS
         return statuses.pop() if len(statuses) == 1 else Status.PARTIAL
 
     @property
@@ -275,7 +365,7 @@ class PassResult(Generic[R]):
             return self.stopped.exit_code
         if self.error is not None:
             return self.error.exit_code
-        everywhere = all(page.status in (Status.FAILED, Status.BUSY) for page in self.pages)
+        everywhere = all(page.status in (Status.FAILED, Status.BUSY) for page in self.worked_at)
         codes = {
             page.error.exit_code
             for page in self.pages
@@ -286,14 +376,14 @@ class PassResult(Generic[R]):
         for code in (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.TRY_LATER):
             if code in codes:
                 return code
-        if any(page.status in (Status.PARTIAL, Status.FAILED) for page in self.pages):
+        if any(page.status in (Status.PARTIAL, Status.DIFFERS, Status.FAILED) for page in self.pages):
             return ExitCode.PARTIAL
-        idle = not any(page.read or page.complete for page in self.pages)
+        idle = not any(page.read or page.complete for page in self.worked_at)
         return ExitCode.TRY_LATER if self.stopped and idle else ExitCode.OK
 
     @property
     def totals(self) -> dict[str, int]:
-        counts = {name: sum(getattr(page, name) for page in self.pages) for name in self.page_result.COUNTS}
+        counts = {name: sum(getattr(page, name) or 0 for page in self.pages) for name in self.page_result.COUNTS}
         return {"pages": len(self.pages), **counts, "requests": self.requests_of(None)}
 
     def as_json(self) -> dict[str, Any]:
@@ -304,6 +394,7 @@ class PassResult(Generic[R]):
             "complete": self.complete,
             "exit_code": int(self.exit_code),
             "dry_run": self.dry_run,
+            "shard": None if self.shard is None else str(self.shard),
             "started_at": utc_text(self.started_at),
             "duration_s": round(self.duration, 1),
             "totals": self.totals,

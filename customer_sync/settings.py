@@ -9,13 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from customer_sync.errors import SettingsError
 from customer_sync.given import Given, Problem, read_setting
 from customer_sync.given import option_name as option_name
+from customer_sync.shard import MOST_SHARDS, Shard, read_shard
 
+T = TypeVar("T")
+
+SHARDS = "CUSTOMER_SYNC_SHARDS"
+# Kubernetes sets it in every pod of an Indexed Job.
+_INDEX = "JOB_COMPLETION_INDEX"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -242,6 +248,30 @@ def _default(declaration: Mapping[str, Any]) -> Any:
     return "" if declaration["default"] is None else declaration["read"](declaration["default"])
 
 
+def load_shard(environment: Mapping[str, str], option: str | None) -> Shard | None:
+    """The shard that *option* names ("2/8"), else the one that an Indexed Job gives to this run; None: all pages.
+
+    Raises SettingsError.
+    """
+    try:
+        if option is not None:
+            return _checked(option, read_shard, "the shard", "--shard")
+        return _shard_of_job(environment)
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+
+
+def _shard_of_job(environment: Mapping[str, str]) -> Shard | None:
+    shards, index = environment.get(SHARDS), environment.get(_INDEX)
+    if not shards:
+        return None
+    count = _checked(shards, _whole(1, MOST_SHARDS), SHARDS, f"environment variable {SHARDS}")
+    if not index:
+        ways = f"run it in an Indexed Job, which sets it, or give --shard I/{count}"
+        raise ValueError(f"{_INDEX} is missing: {SHARDS} is {count}, but not which of them this run is: {ways}")
+    return Shard(_checked(index, _whole(0, count - 1), _INDEX, f"environment variable {_INDEX}"), count)
+
+
 def _jitter_problems(values: Mapping[str, Any]) -> list[Problem]:
     jitter, limit = values.get("jitter", 0), values.get("max_runtime", 0)
     if not 0 < limit <= jitter:
@@ -264,6 +294,14 @@ def _sign_in_problems(values: Mapping[str, Any]) -> list[Problem]:
 
 def _problem(name: str, wrong: str, step: str) -> Problem:
     return Problem(name, declared()[name]["variable"], wrong, step)
+
+
+def _checked(text: str, read: Callable[[str], T], name: str, source: str) -> T:
+    """What *read* makes of *text*. Raises ValueError that says what *name* is, and its *source*."""
+    try:
+        return read(text.strip())
+    except ValueError as error:
+        raise ValueError(f"{name} is {text!r:.80} (from {source}): {error}") from None
 
 
 def _default_lock_dir() -> Path:

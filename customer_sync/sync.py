@@ -18,9 +18,9 @@ from customer_sync.customer import Customer, Malformed, Window, read_customer
 from customer_sync.errors import ContractBroken, ServiceError
 from customer_sync.folkform import SERVICE as FOLKFORM
 from customer_sync.folkform import StoredVersion
-from customer_sync.marks import newest_mark, oldest_mark
+from customer_sync.marks import lowered, newest_mark, oldest_mark
 from customer_sync.page import Page
-from customer_sync.pages import Listener, for_each_page
+from customer_sync.pages import Listener, ReadingAhead, for_each_page
 from customer_sync.pancake import SERVICE as PANCAKE
 from customer_sync.pieces import LARGEST_PIECE, Pieces
 from customer_sync.read_ahead import ReadAhead
@@ -52,12 +52,6 @@ class Locks(Protocol):
     """What keeps two runs from the same pass over the same page."""
 
     def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]: ...
-
-
-class ReadingAhead(Protocol):
-    """How batches are read while the ones before are being written."""
-
-    def __call__(self, batches: Iterable[list[Customer]], /) -> AbstractContextManager[Iterator[list[Customer]]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +174,14 @@ class _PageSync:
         return list(takewhile(lambda stored: stored.time >= since, versions))
 
     def _start(self, mark: int, wishes: Wishes | None) -> int:
-        """The newest mark, or earlier as wished, but not below the oldest one: killed there, an incremental, which
-        writes the oldest first, would leave a gap between what it wrote and what is covered.
-        """
+        """The newest mark, or earlier as wished."""
         wished = mark - self._run.overlap
         if wishes and wishes.since is not None:
             wished = min(wished, wishes.since)
         if wished >= mark:
             return mark
         oldest = oldest_mark(self._run.folkform.oldest_customers(self._page_id, self._span), self._span)
-        return wished if oldest is None else min(mark, max(wished, oldest))
+        return lowered(mark, wished, oldest)
 
     def backfill(self, *, below: int) -> int:
         """Writes the history before *below*, from the oldest mark down, newest first. Returns how far down it went."""

@@ -70,7 +70,10 @@ def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Lets `http.client` read every answer through a `_BoundedStream`."""
+    """Lets `http.client` read every answer through a `_BoundedStream`.
+
+    All calls go to one address, so its proxy and whom it must be trusted by are looked up at the first call alone.
+    """
 
     def __init__(self, clock: Clock, whole_answer: float) -> None:
         def response(sock: Any, *args: Any, **kwargs: Any) -> HTTPResponse:
@@ -80,7 +83,18 @@ class _BoundedAdapter(HTTPAdapter):
             "http": _pool(HTTPConnectionPool, HTTPConnection, response),
             "https": _pool(HTTPSConnectionPool, HTTPSConnection, response),
         }
+        self._pool: Any = None
         super().__init__()
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, *args, **kwargs)
+            super().cert_verify(pool, request.url, verify, None)  # type: ignore[no-untyped-call]
+            self._pool = pool
+        return self._pool
+
+    def cert_verify(self, *_: Any) -> None:
+        """Done with the first call."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

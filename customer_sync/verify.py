@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
-from customer_sync.clock import Clock
+from customer_sync.clock import Clock, local_time
 from customer_sync.compare import StoredVersions
 from customer_sync.customer import Customer, Window
 from customer_sync.errors import CustomerSyncError, ServiceError
 from customer_sync.folkform import LARGEST_LIMIT, MOST_PSIDS, StoredVersion
 from customer_sync.marks import SPAN, newest_mark
 from customer_sync.page import Page
-from customer_sync.pages import Listener, for_each_page
+from customer_sync.pages import Listener, ReadingAhead, for_each_page
 from customer_sync.read_ahead import ReadAhead
 from customer_sync.result import CountedPage, PageResult, Problem, VerifiedPage
 from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 VERIFY = "verify"
 # Once so long has passed, whoever changed before is settled.
 _SETTLING = SETTLED + 1.0
+_A_DAY = 86_400
 
 
 class VersionStore(Protocol):
@@ -63,6 +64,7 @@ class Run:
     pancake_rps: float
     folkform_takes: Callable[[int], float]
     """How long FolkForm's limit makes so many requests last at least, seconds."""
+    read_ahead: ReadingAhead = ReadAhead
 
 
 def count_pages(run: Run, results: Iterable[CountedPage]) -> None:
@@ -140,6 +142,8 @@ class _PageComparison:
         self._listed: dict[str, _Listed] = {}
         self._stored: dict[str, StoredVersion] = {}
         """Whom Pancake does not seem to have at this version."""
+        self._changed: set[str] = set()
+        """Who has changed in Pancake since the comparison began."""
         self._newest: list[StoredVersion] = []
         """The first ones of FolkForm's stream, which make the newest mark."""
         self._owed: list[int] = []
@@ -151,7 +155,7 @@ class _PageComparison:
         self._result.folkform = 0  # Counted anew, as they come.
         stored = StoredVersions(self._read_stored(walk), self._note_stored)
         try:
-            with ReadAhead(walk) as coming:
+            with self._run.read_ahead(walk) as coming:
                 for batch in coming:
                     self._compare_batch(batch, stored)
         finally:
@@ -161,7 +165,6 @@ class _PageComparison:
         without_time = self._run.folkform.count_without_time(self._page_id)
         self._result.folkform += without_time
         if self._listed or self._stored or without_time:
-            self._run.clock.sleep(_SETTLING)
             self._look_again(walk, without_time)
             self._say_the_remedy(walk.until)
 
@@ -186,11 +189,11 @@ class _PageComparison:
         self._stored[stored.psid] = stored
 
     def _look_again(self, walk: CustomerWalk, without_time: int) -> None:
-        changed = {customer.psid for batch in self._walk(walk.until + 1, self._now()) for customer in batch}
-        unreadable = {malformed.psid for malformed in walk.malformed}
+        self._leave_out_changed_since(walk.until)
         suspects = self._listed.keys() | self._stored.keys()
         stored_now = self._stored_now(suspects, without_time)
-        for psid in sorted((suspects | stored_now.keys()) - changed):
+        unreadable = {malformed.psid for malformed in walk.malformed}
+        for psid in sorted((suspects | stored_now.keys()) - self._changed):
             listed, stored = self._listed.get(psid), stored_now.get(psid)
             if listed is not None and (stored is None or stored.version != listed.version):
                 self._owed.append(listed.time)
@@ -199,8 +202,18 @@ class _PageComparison:
                 reason = "FolkForm holds her, Pancake does not list her: merged or deleted there"
                 self._result.add(Problem(psid, None, "extra", reason))
 
-    def _now(self) -> int:
-        return int(self._run.clock.now())
+    def _leave_out_changed_since(self, until: int) -> None:
+        """Whoever has changed in Pancake after *until* is left to the passes. Some change again while that is read,
+        so it is read until nobody more is left out.
+        """
+        while True:
+            self._run.clock.sleep(_SETTLING)
+            lately = self._walk(until + 1, int(self._run.clock.now()) + _A_DAY)  # Our clock may be behind.
+            changed = {customer.psid for batch in lately for customer in batch} - self._changed
+            self._changed |= changed
+            if changed.isdisjoint(self._listed.keys() | self._stored.keys()):
+                return
+            until = lately.until
 
     def _stored_now(self, suspects: set[str], without_time: int) -> dict[str, StoredVersion]:
         """What FolkForm holds of the *suspects* by now, and everybody without a time, whom its stream leaves out."""
@@ -216,8 +229,8 @@ class _PageComparison:
         lately = min(self._owed) >= newest_mark(self._newest, until)
         remedy = "customer-sync incremental" if lately else f"customer-sync backfill --page {self._page_id}"
         self._result.remedy = remedy
-        recent = ", all of them recent" if lately else ""
-        self._result.warnings.append(f"{remedy} brings the {len(self._owed):,} missing or stale{recent}")
+        when = " to ".join(dict.fromkeys(map(local_time, (min(self._owed), max(self._owed)))))
+        self._result.warnings.append(f"{remedy} brings the {len(self._owed):,} missing or stale, who changed {when}")
 
 
 def _finding(psid: str, listed: _Listed, stored: StoredVersion | None) -> Problem:

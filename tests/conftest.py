@@ -6,6 +6,8 @@ and returns how it ended; `run.start(…)` returns the process. Everything is en
 
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 import time
@@ -160,6 +162,29 @@ def run(tmp_path: Path) -> Iterator[Command]:
     command = Command(tmp_path)
     yield command
     command.kill_all()
+
+
+def on_a_terminal(environment: dict[str, str], *arguments: str, columns: int = 140) -> tuple[int, str]:
+    """Runs the command with a terminal for all its streams. Returns its exit code and what was shown."""
+    ours, theirs = pty.openpty()
+    terminal = {**environment, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
+    process = subprocess.Popen([COMMAND, *arguments], env=terminal, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:  # how Linux says that nobody holds the other end any more
+        pass
+    finally:
+        os.close(ours)
+        code = process.wait(timeout=30)
+    return code, shown.decode()
+
+
+def without_colours(shown: str) -> str:
+    """What a terminal shows, without the codes that colour it and move the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
 
 
 def ago(seconds: float, layout: str = "%Y-%m-%dT%H:%M:%S.%f") -> str:

@@ -1,19 +1,23 @@
 """Passes run in this process, over HTTP, on a clock whose waits pass fifty times as fast."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from customer_sync.clock import Clock
 from customer_sync.errors import ExitCode
-from customer_sync.passes import run_pass
+from customer_sync.passes import run_pass, run_verify
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult, SyncedPage
+from customer_sync.result import PageResult, PassResult, SyncedPage, VerifiedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.settings import load_settings
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
+from customer_sync.verify import VERIFY
 
 from .proxy import Proxy
 
+R = TypeVar("R", bound=PageResult)
 WORKERS = 4
 # A writer has twice as many upserts under way as there are workers.
 IN_FLIGHT = 2 * WORKERS
@@ -53,6 +57,14 @@ class Passes:
         self._lock_dir = lock_dir
 
     def __call__(self, at: Sandbox | Proxy, name: str, **wishes: Any) -> PassResult[SyncedPage]:
+        """One pass."""
+        return self._run(at, name, SyncedPage, partial(run_pass, wishes=Wishes(**wishes)))
+
+    def verify(self, at: Sandbox | Proxy) -> PassResult[VerifiedPage]:
+        """One comparison of both sides."""
+        return self._run(at, VERIFY, VerifiedPage, run_verify)
+
+    def _run(self, at: Sandbox | Proxy, name: str, kind: type[R], work: Callable[..., None]) -> PassResult[R]:
         environment = {
             **at.environment,
             "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
@@ -62,10 +74,9 @@ class Passes:
             **self.environment,
         }
         clock = QuickClock()
-        result = PassResult(name, started_at=clock.now(), page_result=SyncedPage)
-        run_pass(
-            result, [], Wishes(**wishes), load_settings(environment, {}), clock, redact=Redactor(), listener=Unheard()
-        )
+        result = PassResult(name, started_at=clock.now(), page_result=kind)
+        settings = load_settings(environment, {})
+        work(result, page_ids=[], settings=settings, clock=clock, redact=Redactor(), listener=Unheard())
         result.end(clock.stopping, 0.0)
         return result
 

@@ -1,8 +1,6 @@
-"""What a machine puts around the command: terminals, TLS, proxies, namespaces."""
+"""What a machine puts around the command: TLS, proxies, namespaces."""
 
 import http.client
-import os
-import pty
 import shutil
 import socket
 import ssl
@@ -15,26 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .conftest import COMMAND
-
-
-def on_a_terminal(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """Runs the command with a terminal for all its streams."""
-    ours, theirs = pty.openpty()
-    terminal = {"TERM": "xterm-256color", "COLUMNS": "140", "LINES": "40", **environment}
-    process = subprocess.Popen([COMMAND, *arguments], env=terminal, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    except OSError:  # how Linux says that nobody holds the other end any more
-        pass
-    finally:
-        os.close(ours)
-        code = process.wait(timeout=30)
-    return code, shown.decode()
 
 
 def permitted(*ways: list[str], then: list[str] | None = None) -> list[str]:

@@ -115,6 +115,19 @@ def test_settings_that_cannot_be_used(sandbox: StartSandbox, checks: Checks) -> 
     assert box.requests.count("pancake") == 0
 
 
+def test_shards(sandbox: StartSandbox, checks: Checks) -> None:
+    """In a job that shares the pages out it is told which share this run would take, or what is missing for that."""
+    box = sandbox(customers=3)
+    name = "Settings: CUSTOMER_SYNC_SHARDS"
+    assert name not in checks(box)
+    in_job = checks(box, CUSTOMER_SYNC_SHARDS="8", JOB_COMPLETION_INDEX="2")
+    assert in_job[name]["detail"] == "8 (environment variable), so a pass takes shard 2/8"
+    by_hand = checks(box, CUSTOMER_SYNC_SHARDS="8")
+    assert (by_hand.code, by_hand.wrong) == (2, [name])
+    assert by_hand[name]["detail"].startswith("JOB_COMPLETION_INDEX is missing")
+    assert by_hand[name]["next_step"].startswith("Run it in an Indexed Job")
+
+
 def test_half_a_sign_in(sandbox: StartSandbox, checks: Checks) -> None:
     """What a sign-in lacks is told with what it needs."""
     checked = checks(sandbox(), FOLKFORM_TOKEN="", FOLKFORM_EMAIL="agent@folkform.example")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from customer_sync.sandbox import Sandbox
-from customer_sync.settings import declared
+from customer_sync.settings import SHARDS, declared
 
 from .checked import CRON_FILE, check, read
 from .conftest import COMMAND, Command, Outcome, StartSandbox, only_page
@@ -280,7 +280,7 @@ def test_kubernetes(box: Sandbox, run: Command) -> None:
 
 def test_every_variable_is_looked_for(run: Command) -> None:
     """Each setting's variable, with its file, is one that cron must see."""
-    variables = [declaration["variable"] for declaration in declared().values()]
+    variables = [SHARDS, *(declaration["variable"] for declaration in declared().values())]
     files = [f"{declaration['variable']}_FILE" for declaration in declared().values() if declaration["secret"]]
     told = check(run, None, **dict.fromkeys([*variables, *files], "x"))["Cron: variables"]["detail"]
     assert all(re.search(rf"\b{name}\b", told) for name in (*variables, *files))

@@ -11,8 +11,16 @@ import pytest
 from customer_sync.sandbox import Fault, Sandbox
 
 from .checked import CRON_FILE, read
-from .conftest import COMMAND, Command, Outcome, StartSandbox, fill_folkform, only_page
-from .surroundings import on_a_terminal
+from .conftest import (
+    COMMAND,
+    Command,
+    Outcome,
+    StartSandbox,
+    fill_folkform,
+    on_a_terminal,
+    only_page,
+    without_colours,
+)
 
 _ESCAPE = "\x1b"
 _HEADINGS = ["Settings", "FolkForm", "Pancake", "This machine", "Cron"]
@@ -130,11 +138,11 @@ def test_a_terminal(sandbox: StartSandbox, run: Command, settings: dict[str, str
     """On a terminal the same lines come in colours, unless they are not wanted, and never wider than it is."""
     box = _damaged(sandbox)
     box.folkform.set_page(box.pancake.page_ids()[0], pageName="Một cửa hàng có tên rất dài " * 5)
-    environment = run.environment(box, ENVIRONMENT=str(run.home / CRON_FILE), COLUMNS="90", **settings)
-    code, shown = on_a_terminal(environment, "check")
+    environment = run.environment(box, ENVIRONMENT=str(run.home / CRON_FILE), **settings)
+    code, shown = on_a_terminal(environment, "check", columns=90)
     assert code == 3
     assert bool(re.search(r"\x1b\[(?:\d;)*3[123]m", shown)) == coloured
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "")
+    plain = without_colours(shown).replace("\r", "")
     assert max(map(len, plain.splitlines())) <= 90
     text = _letters(plain)
     for line in _show(run, box).out.splitlines()[:-1]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import COMMAND, Command
+from customer_sync.settings import read_duration
+
+from .conftest import COMMAND, Command, Outcome, StartSandbox
 
 CRONTAB = Path(__file__).parent.parent / "crontab.example"
 _VARIABLE = re.compile(r"[A-Z_]+ *=")
@@ -34,10 +36,40 @@ def _entries() -> list[_Entry]:
     return [_Entry(" ".join(line[:5]), line[5]) for line in fields]
 
 
+def _max_runtime(entry: _Entry) -> int:
+    return read_duration(re.findall(r"--max-runtime (\w+)", entry.command)[0])
+
+
+def _in_shell(entry: _Entry, run: Command, settings: Path, arguments: str = "") -> Outcome:
+    """Hands an entry to the shell as cron does: with the variables of the crontab, and nothing but HOME beside."""
+    variables = _variables() | {"ENVIRONMENT": str(settings), "PATH": f"{COMMAND.parent}:/usr/bin:/bin"}
+    ended = subprocess.run(
+        [variables["SHELL"], "-c", entry.command + arguments],
+        env={**variables, "HOME": str(run.home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Outcome(ended.returncode, ended.stdout, ended.stderr)
+
+
 def test_the_schedule() -> None:
-    """Every five minutes an incremental, every night at two a backfill, silent when nothing failed; nothing else."""
-    found = [(entry.schedule, *re.findall(r"customer-sync (\w+).* (-q)\b", entry.command)) for entry in _entries()]
-    assert found == [("*/5 * * * *", ("incremental", "-q")), ("0 2 * * *", ("backfill", "-q"))]
+    """Every five minutes an incremental, every night at two a backfill, every Sunday after it a verify; no more."""
+    found = [(entry.schedule, *re.findall(r"customer-sync (\w+)", entry.command)) for entry in _entries()]
+    assert found == [("*/5 * * * *", "incremental"), ("0 2 * * *", "backfill"), ("0 8 * * 0", "verify")]
+
+
+def test_each_run_ends_before_the_next_one_begins() -> None:
+    """Each entry has a time limit that keeps it clear of the next: an incremental, the verify, and what is after it."""
+    limits = [_max_runtime(entry) for entry in _entries()]
+    assert all(limit < longest for limit, longest in zip(limits, (5 * 60, 6 * 3600, 18 * 3600), strict=True))
+
+
+def test_who_hears_of_a_failure() -> None:
+    """Somebody gets a mail, and only when something failed."""
+    assert "@" in _variables()["MAILTO"]
+    assert all(re.search(r" -q\b", entry.command) for entry in _entries())
 
 
 def test_cron_reads_it_whole() -> None:
@@ -47,40 +79,38 @@ def test_cron_reads_it_whole() -> None:
 
 
 @pytest.mark.parametrize("entry", _entries(), ids=lambda entry: entry.schedule)
-def test_each_command_runs(run: Command, entry: _Entry, tmp_path: Path) -> None:
-    """Each command line, handed to the shell as cron does, reaches the program, with and without its settings file."""
-    file = tmp_path / "customer-sync.env"
+def test_each_command_runs(run: Command, entry: _Entry) -> None:
+    """Each command line reaches the program, with and without its settings file."""
+    settings = run.home / "customer-sync.env"
     for text in (None, "FOLKFORM_BASE_URL=http://127.0.0.1:1/api/v1\n"):
         if text:
-            file.write_text(text)
-        variables = {name: value for name, value in _variables().items() if name != "PATH"}
-        if "ENVIRONMENT" in variables:
-            variables["ENVIRONMENT"] = str(file)
-        path = f"{COMMAND.parent}:/usr/bin:/bin"
-        shell = subprocess.run(
-            [variables.get("SHELL", "/bin/sh"), "-c", entry.command + " --help"],
-            env={**variables, "PATH": path, "HOME": str(run.home)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (shell.returncode, shell.stderr) == (0, "")
-        assert "Usage: customer-sync" in shell.stdout
+            settings.write_text(text)
+        outcome = _in_shell(entry, run, settings, " --help")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert "Usage: customer-sync" in outcome.out
 
 
-def test_the_environment_file_is_read(run: Command, tmp_path: Path) -> None:
-    """What stands in the environment file reaches the program."""
-    file = tmp_path / "customer-sync.env"
-    file.write_text("FOLKFORM_BASE_URL=not-an-address\n")
-    entry = _entries()[0]
-    shell = subprocess.run(
-        ["/bin/sh", "-c", entry.command],
-        env={"ENVIRONMENT": str(file), "PATH": f"{COMMAND.parent}:/usr/bin:/bin", "HOME": str(run.home)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+def test_the_settings_file_is_made_for_one_user_and_read(run: Command) -> None:
+    """The file is made as the crontab says, so that nobody else can read it, and what stands in it is used."""
+    settings = run.home / "customer-sync.env"
+    ((mode, path),) = re.findall(r"install -m (\d+) -o \w+ /dev/null (\S+)", CRONTAB.read_text(encoding="utf-8"))
+    assert path == _variables()["ENVIRONMENT"]
+    subprocess.run(["install", "-m", mode, "/dev/null", settings], check=True)  # noqa: S607
+    assert settings.stat().st_mode & 0o777 == 0o600
+    settings.write_text("FOLKFORM_BASE_URL='not-an-address'\n")
+    outcome = _in_shell(_entries()[0], run, settings)
+    assert outcome.code == 2
+    assert "'not-an-address'" in outcome.err
+
+
+def test_a_week(sandbox: StartSandbox, run: Command) -> None:
+    """The entries bring everybody, find nobody missing, and say nothing all the while: no mail."""
+    box = sandbox(pages=2, customers=30)
+    settings = run.home / "customer-sync.env"
+    settings.write_text(
+        "".join(f"{name}='{value}'\n" for name, value in run.environment(box).items() if name != "PATH")
     )
-    assert shell.returncode == 2
-    assert "'not-an-address'" in shell.stderr
+    for entry in _entries():
+        at_once = _Entry(entry.schedule, entry.command.replace("--jitter 20s", "--jitter 0"))
+        assert _in_shell(at_once, run, settings) == Outcome(0, "", "")
+    assert box.difference().equal

@@ -15,6 +15,7 @@ from customer_sync.locks import PageLocks
 from .conftest import Command, Outcome, StartSandbox, only_page, people, person, wait_until, writes
 
 PASSES = ["incremental", "backfill"]
+OVER_PAGES = [*PASSES, "status"]
 
 
 def _one_sentence(outcome: Outcome) -> str:
@@ -51,12 +52,12 @@ def _closed() -> Iterator[str]:
 
 
 def test_75_where_nothing_listens(sandbox: StartSandbox, run: Command) -> None:
-    """A FolkForm that is not there: one sentence with its address, within 20 seconds."""
+    """A FolkForm that is not there: one sentence with its address, within a minute."""
     started = time.monotonic()
     with _closed() as address:
         outcome = run(sandbox(), "incremental", FOLKFORM_BASE_URL=address)
     assert (outcome.code, outcome.out) == (75, "")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     sentence = _one_sentence(outcome)
     assert all(part in sentence for part in ("FolkForm", address, "refused the connection", "FOLKFORM_BASE_URL"))
 
@@ -79,7 +80,7 @@ def test_75_when_pancake_is_away(sandbox: StartSandbox, run: Command) -> None:
     assert all("PANCAKE_BASE_URL" in page["error"] for page in outcome.json["pages"])
 
 
-@pytest.mark.parametrize("command", PASSES)
+@pytest.mark.parametrize("command", OVER_PAGES)
 def test_3_with_a_wrong_token(sandbox: StartSandbox, run: Command, command: str) -> None:
     """FolkForm's refusal of our token: one sentence that names the setting, never the token, and no second try."""
     box = sandbox(customers=3)
@@ -107,7 +108,7 @@ def test_3_when_every_page_is_refused(sandbox: StartSandbox, run: Command) -> No
     assert "page-token-that-is-wrong" not in outcome.said
 
 
-@pytest.mark.parametrize("command", PASSES)
+@pytest.mark.parametrize("command", OVER_PAGES)
 def test_2_without_settings(run: Command, command: str) -> None:
     """Missing and malformed settings are all named at once, each with where it comes from."""
     outcome = run(None, command, "--workers", "many", CUSTOMER_SYNC_PAGE_SIZE="500")

@@ -1,5 +1,7 @@
 """One run at a time per pass and page, and no lock outlives its holder."""
 
+import fcntl
+import logging
 import os
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 
 from customer_sync.clock import Clock, local_time
 from customer_sync.errors import ExitCode, SettingsError, StopRequested
-from customer_sync.locks import BusyError, PageLocks
+from customer_sync.locks import BusyError, Holder, PageLocks
 
 _LONG = 30.0
 _HOLD = """
@@ -64,6 +66,84 @@ def test_a_holder_that_left_no_word(tmp_path: Path, word: bytes) -> None:
         file.write_bytes(word)
         with pytest.raises(BusyError, match=r"page 104$"), locks(tmp_path).held("incremental", "104"):
             pytest.fail("held twice")
+
+
+BOTH = ("incremental", "backfill")
+
+
+def test_holders_are_told(tmp_path: Path) -> None:
+    """Who asks learns who holds which lock of a page since when: command, process, and nobody once it is free."""
+    began = int(time.time())
+    with PageLocks(tmp_path, Clock(), "incremental").held("incremental", "104"):
+        (holder,) = locks(tmp_path).holders(BOTH, "104")
+        assert (holder.command, holder.pid) == ("incremental", os.getpid())
+        assert holder.since is not None
+        assert began <= holder.since <= time.time()
+        assert str(holder) == f"incremental (process {os.getpid()}) since {local_time(holder.since)}"
+        assert locks(tmp_path).holders(BOTH, "105") == locks(tmp_path).holders(["backfill"], "104") == []
+    assert locks(tmp_path).holders(BOTH, "104") == []
+
+
+class _Later(Clock):
+    """A clock of another hour."""
+
+    def now(self) -> float:
+        return 2_000_000_000.0
+
+
+def test_a_process_with_two_locks_is_told_once(tmp_path: Path) -> None:
+    """A backfill holds its page's incremental lock at times, too: it is told once, since the earlier moment."""
+    backfill, later = PageLocks(tmp_path, Clock(), "backfill"), PageLocks(tmp_path, _Later(), "backfill")
+    with backfill.held("backfill", "104"):
+        alone = locks(tmp_path).holders(BOTH, "104")
+        with later.held("incremental", "104"):
+            assert locks(tmp_path).holders(BOTH, "104") == alone
+            assert len(alone) == 1
+
+
+def test_a_holder_without_word_is_told_by_its_lock(tmp_path: Path) -> None:
+    """Of a holder that left no word its lock's name is known, and no more."""
+    with locks(tmp_path).held("backfill", "104"):
+        (file,) = tmp_path.iterdir()
+        file.write_bytes(b"{")
+        assert locks(tmp_path).holders(BOTH, "104") == [Holder("backfill")]
+        assert str(Holder("backfill")) == "backfill"
+
+
+def test_to_ask_makes_no_file(tmp_path: Path) -> None:
+    """To ask who holds a lock leaves nothing behind."""
+    assert locks(tmp_path).holders(BOTH, "104") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    """A lock file that no pass could use is named to who asks about it, too."""
+    (tmp_path / "incremental-104.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingsError, match=r"incremental-104.lock cannot be used"):
+        locks(tmp_path).holders(BOTH, "104")
+
+
+class _OnlyLooking(Clock):
+    """A clock whose wait is as long as somebody looks at a lock file."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._handle = os.open(file, os.O_RDONLY)
+        fcntl.flock(self._handle, fcntl.LOCK_SH)
+
+    def sleep(self, seconds: float) -> None:  # noqa: ARG002
+        os.close(self._handle)
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_who_only_looks_keeps_nobody_out(tmp_path: Path, caplog: pytest.LogCaptureFixture, wait: bool) -> None:
+    """A pass that starts at the very moment when somebody looks who holds its lock gets it, and tells of no holder."""
+    with locks(tmp_path).held("incremental", "104"):
+        (file,) = tmp_path.iterdir()
+    caplog.set_level(logging.INFO)
+    with locks(tmp_path, _OnlyLooking(file)).held("incremental", "104", wait=wait):
+        assert locks(tmp_path).holders(BOTH, "104")
+    assert caplog.records == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")

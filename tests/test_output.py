@@ -16,8 +16,16 @@ import customer_sync
 from customer_sync.cli import app
 from customer_sync.sandbox import Sandbox
 
-from .conftest import Command, StartSandbox, fill_folkform, only_page, people, person
-from .surroundings import on_a_terminal
+from .conftest import (
+    Command,
+    StartSandbox,
+    fill_folkform,
+    on_a_terminal,
+    only_page,
+    people,
+    person,
+    without_colours,
+)
 
 PASSES = ["incremental", "backfill"]
 _NAME, _PHONE, _EMAIL = "Canary Bích Ngọc", "0987654321", "canary@example.com"
@@ -60,14 +68,14 @@ def test_json(sandbox: StartSandbox, run: Command) -> None:
     assert outcome.out.count("\n") == 1
     result = outcome.json
     assert list(result) == [
-        *("pass", "status", "complete", "exit_code", "dry_run", "started_at", "duration_s"),
+        *("pass", "status", "complete", "exit_code", "dry_run", "shard", "started_at", "duration_s"),
         *("totals", "error", "stopped", "warnings", "pages"),
     ]
     assert (result["pass"], result["status"], result["complete"]) == ("incremental", "partial", True)
     assert (result["exit_code"], outcome.code, result["dry_run"], result["error"]) == (1, 1, False, None)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", result["started_at"])
     assert isinstance(result["duration_s"], float)
-    assert result["warnings"] == []
+    assert (result["shard"], result["warnings"]) == (None, [])
     assert set(result["totals"]) == {"pages", *_NUMBERS}
     for page in result["pages"]:
         assert set(page) == {
@@ -256,7 +264,7 @@ def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     """On a terminal there is a table with every page and its counts, and the sentence below it."""
     box = sandbox(pages=2, customers=30)
     code, shown = on_a_terminal(run.environment(box), "backfill")
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    plain = without_colours(shown)
     assert code == 0
     assert _ESCAPE in shown
     assert all(word in plain for word in ("Page", "Status", "Read", "Upserted", "Unchanged", "Malformed"))

@@ -13,7 +13,7 @@ from customer_sync.cli import app
 from customer_sync.errors import ExitCode
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import FaultKind
-from customer_sync.settings import declared
+from customer_sync.settings import SHARDS, declared
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 _COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -24,7 +24,7 @@ _OPTIONS = {
     for option in (*parameter.opts, *parameter.secondary_opts)
     if option.startswith("-")
 } | {"--help", "-h"}
-_VARIABLES = {declaration["variable"] for declaration in declared().values()}
+_VARIABLES = {declaration["variable"] for declaration in declared().values()} | {SHARDS}
 _SECRET_FILES = {f"{declaration['variable']}_FILE" for declaration in declared().values() if declaration["secret"]}
 
 

@@ -11,24 +11,16 @@ import customer_sync
 PACKAGE = Path(customer_sync.__file__).parent
 # From the bottom up: a room may import from rooms of lower floors only.
 FLOORS = [
-    {"errors", "redact", "page", "rate_limiter", "read_ahead", "customer", "given"},
+    {"errors", "redact", "page", "shard", "rate_limiter", "read_ahead", "customer", "table", "given"},
     {"clock", "settings"},
     {"transport", "locks", "interrupt", "page_token"},
     {"http", "probe"},
     {"sign_in"},
     {"pancake", "folkform"},
     {"marks", "compare", "walk", "result", "services"},
-    {"pieces", "write", "pages", "findings", "check_window"},
-    {
-        "sync",
-        "verify",
-        "check_settings",
-        "check_address",
-        "check_folkform",
-        "check_pancake",
-        "check_machine",
-        "check_cron",
-    },
+    {"pieces", "write", "pages", "page_status", "fields", "findings", "check_window"},
+    {"sync", "verify", "status", "explanation", "check_settings", "check_address"},
+    {"explain", "check_folkform", "check_pancake", "check_machine", "check_cron"},
     {"passes", "check"},
     {"console"},
     {"demo"},

@@ -94,6 +94,20 @@ def test_nothing_comes_out_of_a_usual_run(box: Sandbox, run: Command, arguments:
     comes_out_clean(box, run, outcome)
 
 
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["status", "--json"], ["explain", "p7"], ["explain", "id-0", "--json"]]
+)
+def test_nothing_comes_out_of_what_only_looks(box: Sandbox, run: Command, arguments: list[str]) -> None:
+    """Nor of the commands that look at pages and customers, whatever fails."""
+    for failure, fault in FAILURES.items():
+        box.faults.clear()
+        if fault:
+            box.faults.add(fault)
+        outcome = run(box, *arguments, "--page", only_page(box), "-v", "--debug")
+        assert outcome.code in (0, 1, 3, 75), failure
+        comes_out_clean(box, run, outcome)
+
+
 @pytest.mark.parametrize("command", ["incremental", "check"])
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_wrong_secret_is_not_shown(box: Sandbox, run: Command, name: str, command: str) -> None:

@@ -74,9 +74,13 @@ class FolkForm:
         document = {"psid": psid, "pageId": page_id, "panCakeData": customer, **times}
         self.documents[page_id, psid] = document
 
+    def matching(self, filter_: dict[str, Any]) -> list[Document]:
+        """The documents that a filter lets through."""
+        return [document for document in self.documents.values() if _matches(document, filter_)]
+
     def find(self, filter_: dict[str, Any], options: dict[str, Any]) -> list[Document]:
         """The documents that a filter lets through, sorted, skipped and limited."""
-        found = [document for document in self.documents.values() if _matches(document, filter_)]
+        found = self.matching(filter_)
         for path, direction in options.get("sort", {}).items():
             found.sort(key=lambda document, path=path: _value(document, path), reverse=direction < 0)  # type: ignore[misc]
         skip = options.get("skip", 0)
@@ -104,7 +108,7 @@ class FolkFormWire(ApiSession):
             case "/customer/upsert-one":
                 return self._upsert(filter_["pageId"], filter_["psid"], call.body["panCakeData"])
             case "/customer/count":
-                return len(self._folkform.of(filter_["pageId"]))
+                return len(self._folkform.matching(filter_))
             case "/customer/find":
                 return self._folkform.find(filter_, json.loads(call.params["options"]))
         raise Wrong(f"asked for {call.path}")
@@ -124,6 +128,10 @@ def _matches(document: Document, filter_: dict[str, Any]) -> bool:
     for path, condition in filter_.items():
         value = _value(document, path)
         for sign, operand in (condition if isinstance(condition, dict) else {"$eq": condition}).items():
+            if sign == "$in":
+                if value not in operand:
+                    return False
+                continue
             # As in MongoDB, a number is neither above nor below a text.
             if isinstance(value, str) is not isinstance(operand, str) or value is None:
                 return False

@@ -20,6 +20,7 @@ from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.result import PageResult, SyncedPage
 from customer_sync.sign_in import BearerToken
 from customer_sync.sync import INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
+from customer_sync.walk import CustomerSource
 from customer_sync.write import Upserts
 from tests.histories.clock import SimulatedClock
 from tests.histories.folkform import FolkFormWire
@@ -118,19 +119,24 @@ class Process:
             end = result.error or result.stopped or "; ".join(result.warnings)
             self.tell(f"ends: page {result.page.page_id} {result.status}{f' ({end})' if end else ''}")
 
-    def _run(self) -> Run:
-        kind = self.world.kind
-        folkform = FolkFormClient(
+    def folkform(self) -> FolkFormClient:
+        return FolkFormClient(
             FolkFormWire(self.world.folkform, self._call_folkform),
             AdaptiveRateLimiter(self.clock),
             token=BearerToken("token", None, self.clock),
             role_id=None,
             customer_path="/customer",
         )
+
+    def pancake(self, page: Page) -> CustomerSource:
+        return _Source(self, page.page_id)
+
+    def _run(self) -> Run:
+        kind, folkform = self.world.kind, self.folkform()
         return Run(
             self.plan.wishes(self.world.time.second),
             folkform=folkform,
-            pancake=lambda page: _Source(self, page.page_id),
+            pancake=self.pancake,
             upserts=Upserts(
                 self._in_flight,
                 kind.workers,

@@ -9,6 +9,7 @@ from tests.histories.clock import SECOND
 from tests.histories.folkform import FolkForm
 from tests.histories.pancake import Pancake, Person
 from tests.histories.process import Process
+from tests.histories.verifier import Verifier
 
 
 class Promises:
@@ -79,6 +80,18 @@ class Promises:
 
     # When all is quiet
 
+    def check_verified(self, verifier: Verifier) -> None:
+        """It names exactly those who differ."""
+        people = {(person.page_id, person.psid): person for person in self._pancake.people}
+        stored = {(page_id, document["psid"]) for page_id in self._page_ids for document in self._folkform.of(page_id)}
+        differing = {("extra", *key) for key in stored - people.keys()}
+        for key, person in people.items():
+            if not person.defect and self._folkform.stored(*key) is None:
+                differing.add(("missing", *key))
+            elif not person.defect and self._version_differs(person):
+                differing.add(("stale", *key))
+        assert verifier.findings == differing, f"verify names {verifier.findings}, but {differing} differ"
+
     def check_undisturbed(self, process: Process) -> None:
         """Nothing kept it from its end."""
         for result in process.results:
@@ -123,10 +136,14 @@ class Promises:
             return self._folkform.stored(person.page_id, person.psid) is None
         return self._differs(person)
 
+    def _version_differs(self, person: Person) -> bool:
+        stored = self._folkform.stored(person.page_id, person.psid)
+        return stored is None or stored["updated_at"] != person.latest.version
+
     def _differs(self, person: Person) -> bool:
         stored = self._folkform.stored(person.page_id, person.psid)
         latest = person.latest.data
-        if stored is None or stored["updated_at"] != latest["updated_at"]:
+        if stored is None or self._version_differs(person):
             return True
         # Another writer knows no notes; what he stored in a running second cannot be told from what came later in it.
         return stored["notes"] not in (latest["notes"], None)

@@ -14,6 +14,7 @@ from tests.histories.process import Plan, Process
 from tests.histories.promises import Promises
 from tests.histories.story import Story
 from tests.histories.turns import FOREVER, Player, Wrong
+from tests.histories.verifier import Verifier
 
 _INSTANT = 1 / SECOND
 
@@ -207,11 +208,18 @@ class World:
         """Nothing happens any more, and our passes run undisturbed: then both sides are equal."""
         self.time.move(3 + max(0.0, -self.ahead))
         self.story.tell("world", "all is quiet")
+        self._verify()
         self._run_undisturbed(INCREMENTAL)
         self._run_undisturbed(BACKFILL)
         self.promises.check_quiet()
         if self.promises.need_full:
             self.promises.check_healed(self._run_undisturbed(BACKFILL, full=True))
+            self._verify()
+
+    def _verify(self) -> None:
+        verifier = Verifier(self)
+        verifier.live()
+        self.promises.check_verified(verifier)
 
     def _run_undisturbed(self, name: str, *, full: bool = False) -> Process:
         process = self.run(Plan(name, full=full))

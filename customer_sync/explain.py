@@ -1,0 +1,184 @@
+"""One customer on both sides, and which pass would bring her; nothing is changed.
+
+Pancake has no look-up by psid. Most customers stand where FolkForm's version says, so that second is read first; then
+from now down to it, since a customer who changes moves up; and only then the rest of the page.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Protocol
+
+from customer_sync.clock import Clock
+from customer_sync.customer import Customer, Malformed, Window, read_customer
+from customer_sync.explanation import Explanation, Side, Verdict
+from customer_sync.folkform import StoredCustomer, StoredVersion
+from customer_sync.marks import SPAN, lowered, newest_mark, oldest_mark
+from customer_sync.page import Page
+from customer_sync.pages import Listener, for_each_page
+from customer_sync.pancake import CustomerList
+from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
+
+log = logging.getLogger(__name__)
+
+EXPLAIN = "explain"
+
+
+class CustomerStore(Protocol):
+    """What is asked of FolkForm."""
+
+    def customer(self, page_id: str, name: str) -> StoredCustomer | None: ...
+
+    def last_customers(self, page_id: str, limit: int, until: int | None = None) -> list[StoredVersion]: ...
+
+    def oldest_customers(self, page_id: str, limit: int) -> list[StoredVersion]: ...
+
+    def ensure_up(self, page_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that the question is asked with. *overlap* is that of the incremental pass, seconds."""
+
+    folkform: CustomerStore
+    pancake: Callable[[Page], CustomerSource]
+    clock: Clock
+    listener: Listener
+    requests: Callable[[str], int]
+    """How many requests a page has cost so far."""
+    page_size: int
+    overlap: int
+    pages_at_once: int = 1
+
+
+def explain_customer(run: Run, result: Explanation) -> None:
+    """Looks for the customer on both sides and fills *result* in."""
+    for_each_page(run, [result], lambda result: _Question(run, result).answer())
+
+
+class _Lookout:
+    """Pancake's list, watched for one customer: a walk gives out only whom a pass would sync, and she may not be."""
+
+    def __init__(self, pancake: CustomerSource, result: Explanation) -> None:
+        self.found: Mapping[str, Any] | None = None
+        """What Pancake says about her."""
+        self.pancake_now = 0.0
+        """Pancake's clock, Unix seconds; 0 where it does not say."""
+        self._pancake = pancake
+        self._result = result
+
+    def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
+        listed = self._pancake.get_customers(page_number, page_size, since, until)
+        self._result.read += len(listed.customers)
+        self.pancake_now = max(self.pancake_now, listed.date or 0.0)
+        if self.found is None:
+            self.found = next(filter(self._is_she, listed.customers), None)
+        return listed
+
+    def _is_she(self, data: Any) -> bool:
+        if not isinstance(data, dict):
+            return False
+        stored, psid, pancake_id = self._result.folkform, data.get("psid"), data.get("id")
+        if self._result.who in (psid, pancake_id):
+            return True
+        if stored is None:
+            return False
+        # She may have lost her psid since FolkForm got her.
+        return psid == stored.psid if psid else pancake_id is not None and pancake_id == stored.pancake_id
+
+
+class _Question:
+    """Where one customer stands."""
+
+    def __init__(self, run: Run, result: Explanation) -> None:
+        self._run = run
+        self._result = result
+        self._page_id = result.page.page_id
+        self._lookout = _Lookout(run.pancake(result.page), result)
+        self._total = 0
+        """How many customers the last walk's window held, and all before it."""
+
+    def answer(self) -> None:
+        """Raises ServiceError, StopRequested."""
+        result = self._result
+        result.folkform = self._stored(result.who)
+        self._search()
+        if self._lookout.found is None:
+            result.verdict = Verdict.EXTRA if result.folkform else Verdict.UNKNOWN
+            return
+        result.pancake = Side.of(self._lookout.found)
+        customer = read_customer(self._lookout.found, self._page_id)
+        if isinstance(customer, Malformed):
+            result.verdict, result.flaw = Verdict.MALFORMED, customer.reason
+            return
+        if customer.psid not in (result.who, result.folkform and result.folkform.psid):
+            result.folkform = self._stored(customer.psid)
+        self._judge(customer)
+
+    def _stored(self, name: str) -> Side | None:
+        stored = self._run.folkform.customer(self._page_id, name)
+        return Side.of(stored.data, stored.psid) if stored else None
+
+    def _search(self) -> None:
+        for window, older in self._windows():
+            walk = CustomerWalk(self._lookout, self._page_id, window, self._run.page_size)
+            for number, _ in enumerate(walk):
+                if self._lookout.found is not None:
+                    return
+                if number == 0:
+                    self._announce(walk, older)
+            self._total = walk.total or 0
+
+    def _windows(self) -> Iterator[tuple[Window, int | None]]:
+        """Where she may be, the likeliest first; with how many customers are older, None where few are read."""
+        began, second = self._now(), self._result.folkform.time if self._result.folkform else None
+        if second is None:
+            yield Window(0, self._now()), 0
+        else:
+            yield Window(second, second), None
+            yield Window(second, self._now()), self._total
+            yield Window(0, second - 1), 0
+        # Whoever changes meanwhile moves up, past a walk that comes down.
+        yield Window(began - SETTLED, self._now()), None
+
+    def _now(self) -> int:
+        """By the clock that is ahead."""
+        return int(max(self._run.clock.now(), self._lookout.pancake_now))
+
+    def _announce(self, walk: CustomerWalk, older: int | None) -> None:
+        """Says what is about to be read, where that is more than one answer."""
+        older = 0 if walk.ignores_window else older
+        if older is None:
+            return
+        among = f"customers of page {self._page_id}"
+        if walk.total is None:
+            if walk.since == 0:
+                log.info("looking for her among all %s; Pancake does not tell how many", among)
+        elif (left := walk.total - older) > self._run.page_size:
+            self._result.expected = self._result.read + left
+            requests = ceil(left / self._run.page_size)
+            log.info("looking for her among %s %s: about %s requests", f"{left:,}", among, f"{requests:,}")
+
+    def _judge(self, customer: Customer) -> None:
+        result, page = self._result, f" --page {self._page_id}"
+        if result.folkform and result.folkform.version == customer.version:
+            result.verdict = Verdict.ALTERED if result.differences else Verdict.IN_ORDER
+            result.remedy = f"customer-sync backfill{page} --rewrite" if result.differences else None
+            return
+        result.verdict = self._next_pass(customer.updated_at)
+        command = "customer-sync incremental" if result.verdict is Verdict.INCREMENTAL else "customer-sync backfill"
+        result.remedy = command + (page if result.verdict is Verdict.PASSED_BY or not result.page.is_sync else "")
+        if not result.page.is_sync and result.verdict is not Verdict.PASSED_BY:
+            result.verdict = Verdict.OFF
+
+    def _next_pass(self, time: int) -> Verdict:
+        """Which pass would bring a customer of this time, as the marks stand."""
+        folkform, until = self._run.folkform, int(self._run.clock.now()) - SETTLED
+        mark = newest_mark(folkform.last_customers(self._page_id, SPAN, until), until)
+        if time >= mark:
+            return Verdict.INCREMENTAL
+        oldest = oldest_mark(folkform.oldest_customers(self._page_id, SPAN))
+        if time >= lowered(mark, mark - self._run.overlap, oldest):
+            return Verdict.INCREMENTAL
+        return Verdict.BACKFILL if oldest is None or time <= oldest else Verdict.PASSED_BY

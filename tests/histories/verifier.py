@@ -1,0 +1,49 @@
+"""A comparison of both sides, as a process that nobody disturbs."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from customer_sync.page import Page
+from customer_sync.result import VerifiedPage
+from customer_sync.verify import VERIFY, Run, verify_pages
+from tests.histories.in_flight import read_ahead
+from tests.histories.locks import Locks
+from tests.histories.process import Plan, Process
+
+if TYPE_CHECKING:
+    from tests.histories.world import World
+
+
+class Verifier(Process):
+    """`customer-sync verify` over every page."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(VERIFY, Plan(VERIFY), world, Locks())
+        self.verified = [VerifiedPage(Page(page_id, page_id, True, "")) for page_id in world.kind.page_ids]
+
+    def live(self) -> None:
+        """Runs to its end."""
+        kind = self.world.kind
+        run = Run(
+            folkform=self.folkform(),
+            pancake=self.pancake,
+            clock=self.clock,
+            listener=self,
+            requests=lambda _: 0,
+            page_size=kind.page_size,
+            pages_at_once=1,
+            pancake_rps=5,
+            folkform_takes=lambda _: 0.0,
+            read_ahead=partial(read_ahead, depth=kind.read_ahead),
+        )
+        verify_pages(run, self.verified)
+
+    @property
+    def findings(self) -> set[tuple[str, str, str | None]]:
+        """Kind, page and psid of everybody named but the malformed."""
+        return {
+            (problem.problem, page.page.page_id, problem.psid)
+            for page in self.verified
+            for problem in page.problems
+            if problem.problem != "malformed"
+        }

@@ -1,0 +1,182 @@
+"""What is built and handed to others: the source, the wheel, and the wheel where nothing else is. Without network."""
+
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import customer_sync
+
+from .conftest import Outcome
+
+ROOT = Path(__file__).parent.parent
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def _build(source: Path, target: Path, kind: str) -> Path:
+    """Builds *kind*, `wheel` or `sdist`, with the backend that is installed, and returns it."""
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", target], cwd=source, check=True)
+    (built,) = target.glob("*.whl" if kind == "wheel" else "*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _build(ROOT, tmp_path_factory.mktemp("sdist"), "sdist")
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built of the source, as installers do it."""
+    source = tmp_path_factory.mktemp("source")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(source, filter="data")
+    (unpacked,) = source.iterdir()
+    return _build(unpacked, tmp_path_factory.mktemp("wheel"), "wheel")
+
+
+def _distribution(wheel: Path) -> metadata.Distribution:
+    (dist_info,) = (path for path in zipfile.Path(wheel).iterdir() if path.name.endswith(".dist-info"))
+    return metadata.PathDistribution(dist_info)
+
+
+def _files(wheel: Path) -> set[str]:
+    """What the wheel holds beside its metadata."""
+    return {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+
+
+def _package() -> set[str]:
+    """Every file of the package in this repository."""
+    found = (path for path in (ROOT / "customer_sync").rglob("*") if path.is_file())
+    return {str(path.relative_to(ROOT)) for path in found if path.suffix != ".pyc"}
+
+
+def test_the_wheel_is_the_package(wheel: Path) -> None:
+    """The wheel holds the whole package, its types included, and nothing else: no tests, no deploy files."""
+    assert _files(wheel) == _package()
+    assert "customer_sync/py.typed" in _files(wheel)
+
+
+def test_the_source_is_all_that_one_works_with(sdist: Path) -> None:
+    """The source holds what a packager, an operator and a contributor need, and nothing that was made of it."""
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name.partition("/")[0] for name in names} == {
+        *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "PKG-INFO", "README.md"),
+        *("crontab.example", "customer_sync", "deploy", "pyproject.toml", "tests"),
+    }
+    for folder in ("deploy", "tests"):
+        files = {path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"}
+        assert {str(path.relative_to(ROOT)) for path in files} <= names
+    assert not [name for name in names if name.endswith(".pyc")]
+
+
+def test_the_metadata(wheel: Path) -> None:
+    """The wheel says of itself what pyproject.toml and the README say."""
+    distribution = _distribution(wheel)
+    said = distribution.metadata
+    assert (said["Name"], said["Version"]) == ("customer-sync", customer_sync.__version__)
+    assert (said["Requires-Python"], said["License-Expression"]) == (_PROJECT["requires-python"], _PROJECT["license"])
+    assert said["Description-Content-Type"] == "text/markdown"
+    assert said.get_payload().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()  # type: ignore[attr-defined]
+    assert {(point.name, point.value) for point in distribution.entry_points} == set(_PROJECT["scripts"].items())
+    always = [requirement for requirement in distribution.requires or [] if "extra ==" not in requirement]
+    assert sorted(always) == sorted(_PROJECT["dependencies"])
+    assert set(said.get_all("Provides-Extra") or []) == set(_PROJECT["optional-dependencies"])
+
+
+def test_what_docker_gets_is_enough(tmp_path: Path, wheel: Path) -> None:
+    """The few files that .dockerignore lets through make the same wheel."""
+    source = tmp_path / "source"
+    source.mkdir()
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for name in (line[1:] for line in lines if line.startswith("!")):
+        (source / name).symlink_to(ROOT / name)
+    assert _files(_build(source, tmp_path / "wheel", "wheel")) == _files(wheel)
+
+
+# Installed where nothing else is
+
+
+def _needed(distribution: metadata.Distribution, extra: str) -> dict[str, metadata.Distribution]:
+    """Everything that it requires with an *extra*, and what that requires in turn, from what is installed here."""
+    needed: dict[str, metadata.Distribution] = {}
+    waiting = [(distribution, {extra})]
+    while waiting:
+        requiring, extras = waiting.pop()
+        for requirement in _required(requiring.requires or [], extras):
+            name = canonicalize_name(requirement.name)
+            if name not in needed:
+                needed[name] = metadata.distribution(name)
+                waiting.append((needed[name], requirement.extras or {""}))
+    return needed
+
+
+def _required(texts: Iterable[str], extras: set[str]) -> Iterable[Requirement]:
+    for requirement in map(Requirement, texts):
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+            yield requirement
+
+
+def _lend(distribution: metadata.Distribution, site_packages: Path) -> None:
+    """Makes an installed distribution importable in another environment."""
+    names = {file.parts[0] for file in distribution.files or []}
+    for name in names - {"..", "__pycache__"}:
+        (site_packages / name).symlink_to(str(distribution.locate_file(name)))
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def install(wheel: Path, tmp_path: Path) -> Callable[[str], Run]:
+    """Installs the wheel and what it declares to need, with an extra, into an environment of its own."""
+
+    def install(extra: str) -> Run:
+        environment = tmp_path / "environment"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+        python = environment / "bin" / "python"
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+        subprocess.run([*pip, "--no-index", "--no-deps", wheel], check=True)
+        (site_packages,) = environment.glob("lib/python*/site-packages")
+        for distribution in _needed(_distribution(wheel), extra).values():
+            _lend(distribution, site_packages)
+        return lambda *arguments: _run(environment / "bin" / "customer-sync", *arguments)
+
+    return install
+
+
+def _run(command: Path, *arguments: str) -> Outcome:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(command.parent), "COLUMNS": "120"}
+    ended = subprocess.run(
+        [command, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    return Outcome(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.mark.slow
+def test_without_the_extra(install: Callable[[str], Run]) -> None:
+    """With what it declares to need and nothing more it answers, and says how to get what the demo needs."""
+    run = install("")
+    assert run("--version") == Outcome(0, f"customer-sync {customer_sync.__version__}\n", "")
+    assert "incremental" in run("--help").out
+    demo = run("demo")
+    assert demo.code == 2
+    assert "the sandbox needs " in demo.err
+    assert "pip install '.[sandbox]'" in demo.err
+
+
+@pytest.mark.slow
+def test_the_demo_with_the_extra(install: Callable[[str], Run]) -> None:
+    """With the extra the whole story is told."""
+    demo = install("sandbox")("demo")
+    assert demo.code == 0
+    assert "Both sides are equal" in demo.out
