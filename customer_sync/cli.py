@@ -13,6 +13,7 @@ import typer
 from customer_sync import __version__
 from customer_sync.check import run_check
 from customer_sync.clock import Clock, local_time
+from customer_sync.comparison import CountedPage, VerifiedPage
 from customer_sync.console import Manner, Screen, prepare_streams
 from customer_sync.customer import names_zone, parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
@@ -23,7 +24,7 @@ from customer_sync.interrupt import run_until_stopped
 from customer_sync.page_status import PageStatus
 from customer_sync.passes import run_explain, run_pass, run_status, run_verify
 from customer_sync.redact import Redactor
-from customer_sync.result import CountedPage, PageResult, PassResult, SyncedPage, VerifiedPage
+from customer_sync.result import PageResult, PassResult, SyncedPage
 from customer_sync.settings import SHARDS, Settings, declared, load_settings, load_shard, option_name
 from customer_sync.shard import Shard
 from customer_sync.status import STATUS

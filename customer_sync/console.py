@@ -89,6 +89,10 @@ class Screen:
         stamp = "" if _is_screen(self._err) else time.strftime("%H:%M:%S ")
         self._line(self._err, f"{stamp}{text}", style)
 
+    def hand_over(self, text: str) -> None:
+        """A line of the result whose secrets are what it is for."""
+        self._print(self._out, Text(printable(text)))
+
     def say(self, text: str) -> None:
         """A line of the result."""
         self._line(self._out, text)

@@ -18,7 +18,7 @@ FLOORS = [
     {"sign_in"},
     {"pancake", "folkform"},
     {"marks", "compare", "walk", "result", "services"},
-    {"pieces", "write", "pages", "page_status", "fields", "findings", "check_window"},
+    {"pieces", "write", "pages", "page_status", "comparison", "fields", "findings", "check_window"},
     {"sync", "verify", "status", "explanation", "check_settings", "check_address"},
     {"explain", "check_folkform", "check_pancake", "check_machine", "check_cron"},
     {"passes", "check"},

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from customer_sync.result import PassResult, VerifiedPage
+from customer_sync.comparison import VerifiedPage
+from customer_sync.result import PassResult
 from customer_sync.sandbox import Sandbox
 from customer_sync.sync import BACKFILL
 
