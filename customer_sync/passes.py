@@ -185,7 +185,8 @@ def run_explain(
 @contextmanager
 def _running(result: PassResult[Any], services: Services, settings: Settings, clock: Clock) -> Iterator[None]:
     """One run, from its time limit to whatever ended it, which then stands in *result*; but for SettingsError."""
-    result.requests_of, result.held_for = services.requests, services.folkform_limiter.held_for
+    result.requests_of, result.calls = services.requests, services.calls
+    result.held_for = services.folkform_limiter.held_for
     result.warnings += warnings(settings)
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)

@@ -213,6 +213,15 @@ def _done(dry_run: bool) -> str:
     return "to upsert" if dry_run else "upserted"
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceCalls:
+    """What was asked of one service: how many *calls*, and how many of them were *too_many* for it."""
+
+    service: str
+    calls: int
+    too_many: int
+
+
 R = TypeVar("R", bound=PageResult)
 
 
@@ -230,6 +239,8 @@ class PassResult(Generic[R]):
     duration: float = 0.0
     requests_of: Callable[[str | None], int] = lambda page_id: 0  # noqa: ARG005
     """How many requests were made for a page; for None in all."""
+    calls: Callable[[], list[ServiceCalls]] = list
+    """What was asked of each service."""
     held_for: Callable[[], float] = lambda: 0.0
     """How long FolkForm's limit holds the pass up, seconds."""
     pages: list[R] = field(default_factory=list)
