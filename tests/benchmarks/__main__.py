@@ -12,9 +12,10 @@ from pathlib import Path
 
 from . import growth, limiter, million, spared_requests, start_up, throughput
 from .figure import Figure
+from .machine import Machine
 from .programs import has_dlt
 from .sizes import LONG, TINY, USUAL
-from .table import machine, print_table, write_json
+from .table import print_markdown, print_table, write_json
 
 Group = Callable[[], Iterator[Figure]]
 _MILLION, _PAGES = 1_000_000, 10
@@ -26,15 +27,15 @@ def main() -> None:
     groups = _groups(options)
     if unknown := set(options.groups) - groups.keys():
         raise SystemExit(f"There is no group {', '.join(unknown)}, but {', '.join(groups)}.")
-    about = machine()
+    machine = Machine()
     figures: list[Figure] = []
     for name in options.groups or groups:
         _tell(f"— {name}")
         for figure in groups[name]():
             figures.append(figure)
             _tell(f"  {figure.title}: {figure.shown} {figure.spread}")
-            write_json(options.json, about, figures)
-    print_table(about, figures)
+            write_json(options.json, machine.about(), figures)
+    (print_markdown if options.markdown else print_table)(machine.about(), figures)
 
 
 def _options() -> argparse.Namespace:
@@ -45,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--without-dlt", action="store_true", help="leave dlt out, though it is installed")
     parser.add_argument("--customers", type=int, default=_MILLION, help="how many the million are")
     parser.add_argument("--json", type=Path, default=Path(".bench/bench.json"), help="where to keep the figures")
+    parser.add_argument("--markdown", action="store_true", help="print the table as a README has it")
     return parser.parse_args()
 
 

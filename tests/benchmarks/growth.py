@@ -38,7 +38,7 @@ def _runs(command: str, numbers: Sequence[int], rounds: int) -> dict[int, list[R
             served = stack.enter_context(Served(_DEEP_PAGE_COST))
             served.do(scenes.add_pages, 1, customers, _AGES[command])
             works.append(partial(_run, served, command))
-        return dict(zip(numbers, alternate(rounds, *works), strict=False))
+        return dict(zip(numbers, alternate(rounds, *works), strict=True))
 
 
 def _run(served: Served, command: str) -> Run:

@@ -1,47 +1,46 @@
-"""The figures as a table for people and as JSON for programs."""
+"""The figures as a table, on a screen or in Markdown, and as JSON."""
 
 import json
-import os
-import platform
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from .figure import Figure
 
+_MARKS = {True: "✓", False: "✗", None: ""}
 
-def write_json(path: Path, machine: dict[str, Any], figures: Iterable[Figure]) -> None:
+
+def write_json(path: Path, about: dict[str, Any], figures: Iterable[Figure]) -> None:
     """Keeps everything that was measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    shown = {"machine": machine, "figures": [figure.as_json() for figure in figures]}
+    shown = {"machine": about, "figures": [figure.as_json() for figure in figures]}
     path.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def print_table(machine: dict[str, Any], figures: Iterable[Figure]) -> None:
-    """Prints one row for each figure."""
+def print_table(about: dict[str, Any], figures: Iterable[Figure]) -> None:
+    """A table for a screen."""
     # Imported here alone, after everything was measured: who measures must stay small.
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=", ".join(f"{name}: {value}" for name, value in machine.items()), title_justify="left")
-    for column in ("Figure", "Value", "Target", "Met", "Ours", "Beside", "Single runs", "Note"):
+    table = Table(title=_told(about), title_justify="left")
+    for column in ("Figure", "Value", "Target", "", "Ours", "Beside", "Single runs", "Note"):
         table.add_column(column, justify="right" if column in ("Value", "Target") else "left")
     for figure in figures:
-        met = {True: "[green]✓", False: "[red]✗", None: ""}[figure.met]
-        target = str(figure.target or "")
-        table.add_row(figure.title, figure.shown, target, met, figure.ours, figure.rival, figure.spread, figure.note)
-    console = Console(markup=True, emoji=False, highlight=False)
+        mark, target = _MARKS[figure.met], str(figure.target or "")
+        table.add_row(figure.title, figure.shown, target, mark, figure.ours, figure.rival, figure.spread, figure.note)
+    console = Console(markup=False, emoji=False, highlight=False)
     console.width = max(console.width, 200)
     console.print(table)
 
 
-def machine() -> dict[str, Any]:
-    """Where and when this is measured, and how busy that machine is with other things."""
-    return {
-        "date": time.strftime("%Y-%m-%d %H:%M %Z"),
-        "cores": os.cpu_count(),
-        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1024**3:.0f} GiB",
-        "python": platform.python_version(),
-        "load before": round(os.getloadavg()[0], 2),
-    }
+def print_markdown(about: dict[str, Any], figures: Iterable[Figure]) -> None:
+    """The same for a README."""
+    print(f"{_told(about)}\n\n| figure | value | target | | ours | beside |\n| --- | ---: | ---: | --- | --- | --- |")
+    for figure in figures:
+        cells = (figure.title, figure.shown, figure.target or "", _MARKS[figure.met], figure.ours, figure.rival)
+        print(f"| {' | '.join(map(str, cells))} |")
+
+
+def _told(about: dict[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in about.items())
