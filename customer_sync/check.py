@@ -67,7 +67,9 @@ class _Check:
         self._given = read_settings(environment, options)
         self._problems = problems_of(self._given)
         self._settings = usable_settings(self._given)
-        self._services = Services(self._settings, clock, redact, None, forbidden=_MAKES_NONE, tries=_TRIES)
+        self._services = Services(
+            self._settings, clock, redact, None, forbidden=_MAKES_NONE, tries=_TRIES, renews=False
+        )
         result.requests = self._services.requests
 
     def run(self, page_ids: Sequence[str]) -> None:
@@ -118,13 +120,15 @@ class _Check:
 
     def _look_at_pages(self, pages: Sequence[Page]) -> None:
         window_told = False
+        looked: list[PageCheck] = []
         with ThreadPoolExecutor(self._settings.pages_at_once, thread_name_prefix="page") as pool:
             for check in pool.map(self._look_at_page, pages):
+                looked.append(check)
                 if not window_told and len(check.times) >= _TO_TELL_WINDOW:
                     check.look_at_window()
                     window_told = True
                 self._tell_page(check)
-        if pages and not window_told:
+        if not window_told and any(check.was_read for check in looked):
             self._report.ok("window", UNKNOWN)
 
     def _look_at_page(self, page: Page) -> PageCheck:

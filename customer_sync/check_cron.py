@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ _EVERYBODYS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_C
 _ZONE = "TZ"
 # As crontab.example has it.
 _FILE_VARIABLE, _FILE = "ENVIRONMENT", "/etc/customer-sync.env"
-_ASSIGNED = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=", re.MULTILINE)
+_ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=(.*)$", re.MULTILINE)
 
 
 def check_cron(report: Report, environment: Mapping[str, str], now: float) -> None:
@@ -56,17 +57,32 @@ def _settings_file(environment: Mapping[str, str]) -> Path:
     return Path(named if named.startswith("/") else _FILE)  # ENVIRONMENT=production is somebody else's.
 
 
-def _assigned(file: Path) -> set[str] | None:
-    """The variables that cron's file sets; None where it cannot be read."""
+def _assigned(file: Path) -> dict[str, str] | None:
+    """The variables that cron's file sets, and their values; None where it cannot be read."""
     try:
-        return set(_ASSIGNED.findall(file.read_text(errors="replace")))
+        found = _ASSIGNED.findall(file.read_text(errors="replace"))
     except OSError:
         return None
+    return {name: _unquoted(text) for name, text in found}
 
 
-def _check_variables(report: Report, environment: Mapping[str, str], file: Path, assigned: set[str] | None) -> None:
+def _unquoted(text: str) -> str:
+    """What a shell makes of the right side of an assignment, as far as that can be told without one."""
+    try:
+        return next(iter(shlex.split(text, comments=True)), "")
+    except ValueError:
+        return text
+
+
+def _check_variables(
+    report: Report, environment: Mapping[str, str], file: Path, assigned: Mapping[str, str] | None
+) -> None:
     here = [name for name in _names() if environment.get(name)]
     only_here = [name for name in here if name not in (assigned or ())]
+    others = [name for name in here if assigned and assigned.get(name, environment[name]) != environment[name]]
+    if others:
+        step = f"Which one is right? A run by hand and one of cron would differ; see {file}."
+        report.warn("other values", f"{file} gives other values than this shell to: {', '.join(others)}", step)
     if not here:
         report.ok("variables", "none that matters is set here")
     elif not only_here:
@@ -108,7 +124,7 @@ def _own_path() -> Path:
     return (called if called.name == COMMAND else Path(sys.executable).with_name(COMMAND)).absolute()
 
 
-def _check_zone(report: Report, environment: Mapping[str, str], assigned: set[str] | None, now: float) -> None:
+def _check_zone(report: Report, environment: Mapping[str, str], assigned: Mapping[str, str] | None, now: float) -> None:
     zone, offset = environment.get(_ZONE), local_time(now)[-5:]
     if zone and _ZONE not in (assigned or ()):
         step = "Set TZ in cron's file, too, or give --since and --until with a zone."

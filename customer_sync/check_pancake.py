@@ -28,6 +28,8 @@ class PageCheck:
     findings: list[Finding] = field(default_factory=list)
     times: list[Times] = field(default_factory=list)
     """Those of the newest customers."""
+    was_read: bool = False
+    """Whether Pancake has listed its customers."""
 
     def look(self) -> "PageCheck":
         """Fills the findings in; of a service's error, too. Raises StopRequested."""
@@ -42,6 +44,7 @@ class PageCheck:
         except ServiceError as error:
             self.findings.append(found_wrong(PANCAKE, self._name("list"), error))
         else:
+            self.was_read = True
             self.times = read_times(listed.customers)
             self._ok("token", "page token works")
             self._tell_renewal()

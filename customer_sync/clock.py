@@ -8,6 +8,8 @@ from customer_sync.errors import StopRequested, TimeIsUp
 
 _UNITS = ((365.25 * 86400, "years"), (86400, "d"), (3600, "h"), (60, "min"))
 
+_CLOCKS_DIFFER = 60.0
+
 
 class Clock:
     """The machine's clock. Every wait ends at once when a stop is requested."""
@@ -64,6 +66,16 @@ class Clock:
         """Raises StopRequested when the work is to end."""
         if reason := self.stopping:
             raise reason
+
+
+def clocks_differ(ahead: float) -> list[str]:
+    """A warning where Pancake's clock is so many seconds *ahead* of ours that customers are delayed, and none would
+    know why.
+    """
+    if abs(ahead) <= _CLOCKS_DIFFER:
+        return []
+    whose = "this machine's clock is" if ahead > 0 else "Pancake's clock is"
+    return [f"{whose} {abs(ahead):,.0f} s behind the other: whoever changed since is synced that much later"]
 
 
 def local_time(seconds: float) -> str:

@@ -89,8 +89,8 @@ def verify(
     manner: Manner, texts: Texts, *, page: list[str] | None, shard: str | None, quick: bool, allow_extra: bool
 ) -> int:
     """Both sides compared."""
-    from customer_sync.comparison import CountedPage, VerifiedPage
     from customer_sync.readings import run_verify
+    from customer_sync.verified_page import CountedPage, VerifiedPage
     from customer_sync.verify import VERIFY
 
     def work(terminal: Terminal) -> int:

@@ -344,7 +344,7 @@ def _with_bar(share: float, text: Text) -> RenderableType:
 
 def _who(problem: Problem) -> str:
     if problem.psid:
-        return f"psid {problem.psid}"
+        return f"psid {problem.psid:.80}"
     return f"Pancake id {problem.pancake_id}" if problem.pancake_id else "a customer without id"
 
 

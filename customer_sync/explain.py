@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
-from customer_sync.clock import Clock
+from customer_sync.clock import Clock, clocks_differ
 from customer_sync.customer import Customer, Malformed, Window, read_customer
 from customer_sync.explanation import Explanation, Side, Verdict
 from customer_sync.folkform import StoredCustomer, StoredVersion
@@ -54,7 +54,13 @@ class Run:
 
 def explain_customer(run: Run, result: Explanation) -> None:
     """Looks for the customer on both sides and fills *result* in."""
-    for_each_page(run, [result], lambda result: _Question(run, result).answer())
+
+    def answer(result: Explanation) -> None:
+        question = _Question(run, result)
+        question.answer()
+        result.warnings += question.clock_warning()
+
+    for_each_page(run, [result], answer)
 
 
 class _Lookout:
@@ -141,6 +147,11 @@ class _Question:
             yield Window(0, second - 1), 0
         # Whoever changes meanwhile moves up, past a walk that comes down.
         yield Window(began - SETTLED, self._now()), None
+
+    def clock_warning(self) -> list[str]:
+        """What our clock may delay."""
+        told = self._lookout.pancake_now
+        return clocks_differ(told - self._run.clock.now()) if told else []
 
     def _now(self) -> int:
         """By the clock that is ahead."""

@@ -165,9 +165,11 @@ class FolkFormClient:
         while True:
             found = self._find({"pageId": page_id, "psid": {"$gt": last}}, options, page_id)
             for document in found:
-                _check_order(last, document.get("psid"), newest_first=False)
-                last = document["psid"]
-                yield _stored(document, self._time_of(document) or 0)
+                psid = document.get("psid")
+                if psid != last:  # Without its unique index FolkForm may hold somebody twice.
+                    _check_order(last, psid, newest_first=False)
+                    last = document["psid"]
+                    yield _stored(document, self._time_of(document) or 0)
             if len(found) < LARGEST_LIMIT:
                 return
 
@@ -189,18 +191,7 @@ class FolkFormClient:
 
     def count(self, page_id: str) -> int:
         """How many customers FolkForm holds for a page."""
-        return self._count({"pageId": page_id}, page_id)
-
-    def count_without_time(self, page_id: str) -> int:
-        """How many of them have no time, because another writer did not know it."""
-        field = self.time_field()
-        if field is None:
-            return 0
-        timed = {"pageId": page_id, field.value: {"$gt": _least(field)}}
-        return self.count(page_id) - self._count(timed, page_id)
-
-    def _count(self, filter_: dict[str, Any], page_id: str) -> int:
-        number = self._get(f"{self._customers}/count", {"filter": json.dumps(filter_)}, about=page_id)
+        number = self._get(f"{self._customers}/count", {"filter": json.dumps({"pageId": page_id})}, about=page_id)
         if not isinstance(number, int) or isinstance(number, bool):
             raise ContractBroken(SERVICE, "answered a count that is no number")
         return number

@@ -40,11 +40,15 @@ class Holder:
 class PageLocks:
     """The locks of one directory, made when missing."""
 
-    def __init__(self, directory: Path, clock: Clock, command: str = "") -> None:
-        """*command* is what others are told of the holder. Raises SettingsError when the directory cannot be used."""
+    def __init__(self, directory: Path, clock: Clock, command: str = "", *, makes_directory: bool = True) -> None:
+        """*command* is what others are told of the holder. Raises SettingsError when the directory cannot be used;
+        who only asks for holders need not make it.
+        """
         self._command = command
         self._directory = directory
         self._clock = clock
+        if not makes_directory:
+            return
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             owner = directory.stat().st_uid

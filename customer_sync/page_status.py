@@ -56,6 +56,11 @@ class PageStatus(PageResult):
         return max(self.newest_in_pancake - self.newest, 0)
 
     @property
+    def lacks(self) -> int:
+        """How many FolkForm lacks beside those who wait for the next incremental, and the malformed as far as read."""
+        return (self.pancake or 0) - (self.folkform or 0) - self.waiting - self.malformed
+
+    @property
     def coverage(self) -> float | None:
         """The share of Pancake's customers that FolkForm holds, never rounded up."""
         if self.folkform is None or not self.pancake:
@@ -76,11 +81,10 @@ class PageStatus(PageResult):
         this_page = f" --page {self.page.page_id}"
         if_off = "" if self.page.is_sync else this_page
         folkform, pancake = self.folkform or 0, self.pancake or 0
-        if folkform + self.waiting + self.malformed < pancake:
+        if self.lacks > 0:
             command = f"customer-sync backfill{if_off}"
-            return Advice(
-                "lacks customers", "lack customers", command, " (who is missing even then: customer-sync verify)"
-            )
+            otherwise = "; what that does not bring, customer-sync verify names, with the command that does"
+            return Advice("lacks customers", "lack customers", command, otherwise)
         if self._is_empty or self.lag:
             return Advice("is behind", "are behind", f"customer-sync incremental{if_off}")
         if self.pancake is not None and folkform > pancake:
@@ -147,7 +151,9 @@ class PageStatus(PageResult):
             return "no customers", Tone.GOOD
         if self.lag is None:
             return "lag unknown", Tone.DOUBTFUL
-        return (f"{span_in_words(self.lag)} behind", Tone.DOUBTFUL) if self.lag else ("up to date", Tone.GOOD)
+        if self.lag:
+            return f"{span_in_words(self.lag)} behind", Tone.DOUBTFUL
+        return (f"lacks {self.lacks:,}", Tone.DOUBTFUL) if self.lacks > 0 else ("up to date", Tone.GOOD)
 
     def _moment(self, time: int | None) -> Cell:
         if time is None:
@@ -181,7 +187,9 @@ class PageStatus(PageResult):
         lags = [page.lag for page in asked if page.lag is not None]
         said = []
         if told:
-            said.append(_of_both(sum(page.folkform or 0 for page in told), sum(page.pancake or 0 for page in told)))
+            # One page's surplus must not hide what another one lacks.
+            held = sum(min(page.folkform or 0, page.pancake or 0) for page in told)
+            said.append(_of_both(held, sum(page.pancake or 0 for page in told)))
         if lags:
             said.append(f"at most {span_in_words(max(lags))} behind" if max(lags) else "up to date")
         if len(told) < len(asked):

@@ -6,7 +6,6 @@ from typing import Any
 
 from customer_sync import explain, status, verify
 from customer_sync.clock import Clock
-from customer_sync.comparison import CountedPage, VerifiedPage
 from customer_sync.explanation import Explanation
 from customer_sync.locks import PageLocks
 from customer_sync.page_status import PageStatus
@@ -17,6 +16,7 @@ from customer_sync.redact import Redactor
 from customer_sync.result import PassResult, Status
 from customer_sync.services import Services
 from customer_sync.settings import Settings
+from customer_sync.verified_page import CountedPage, VerifiedPage
 
 _READS_ONLY = Forbidden(
     "this command makes no new one", "Let customer-sync incremental make one, or store a token in FolkForm."
@@ -38,8 +38,7 @@ def run_verify(
 
     *quick* compares counts only. Raises SettingsError for unknown pages.
     """
-    locks = PageLocks(settings.lock_dir, clock, result.name)
-    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
+    services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
     with running(result, services, settings, clock):
         wait_a_while(settings.jitter, clock)
         pages = pages_to_work_at(services.pages(), page_ids, result)
@@ -55,7 +54,7 @@ def run_verify(
             folkform_takes=services.folkform_limiter.takes,
         )
         if quick:
-            result.pages = [CountedPage(page) for page in pages]
+            result.pages = [CountedPage(page, allow_extra=allow_extra) for page in pages]
             verify.count_pages(run, result.pages)
         else:
             result.pages = [VerifiedPage(page, allow_extra=allow_extra) for page in pages]
@@ -75,8 +74,8 @@ def run_status(
 
     Raises SettingsError for unknown pages.
     """
-    locks = PageLocks(settings.lock_dir, clock, result.name)
-    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
+    services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
+    locks = PageLocks(settings.lock_dir, clock, makes_directory=False)
     with running(result, services, settings, clock):
         known = services.pages()
         asked = pages_to_work_at(known, page_ids, result)
@@ -112,8 +111,7 @@ def run_explain(
 
     Raises SettingsError for an unknown page.
     """
-    locks = PageLocks(settings.lock_dir, clock, result.name)
-    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
+    services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
     with running(result, services, settings, clock):
         (page,) = pages_to_work_at(services.pages(), [page_id], result)
         result.pages = [Explanation(page, who=who, asked_at=clock.now())]

@@ -44,12 +44,12 @@ _TONES = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A customer who was not synced."""
+    """A customer of whom something is to be told."""
 
     psid: str | None
     pancake_id: str | None
     problem: str
-    """`failed` or `malformed`."""
+    """`failed` or `malformed`; of a comparison `missing`, `stale`, `extra` or `malformed`."""
     reason: str
 
 
@@ -63,6 +63,8 @@ class PageResult:
     """How a page ended where not everything is as it should be."""
     ASKED_FOR: ClassVar[bool] = False
     """Whether what is told of each page is what the command was run for, and not only the story of its work."""
+    GOES_ON: ClassVar[bool] = False
+    """Whether the next run goes on where a time limit ended this one; an answer that is not whole is none."""
     MEASURED: ClassVar[bool] = True
     """Whether *read* of *expected* tells how far the work at a page is."""
 
@@ -168,6 +170,7 @@ class SyncedPage(PageResult):
     """What a pass did with one page. Times are whole Unix seconds, UTC."""
 
     COUNTS = ("read", "upserted", "unchanged", "skipped", "failed", "malformed", "requests")
+    GOES_ON = True
 
     dry_run: bool = field(default=False, kw_only=True)
     """Whether *upserted* counts who would be."""
@@ -312,7 +315,8 @@ class PassResult(Generic[R]):
         if any(page.status in (Status.PARTIAL, Status.DIFFERS, Status.FAILED) for page in self.pages):
             return ExitCode.PARTIAL
         idle = not any(page.read or page.complete for page in self.worked_at)
-        return ExitCode.TRY_LATER if self.stopped and idle else ExitCode.OK
+        in_vain = idle or (not self.page_result.GOES_ON and not self.complete)
+        return ExitCode.TRY_LATER if self.stopped and in_vain else ExitCode.OK
 
     @property
     def totals(self) -> dict[str, int]:

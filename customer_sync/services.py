@@ -36,17 +36,20 @@ class Services:
         *,
         forbidden: Forbidden | None = None,
         tries: int | None = None,
+        renews: bool = True,
     ) -> None:
-        """*forbidden* tells why this run may make no page token; None where it may, as far as the settings allow.
+        """*forbidden* tells why this run may make no page token; None where it may, as far as the settings allow, and
+        then *locks* keep others from it.
 
-        Without *locks* a page token that Pancake refuses is not even looked for anew. *tries* bounds those of every
-        call.
+        *tries* bounds those of every call. Where it does not *renew*, a page token that Pancake refuses is not even
+        looked for anew.
         """
         self._settings = settings
         self._clock = clock
         self._redact = redact
         self._locks = locks
         self._tries = tries
+        self._renews = renews
         self._forbidden = forbidden or (None if settings.renew_tokens else SWITCHED_OFF)
         self._sessions: dict[str, ApiSession] = {}
         redact.add(settings.folkform_token, settings.folkform_password)
@@ -91,7 +94,7 @@ class Services:
             token,
             self._clock,
             self._settings.pancake_rps,
-            renew=self._locks is not None,
+            renew=self._renews,
         )
 
     def requests(self, page_id: str | None = None) -> int:

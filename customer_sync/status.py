@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from customer_sync.clock import Clock, span_in_words
+from customer_sync.clock import Clock, clocks_differ, span_in_words
 from customer_sync.customer import Customer, read_customer
 from customer_sync.folkform import StoredVersion
 from customer_sync.locks import Holder
@@ -20,12 +20,13 @@ log = logging.getLogger(__name__)
 STATUS = "status"
 _FINDS = 3
 _LONG = 5.0
+_A_DAY = 86_400
 
 
 class EndsOfPages(Protocol):
     """What is asked of FolkForm."""
 
-    def last_customers(self, page_id: str, limit: int) -> list[StoredVersion]: ...
+    def last_customers(self, page_id: str, limit: int, until: int | None = None) -> list[StoredVersion]: ...
 
     def oldest_customers(self, page_id: str, limit: int) -> list[StoredVersion]: ...
 
@@ -65,7 +66,8 @@ def _ask(run: Run, result: PageStatus) -> None:
     """Pancake last: what FolkForm holds is told even when Pancake refuses the page."""
     page_id = result.page.page_id
     result.locks = run.holders(page_id)
-    result.newest = _time(run.folkform.last_customers(page_id, 1))
+    until = int(run.clock.now()) + _A_DAY  # Our clock may be behind; another writer's may be years ahead.
+    result.newest = _time(run.folkform.last_customers(page_id, 1, until))
     if result.newest is not None:
         result.oldest = _time(run.folkform.oldest_customers(page_id, 1))
     result.folkform = run.folkform.count(page_id)
@@ -73,7 +75,9 @@ def _ask(run: Run, result: PageStatus) -> None:
 
 
 def _ask_pancake(run: Run, result: PageStatus) -> None:
-    listed = run.pancake(result.page).get_customers(1, run.page_size, 0, int(run.clock.now()) + 1)
+    listed = run.pancake(result.page).get_customers(1, run.page_size, 0, int(run.clock.now()) + _A_DAY)
+    if listed.date is not None:
+        result.warnings += clocks_differ(listed.date - run.clock.now())
     result.pancake = listed.total if listed.customers else listed.total or 0
     rows = [read_customer(data, result.page.page_id) for data in listed.customers]
     times = [row.updated_at for row in rows if isinstance(row, Customer)]

@@ -12,8 +12,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Protocol
 
-from customer_sync.clock import Clock
-from customer_sync.compare import StoredVersions, VersionsAtMark
+from customer_sync.clock import Clock, clocks_differ
 from customer_sync.customer import Customer, Malformed, Window, read_customer
 from customer_sync.errors import ContractBroken, ServiceError
 from customer_sync.folkform import SERVICE as FOLKFORM
@@ -25,13 +24,13 @@ from customer_sync.pancake import SERVICE as PANCAKE
 from customer_sync.pieces import LARGEST_PIECE, Pieces
 from customer_sync.read_ahead import ReadAhead
 from customer_sync.result import SyncedPage
+from customer_sync.stored_versions import StoredVersions, VersionsAtMark
 from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
 from customer_sync.write import CustomerWriter, Order, Upserts
 
 INCREMENTAL, BACKFILL = "incremental", "backfill"
 # The guide's refresh of the oldest mark.
 BATCHES_PER_RECEIPT = 10
-_CLOCKS_DIFFER = 60.0
 
 
 class CustomerStore(Protocol):
@@ -278,15 +277,8 @@ class _PageSync:
                 self._result.add_malformed(one)
 
     def _compare_clocks(self, pancake_now: float | None) -> None:
-        """A clock that is behind delays customers, and nobody would know why."""
-        if pancake_now is None:
-            return
-        behind = self._run.clock.now() - pancake_now
-        if abs(behind) > _CLOCKS_DIFFER:
-            whose = "Pancake's clock is" if behind > 0 else "this machine's clock is"
-            self._result.warnings.append(
-                f"{whose} {abs(behind):,.0f} s behind the other: whoever changed since is synced that much later"
-            )
+        if pancake_now is not None:
+            self._result.warnings += clocks_differ(pancake_now - self._run.clock.now())
 
 
 class _Receipt:

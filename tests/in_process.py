@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from customer_sync.clock import Clock
-from customer_sync.comparison import VerifiedPage
 from customer_sync.errors import ExitCode
 from customer_sync.passes import run_pass
 from customer_sync.readings import run_verify
@@ -15,6 +14,7 @@ from customer_sync.result import PageResult, PassResult, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.settings import load_settings
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
+from customer_sync.verified_page import VerifiedPage
 from customer_sync.verify import VERIFY
 
 from .proxy import Proxy

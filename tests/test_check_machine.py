@@ -203,13 +203,27 @@ def test_variables_that_cron_sees(box: Sandbox, run: Command) -> None:
     """What cron's file sets is no warning, and what it leaves out is."""
     file = run.home / CRON_FILE
     names = [*box.environment, "CUSTOMER_SYNC_LOCK_DIR", "CUSTOMER_SYNC_PANCAKE_RPS"]
-    file.write_text("# settings\n" + "".join(f"{name}=something\n" for name in names))
+    values = {name: run.environment(box)[name] for name in names}
+    file.write_text("# settings\n" + "".join(f'{name}="{value}"  # ours\n' for name, value in values.items()))
     checked = check(run, box)
+    assert "Cron: other values" not in checked
     assert checked["Cron: variables"]["detail"].startswith(f"{file} sets all that are set here: FOLKFORM_BASE_URL, ")
     assert checked["Cron: variables"]["state"] == "ok"
     file.write_text("".join(f" export {name}='something'\n" for name in names if name != "FOLKFORM_TOKEN"))
     checked = check(run, box)
     assert checked["Cron: variables"]["detail"] == f"set here and not in {file}: FOLKFORM_TOKEN"
+
+
+def test_other_values_than_cron_sees(box: Sandbox, run: Command) -> None:
+    """A value that cron's file gives otherwise, an old token say, is named and never shown."""
+    file = run.home / CRON_FILE
+    environment = run.environment(box) | {"FOLKFORM_TOKEN": "an-old-token", "CUSTOMER_SYNC_LOCK_DIR": "/elsewhere"}
+    file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
+    checked = check(run, box)
+    told = checked["Cron: other values"]
+    assert told["state"] == "warning"
+    assert told["detail"].endswith("to: FOLKFORM_TOKEN, CUSTOMER_SYNC_LOCK_DIR")
+    assert "an-old-token" not in str(checked)
 
 
 def test_no_variables_at_all(run: Command) -> None:

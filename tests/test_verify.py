@@ -4,15 +4,18 @@ import os
 import random
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from customer_sync.comparison import VerifiedPage
 from customer_sync.result import PassResult
 from customer_sync.sandbox import Sandbox
 from customer_sync.sync import BACKFILL
+from customer_sync.verified_page import VerifiedPage
 
 from .conftest import (
     DAY,
@@ -28,6 +31,7 @@ from .conftest import (
     writes,
 )
 from .in_process import Passes
+from .proxy import Passing, Proxy
 
 _GUIDE = Path(__file__).parent / "benchmarks" / "rivals" / "guide.py"
 DIALECTS = ["deployed", "guide", "older"]
@@ -164,7 +168,7 @@ def test_a_pass_beside_it(sandbox: StartSandbox, run: Command) -> None:
     fill_folkform(box)
     changed = change_lately(box, 5)
     process = run.start(box, "verify", "--json")
-    wait_until(lambda: box.requests.count("folkform", "/count") >= 3)
+    wait_until(lambda: box.requests.count("pancake") >= 4)
     for customer in box.pancake.customers(only_page(box)):
         if customer["psid"] in changed:
             box.folkform.upsert({**customer, "page_id": only_page(box)})
@@ -172,7 +176,81 @@ def test_a_pass_beside_it(sandbox: StartSandbox, run: Command) -> None:
     assert (outcome.code, outcome.json["totals"]["stale"]) == (0, 0)
 
 
+def test_it_ends_on_a_busy_page(sandbox: StartSandbox, run: Command) -> None:
+    """Where everybody is missing and somebody changes all the time it still comes to an end, and names them."""
+    box = sandbox(customers=300)
+    with _changing(box):
+        outcome = run(box, "verify", "--json")
+    assert outcome.code == 1
+    assert outcome.totals["missing"] > 250
+
+
+@contextmanager
+def _changing(box: Sandbox) -> Iterator[None]:
+    """Somebody changes every third of a second."""
+    ended = threading.Event()
+
+    def change() -> None:
+        while not ended.wait(0.3):
+            box.pancake.change_customers(1)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("hours", [-72, -5, 5])
+def test_pancakes_clock_counts(sandbox: StartSandbox, passes: Passes, hours: int) -> None:
+    """However far this machine's clock is off, exactly those who differ are found, and the clock is told."""
+    box = sandbox(pancake_clock_offset=3600.0 * hours)
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(120, 60 - 3600 * hours, 600))
+    fill_folkform(box)
+    for psid in ("p0000", "p0060"):
+        box.folkform.delete(page_id, psid)
+    result = passes.verify(box)
+    assert found(result)["missing"] == {"p0000", "p0060"}
+    assert found(result)["extra"] == set()
+    assert any("clock is" in warning for warning in result.pages[0].warnings)
+
+
+def test_an_answer_that_leaves_somebody_out(
+    sandbox: StartSandbox, passes: Passes, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """Pancake lists nobody where its own total counts many: nobody takes that for the end of the page."""
+    box = sandbox(customers=300)
+    fill_folkform(box)
+    proxy = in_between(box)
+
+    def emptied(passing: Passing) -> bytes | None:
+        is_second = "page_customers" in passing.path and proxy.counts["page_customers"] >= 3
+        return b'{"success": true, "total": 201, "customers": []}' if is_second else None
+
+    proxy.before = emptied
+    result = passes.verify(proxy)
+    assert (result.exit_code, result.pages[0].unlisted) == (1, 200)
+    assert "has not listed 200 of them" in result.pages[0].warnings[-1]
+
+
 # Strange documents and customers
+
+
+def test_documents_without_a_psid(sandbox: StartSandbox, passes: Passes) -> None:
+    """Documents that nobody can be found by are told, with how many there are."""
+    box = sandbox(customers=60)
+    fill_folkform(box)
+    box.folkform.store({"pageId": only_page(box), "panCakeData": {}, "panCakeUpdatedAt": 5})
+    (problem,) = passes.verify(box).pages[0].problems
+    assert (problem.problem, problem.reason) == ("extra", "FolkForm holds 1 documents without a usable psid")
+
+
+def test_a_psid_too_long_to_be_asked_for(sandbox: StartSandbox, passes: Passes) -> None:
+    """It hides nobody else."""
+    box = sandbox(customers=60)
+    box.pancake.add_customer(only_page(box), person("x" * 5000, 90))
+    assert len(found(passes.verify(box))["missing"]) == 61
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -273,7 +351,7 @@ def test_it_says_what_it_will_cost(sandbox: StartSandbox, run: Command) -> None:
     outcome = run(box, "verify")
     assert outcome.code == 0
     first = outcome.err.splitlines()[0]
-    assert "comparing about 250 customers: 4 requests to Pancake, 2 to FolkForm, less than a minute" in first
+    assert "comparing about 250 customers: 4 requests to Pancake, 1 to FolkForm, less than a minute" in first
     assert (
         "verify: ok, 1 page, 250 in Pancake, 250 in FolkForm: 0 missing, 0 stale, 0 extra, 0 malformed" in outcome.out
     )
@@ -285,7 +363,7 @@ def test_it_says_how_many_minutes_a_limit_takes(sandbox: StartSandbox, run: Comm
     fill_folkform(box)
     process = run.start(box, "verify", "--page-size", "1", "--pancake-rps", "1")
     assert process.stderr
-    assert "comparing about 120 customers: 121 requests to Pancake, 2 to FolkForm, about 3 min" in (
+    assert "comparing about 120 customers: 121 requests to Pancake, 1 to FolkForm, about 3 min" in (
         process.stderr.readline()
     )
 
@@ -365,6 +443,12 @@ def test_quick(sandbox: StartSandbox, run: Command) -> None:
     assert outcome.code == 1
     assert "counts differ, versions not compared" in outcome.out
     assert f"customer-sync verify --page {page_id} tells who differs" in outcome.err
+    assert run(box, "verify", "--quick", "--allow-extra").code == 1
+    box.folkform.upsert({**person("extra1", 90), "page_id": page_id})
+    box.folkform.upsert({**person("extra2", 90), "page_id": page_id})
+    outcomes = [run(box, "verify", "--quick"), run(box, "verify", "--quick", "--allow-extra")]
+    assert [outcome.code for outcome in outcomes] == [1, 0]
+    assert "merged or deleted in Pancake counts in FolkForm only" in outcomes[0].err
     assert set(run(box, "verify", "--quick", "--json").totals) == {"pages", "pancake", "folkform", "requests"}
 
 
@@ -395,12 +479,31 @@ def test_it_changes_nothing_and_makes_no_token(sandbox: StartSandbox, run: Comma
     assert run(box, "verify", "--page", "nobodys").code == 2
 
 
+def test_an_answer_that_is_not_whole_is_none(sandbox: StartSandbox, run: Command) -> None:
+    """A time limit that ends it is exit 75, and what was not compared to its end is told so, not as zeros."""
+    box = sandbox(customers=300, pancake_latency=0.5)
+    outcome = run(box, "verify", "--page-size", "10", "--max-runtime", "3s")
+    assert outcome.code == 75
+    assert "not compared to its end" in outcome.err
+    assert "1 page not compared to the end" in outcome.out
+
+
+def test_it_makes_no_lock(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """It needs no lock directory and makes none, whatever becomes of a token."""
+    box = sandbox(customers=3)
+    box.folkform.set_page(only_page(box), pageAccessToken="a-token-that-is-dead")
+    for command in ("verify", "status"):
+        assert run(box, command, CUSTOMER_SYNC_LOCK_DIR=str(tmp_path / "none")).code == 3
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_page_switched_off(sandbox: StartSandbox, run: Command) -> None:
-    """A page that is off is left out, unless it is named."""
+    """A page that is off is left out, unless it is named, and then the remedy names it, too."""
     box = sandbox(customers=10)
     box.folkform.set_page(only_page(box), isSync=False)
     assert run(box, "verify", "--json").totals["pages"] == 0
-    assert run(box, "verify", "--json", "--page", only_page(box)).totals["missing"] == 10
+    page = run(box, "verify", "--json", "--page", only_page(box)).page(only_page(box))
+    assert (page["missing"], page["remedy"]) == (10, f"customer-sync backfill --page {only_page(box)}")
 
 
 def test_its_other_exit_codes(sandbox: StartSandbox, run: Command) -> None:

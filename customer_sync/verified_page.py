@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from customer_sync.result import PageResult, PassResult, Problem, Status
+from customer_sync.result import PageResult, PassResult, Problem, Status, counted
 
 
 @dataclass
@@ -24,6 +24,8 @@ class VerifiedPage(PageResult):
     """In both, at different versions."""
     extra: int = 0
     """In FolkForm only."""
+    unlisted: int = 0
+    """Whom Pancake counts and does not list, so that nobody can compare them."""
     remedy: str | None = None
     """The command that brings the missing and the stale ones."""
 
@@ -34,7 +36,7 @@ class VerifiedPage(PageResult):
 
     @property
     def lacking(self) -> bool:
-        return bool(self.missing or self.stale or (self.extra and not self.allow_extra))
+        return bool(self.missing or self.stale or self.unlisted or (self.extra and not self.allow_extra))
 
     def add(self, problem: Problem) -> None:
         """*problem* is missing, stale or extra."""
@@ -42,12 +44,16 @@ class VerifiedPage(PageResult):
         self.problems.append(problem)
 
     def words(self) -> list[str]:
-        return [_both_sides(self.pancake, self.folkform), *_findings(vars(self) | {"pancake": self.pancake})]
+        if not self.complete:
+            return ["not compared to its end"]
+        return [_both_sides(self.pancake, self.folkform), *_findings(vars(self))]
 
     @staticmethod
     def sum_up(result: PassResult[Any]) -> str:
         totals = result.totals
-        return f"{_both_sides(totals['pancake'], totals['folkform'])}: {', '.join(_findings(totals))}"
+        unfinished = sum(not page.complete for page in result.pages)
+        more = [f"{counted(unfinished, 'page')} not compared to the end"] if unfinished else []
+        return f"{_both_sides(totals['pancake'], totals['folkform'])}: {', '.join([*_findings(totals), *more])}"
 
     def details(self) -> dict[str, Any]:
         return {"remedy": self.remedy}
@@ -60,12 +66,14 @@ class CountedPage(PageResult):
     COUNTS = ("pancake", "folkform", "requests")
     LACKING = Status.DIFFERS
 
+    allow_extra: bool = field(default=False, kw_only=True)
+    """Whether it is no trouble that FolkForm holds more."""
     pancake: int = 0
     folkform: int = 0
 
     @property
     def lacking(self) -> bool:
-        return self.pancake != self.folkform
+        return self.folkform < self.pancake if self.allow_extra else self.folkform != self.pancake
 
     def words(self) -> list[str]:
         return [_both_sides(self.pancake, self.folkform)]
@@ -73,7 +81,7 @@ class CountedPage(PageResult):
     @staticmethod
     def sum_up(result: PassResult[Any]) -> str:
         totals = result.totals
-        agree = "differ" if any(page.lacking for page in result.pages) else "agree"
+        agree = "agree" if all(page.pancake == page.folkform for page in result.pages) else "differ"
         return f"{_both_sides(totals['pancake'], totals['folkform'])}: counts {agree}, versions not compared"
 
 

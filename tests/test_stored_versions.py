@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from customer_sync.compare import StoredVersions, VersionsAtMark
 from customer_sync.customer import Customer
 from customer_sync.folkform import StoredVersion
+from customer_sync.stored_versions import StoredVersions, VersionsAtMark
 
 T0 = 1_700_000_000
 
