@@ -50,14 +50,13 @@ def _time_and_requests(history: tuple[int, int], runs: dict[int, list[Run]]) -> 
     small, large = (runs[customers] for customers in history)
     title = f"backfill, {history[0]:,} → {history[1]:,} customers"
     target = AtMost(round(_MORE * history[1] / history[0], 2))
-    for name, of in _COSTS.items():
-        middles = [median(of(run) for run in some) for some in (large, small)]
+    for name, (of, text) in _COSTS.items():
         yield Figure.of_ratio(
             f"{title}: {name}",
             Ratio.of([of(run) for run in large], [of(run) for run in small]),
             target,
-            ours=f"{middles[0]:,.1f}",
-            rival=f"{middles[1]:,.1f}",
+            ours=text.format(median(of(run) for run in large)),
+            rival=text.format(median(of(run) for run in small)),
         )
 
 
@@ -73,8 +72,8 @@ def _requests(run: Run) -> float:
     return requests
 
 
-_COSTS: dict[str, Callable[[Run], float]] = {
-    "seconds": lambda run: run.seconds,
-    "client CPU": lambda run: run.cpu,
-    "requests": _requests,
+_COSTS: dict[str, tuple[Callable[[Run], float], str]] = {
+    "time": (lambda run: run.seconds, "{:,.1f} s"),
+    "client CPU": (lambda run: run.cpu, "{:,.1f} s"),
+    "requests": (_requests, "{:,.0f}"),
 }

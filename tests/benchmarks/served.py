@@ -22,10 +22,10 @@ class Served:
     def __init__(self, behaviour: Mapping[str, Any] | None = None, *, on_disk: bool = False) -> None:
         """*behaviour* is how the services behave; *on_disk* keeps the sandbox's data in a file instead of memory."""
         self._home = TemporaryDirectory()
-        self._ours, theirs = multiprocessing.Pipe()
+        self._ours, self._theirs = multiprocessing.Pipe()
         data = self.home / "sandbox.db" if on_disk else None
         spawn = multiprocessing.get_context("spawn")
-        self._process = spawn.Process(target=_serve, args=(theirs, data, behaviour or {}), daemon=True)
+        self._process = spawn.Process(target=_serve, args=(self._theirs, data, behaviour or {}), daemon=True)
 
     @property
     def home(self) -> Path:
@@ -40,6 +40,7 @@ class Served:
 
     def __enter__(self) -> Self:
         self._process.start()
+        self._theirs.close()  # Else nobody would hear of it when that process fails.
         self.environment: dict[str, str] = self._ours.recv()
         """The variables that point a program here."""
         return self
