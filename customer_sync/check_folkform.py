@@ -52,7 +52,8 @@ class FolkFormCheck:
         with self._report.step("customers"):
             field = self._time_field()
             took = self._mark_query(pages[0].page_id) if pages and field else None
-            field = self._folkform.time_field() if took else field  # The query may have taught better.
+            if took is not None:
+                field = self._folkform.time_field()  # The query may have taught better.
         self._report.ok("customers", _WHERE[field])
         if took is not None and field is not None:
             self._tell_mark_query(took, field)

@@ -266,8 +266,8 @@ def explain(
 def check(output: Output, texts: SettingTexts, *, page: PagesOption = None) -> None:
     """Looks at everything that can be wrong before a first run; changes nothing.
 
-    Settings, both services, tokens, role, the order of lists, clocks, locks, and what cron would see otherwise: each
-    with the next step. Exit 0 when nothing is wrong; warnings do not count.
+    Settings, both services, tokens, role, lists, clocks, locks, and what cron sees otherwise, with the next step.
+    Exit 0 when nothing is wrong; warnings do not count.
     """
     _end(output.manner, lambda terminal: _run_check(terminal, page or [], texts))
 

@@ -4,8 +4,10 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -152,6 +154,23 @@ def test_clocks(sandbox: StartSandbox, run: Command, offset: float, told: str) -
     assert (checked.code, checked.warnings) == (0, ["This machine: Pancake's clock"])
     detail = checked["This machine: Pancake's clock"]["detail"]
     assert re.fullmatch(f"{told}whoever changed since is synced that much later", detail)
+
+
+class _LateRelay(Relay):
+    """A relay whose clock is behind."""
+
+    def send_header(self, keyword: str, value: str) -> None:
+        late = formatdate(time.time() - 95, usegmt=True)
+        super().send_header(keyword, late if keyword.lower() == "date" else value)
+
+
+def test_a_clock_that_no_pass_goes_by(box: Sandbox, run: Command) -> None:
+    """FolkForm's clock is compared, too, and said to delay nobody."""
+    with served(_LateRelay, urlsplit(box.url).netloc, []) as place:
+        checked = check(run, box, FOLKFORM_BASE_URL=f"http://{place}/folkform/api/v1")
+    assert (checked.code, checked.warnings) == (0, ["This machine: FolkForm's clock"])
+    detail = checked["This machine: FolkForm's clock"]["detail"]
+    assert re.fullmatch("is 9. s behind this machine's: no pass goes by it", detail)
 
 
 def test_the_lock_directory(box: Sandbox, run: Command) -> None:
