@@ -2,14 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+RIVALS := .venv-rivals
 # The tests wait as much as they work.
 AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN) / 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-cron histories acceptance kills mutants check format clean
+.PHONY: help demo sandbox test test-cron histories acceptance kills mutants bench bench-long bench-rivals check format clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(READY) ## the whole story on the embedded Pancake and FolkForm
 	@$(BIN)/customer-sync demo
@@ -35,6 +36,14 @@ kills: $(READY) ## kill passes at every one of their requests; about an hour
 mutants: $(READY) ## take out the rules that prevent a loss, one by one: a test turns red for each
 	@$(BIN)/python -m tests.mutants $(ONLY)
 
+bench: $(READY) ## measure customer-sync beside its rivals; a few minutes
+	@$(BIN)/python -m tests.benchmarks $(GROUPS)
+
+bench-long: $(READY) ## the large histories and a million customers (CUSTOMERS=50000: fewer); about an hour
+	@$(BIN)/python -m tests.benchmarks --long --json .bench/bench-long.json $(CUSTOMERS:%=--customers=%) $(GROUPS)
+
+bench-rivals: $(RIVALS)/.ready ## install dlt, the rival of `make bench` that needs an environment of its own
+
 check: $(READY) ## format, lint and types; the image's recipe, too
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -45,11 +54,17 @@ format: $(READY) ## put the code into shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-clean: ## remove the virtual environment and every cache
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+clean: ## remove the virtual environments and every cache
+	rm -rf .venv $(RIVALS) .bench .mypy_cache .pytest_cache .ruff_cache build dist
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing customer-sync and its tools into .venv …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(RIVALS)/.ready: tests/benchmarks/rivals/requirements.txt
+	@test -x $(RIVALS)/bin/python || $(PYTHON) -m venv $(RIVALS)
+	@echo "Installing dlt into $(RIVALS) …"
+	@$(RIVALS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@

@@ -4,7 +4,9 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
+from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, get_type_hints
 
@@ -13,6 +15,7 @@ import typer
 from customer_sync import __version__
 from customer_sync.check import run_check
 from customer_sync.clock import Clock, local_time
+from customer_sync.comparison import CountedPage, VerifiedPage
 from customer_sync.console import Manner, Screen, prepare_streams
 from customer_sync.customer import names_zone, parse_moment
 from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
@@ -20,10 +23,11 @@ from customer_sync.explain import EXPLAIN
 from customer_sync.explanation import Explanation
 from customer_sync.findings import CHECK, CheckResult
 from customer_sync.interrupt import run_until_stopped
+from customer_sync.monitor import Monitor
 from customer_sync.page_status import PageStatus
 from customer_sync.passes import run_explain, run_pass, run_status, run_verify
 from customer_sync.redact import Redactor
-from customer_sync.result import CountedPage, PageResult, PassResult, SyncedPage, VerifiedPage
+from customer_sync.result import PageResult, PassResult, SyncedPage
 from customer_sync.settings import SHARDS, Settings, declared, load_settings, load_shard, option_name
 from customer_sync.shard import Shard
 from customer_sync.status import STATUS
@@ -94,18 +98,29 @@ class Choice:
     ] = False
 
 
+class LogFormat(StrEnum):
+    """How the story is told on stderr."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 @dataclass(frozen=True)
 class Output:
     """The options that every pass has for what it says."""
 
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False
+    log_format: Annotated[
+        LogFormat,
+        typer.Option("--log-format", envvar="CUSTOMER_SYNC_LOG_FORMAT", help="json: an object a line on stderr."),
+    ] = LogFormat.TEXT
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something failed.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell each request, secrets hidden.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False
 
     @property
     def manner(self) -> Manner:
-        return Manner(self.quiet, self.verbose, self.json, self.debug)
+        return Manner(self.quiet, self.verbose, self.json, self.debug, self.log_format is LogFormat.JSON)
 
 
 def _setting_option(name: str) -> Any:
@@ -119,9 +134,9 @@ def _setting_option(name: str) -> Any:
 
 SettingTexts: Any = make_dataclass(
     "SettingTexts",
-    [(name, _setting_option(name), None) for name, declaration in declared().items() if not declaration["secret"]],
+    [(name, _setting_option(name), None) for name, declaration in declared().items() if declaration["option"]],
 )
-"""An option for every setting that is no secret, as text."""
+"""An option for every setting that may be one, as text."""
 
 
 def _with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -218,7 +233,7 @@ def verify(
         share = _read_shard(shard, page, problems)
         settings = _read_settings(texts, problems)
         compare = partial(run_verify, page_ids=page or [], quick=quick, allow_extra=allow_extra, settings=settings)
-        return _run(terminal, VERIFY, CountedPage if quick else VerifiedPage, compare, shard=share)
+        return _run(terminal, VERIFY, CountedPage if quick else VerifiedPage, compare, shard=share, watched=settings)
 
     _end(output.manner, work)
 
@@ -338,7 +353,8 @@ def _run_pass(
             terminal.screen.note(f"{option} {text} is taken as this machine's time: {local_time(moment)}")
     wishes = Wishes(full, rewrite, since, until, choice.dry_run)
     work = partial(run_pass, page_ids=choice.page or [], wishes=wishes, settings=settings)
-    return _run(terminal, name, SyncedPage, work, dry_run=wishes.dry_run, shard=shard)
+    watched = None if wishes.dry_run else settings
+    return _run(terminal, name, SyncedPage, work, dry_run=wishes.dry_run, shard=shard, watched=watched)
 
 
 def _run(
@@ -349,17 +365,24 @@ def _run(
     *,
     dry_run: bool = False,
     shard: Shard | None = None,
+    watched: Settings | None = None,
 ) -> int:
-    """Runs *work* over pages until it ends or is told to, and shows its result. Returns the exit code."""
+    """Runs *work* over pages until it ends or is told to, and shows its result. Returns the exit code.
+
+    *watched* names those to whom the run is told, too.
+    """
     clock = Clock()
     result = PassResult(name, clock.now(), page_result, dry_run, shard)
-    started = clock.monotonic()
-    with terminal.screen.watching(result):
-        ended = run_until_stopped(
-            partial(work, result, clock=clock, redact=terminal.redact, listener=terminal.screen), clock
-        )
-        result.end(clock.stopping, clock.monotonic() - started, in_time=ended)
-    terminal.screen.result(result)
+    with Monitor(watched, terminal.redact, clock) if watched else nullcontext() as monitor:
+        started = clock.monotonic()
+        with terminal.screen.watching(result):
+            ended = run_until_stopped(
+                partial(work, result, clock=clock, redact=terminal.redact, listener=terminal.screen), clock
+            )
+            result.end(clock.stopping, clock.monotonic() - started, in_time=ended)
+        terminal.screen.result(result)
+        if monitor:
+            monitor.ended(result)
     if not ended:
         os._exit(result.exit_code)  # Calls that hang must not hold the process.
     return result.exit_code

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -33,6 +34,7 @@ _MOST_LISTED = 20
 _BAR_WIDTH = 12
 _STYLES = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.DOUBTFUL: "yellow", Tone.BAD: "red", Tone.QUIET: "dim"}
 _MARKS = {State.OK: ("✓", "ok", "green"), State.WARNING: ("!", "!", "yellow"), State.WRONG: ("✗", "x", "red")}
+_LEVELS = {"red": "error", "yellow": "warning", "dim": "debug"}
 _ARROW = ("→", "->")
 _NARROWEST = 20
 
@@ -45,6 +47,8 @@ class Manner:
     verbose: bool = False
     json: bool = False
     debug: bool = False
+    log_json: bool = False
+    """Whether the story is told as JSON, an object a line."""
 
 
 class Screen:
@@ -58,7 +62,10 @@ class Screen:
         self._redact = redact
         self._out = _Console(markup=False, highlight=False, emoji=False)
         self._err = _Console(stderr=True, markup=False, highlight=False, emoji=False)
-        self._bars = _Bars(self._err) if _is_screen(self._err) and not manner.quiet else None
+        shows_bars = _is_screen(self._err) and not (manner.quiet or manner.log_json)
+        self._bars = _Bars(self._err) if shows_bars else None
+        self._run: dict[str, Any] = {}
+        """What every object of a JSON log names."""
         package = logging.getLogger("customer_sync")
         package.handlers = [_LogLines(self)]
         package.setLevel(logging.DEBUG)
@@ -66,6 +73,7 @@ class Screen:
     @contextmanager
     def watching(self, result: PassResult[Any]) -> Iterator[None]:
         """While it lasts, a terminal shows the pages at work."""
+        self._run = {"pass": result.name, "run": token_hex(4)}
         if self._bars is not None:
             self._bars.watch(result)
         try:
@@ -82,12 +90,26 @@ class Screen:
         if self._bars is not None:
             self._bars.end_page(result)
         elif not self._manner.quiet and not result.ASKED_FOR:
-            self.tell(f"{result.page.title}: {_counts(result)}")
+            facts = {"status": result.status, **{name: getattr(result, name) for name in result.COUNTS}}
+            self.tell(f"{result.page.title}: {_counts(result)}", event="page_ended", page_id=_id(result), **facts)
 
-    def tell(self, text: str, style: str = "") -> None:
-        """A line of the story."""
+    def tell(self, text: str, style: str = "", *, event: str = "note", **facts: Any) -> None:
+        """A line of the story; in a JSON log *event* names what happened, and *facts* what belongs to it."""
+        if self._manner.log_json:
+            self._log_object(event, _LEVELS.get(style, "info"), {"message": text, **facts})
+            return
         stamp = "" if _is_screen(self._err) else time.strftime("%H:%M:%S ")
         self._line(self._err, f"{stamp}{text}", style)
+
+    def _log_object(self, event: str, level: str, facts: dict[str, Any]) -> None:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        entry = {"time": now, "level": level, "event": event, **self._run, **facts}
+        clean = {name: self._redact(value) if isinstance(value, str) else value for name, value in entry.items()}
+        self._print(self._err, Text(json.dumps(clean)))
+
+    def hand_over(self, text: str) -> None:
+        """A line of the result whose secrets are what it is for."""
+        self._print(self._out, Text(printable(text)))
 
     def say(self, text: str) -> None:
         """A line of the result."""
@@ -112,35 +134,41 @@ class Screen:
         """*text* as it may be shown."""
         return printable(self._redact(text))
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, event: str = "note", **facts: Any) -> None:
         """Something worth knowing, unless silence is wished."""
         if not self._manner.quiet:
-            self.tell(text)
+            self.tell(text, event=event, **facts)
 
     def log(self, record: logging.LogRecord) -> None:
         """A line of the log: what is worth knowing, each request with `-v`, tracebacks with `--debug`."""
-        if record.levelno >= logging.INFO:
+        if record.levelno >= logging.WARNING:
+            self.tell(record.getMessage(), "yellow", event="warning")
+        elif record.levelno >= logging.INFO:
             self.note(record.getMessage())
         elif self._manner.verbose or (self._manner.debug and record.exc_info):
-            self.tell(record.getMessage(), "dim")
+            self.tell(record.getMessage(), "dim", event="debug")
         if self._manner.debug and record.exc_info and record.exc_info[1]:
             self.traceback(record.exc_info[1])
 
     def traceback(self, error: BaseException) -> None:
         """The traceback of an error, when `--debug` asks for it, without secrets."""
-        if self._manner.debug:
-            for line in "".join(traceback.format_exception(error)).splitlines():
+        text = "".join(traceback.format_exception(error)) if self._manner.debug else ""
+        if self._manner.log_json and text:
+            self.tell(text, "red", event="traceback")
+        else:
+            for line in text.splitlines():
                 self._line(self._err, line)
 
     def error(self, error: CustomerSyncError) -> None:
         """Why nothing could be done, and the next step."""
         if isinstance(error, SettingsError):
             for problem in error.problems:
-                self.tell(f"Error: {problem}", "red")
+                self.tell(f"Error: {problem}", "red", event="error", exit_code=error.exit_code)
             if error.next_step:
-                self.tell(error.next_step)
+                self.tell(error.next_step, event="next_step")
         else:
-            self.tell(f"Error: {error}", "red")
+            facts = {"exit_code": error.exit_code, "next_step": error.next_step}
+            self.tell(f"Error: {error}", "red", event="error", **facts)
         self.traceback(error)
 
     def unexpected(self, error: Exception) -> None:
@@ -148,6 +176,7 @@ class Screen:
         self.tell(
             f"Error: customer-sync itself failed ({type(error).__name__}). Run it with --debug and report it.",
             "red",
+            event="error",
         )
         self.traceback(error)
 
@@ -155,13 +184,17 @@ class Screen:
         """What the findings that follow are about; the longest of their names is *width* cells wide."""
         lines = ["", title] if self._name_width else [title]
         self._name_width = width
-        if not self._manner.quiet and not self._manner.json:
+        if not (self._manner.quiet or self._manner.json or self._manner.log_json):
             for line in lines:
                 self._line(self._out, line, "bold")
 
     def finding(self, finding: Finding) -> None:
         """One thing looked at, and right under it what to do about it. Silence leaves only what is wrong."""
         if self._manner.json or (self._manner.quiet and finding.state is not State.WRONG):
+            return
+        if self._manner.log_json:
+            text = f"{finding.area}: {finding.what}: {finding.detail}"
+            self.tell(text, _MARKS[finding.state][2], event="finding", **finding.as_json())
             return
         console = self._err if self._manner.quiet else self._out
         fancy = _can_write(console, "✓✗→")
@@ -184,9 +217,11 @@ class Screen:
 
     def checked(self, result: CheckResult) -> None:
         """How the check ended."""
+        if self._manner.log_json:
+            self._log_end(result)
         if self._manner.json:
             self._print(self._out, Text(json.dumps(result.as_json())))
-        elif not self._manner.quiet or result.exit_code:
+        elif not self._manner.log_json and (not self._manner.quiet or result.exit_code):
             if result.stopped is not None:
                 self.tell(result.stopped.sentence)
             lines = [_check_summary(result)] if self._manner.quiet else ["", _check_summary(result)]
@@ -199,12 +234,21 @@ class Screen:
             self._print(self._out, Text(json.dumps(result.as_json())))
         if self._manner.quiet and result.exit_code == 0:
             return
-        if result.pages and not self._manner.json and not self._manner.quiet:
+        is_for_people = not (self._manner.json or self._manner.log_json)
+        if result.pages and is_for_people and not self._manner.quiet:
             self._pages(result)
         self._troubles(result)
-        if not self._manner.json and result.error is None:
+        if self._manner.log_json:
+            self._log_end(result)
+        elif is_for_people and result.error is None:
             for line in (*result.page_result.next_steps(result), result.summary):
                 self._line(self._err if self._manner.quiet else self._out, line)
+
+    def _log_end(self, result: PassResult[Any] | CheckResult) -> None:
+        """The last line of a JSON log."""
+        if not self._manner.quiet or result.exit_code:
+            level = "error" if result.exit_code else "info"
+            self._log_object("run_ended", level, {"exit_code": result.exit_code, "result": result.as_json()})
 
     def _pages(self, result: PassResult[Any]) -> None:
         if _is_screen(self._out):
@@ -219,20 +263,23 @@ class Screen:
             self.error(result.error)
         if result.stopped is not None:
             given_up = "" if result.in_time else "; what was in flight did not end in time and was given up"
-            note(f"{result.stopped.sentence}{given_up}")
+            note(f"{result.stopped.sentence}{given_up}", event="stopped")
         for warning in result.warnings:
-            note(f"Warning: {warning}")
+            note(f"Warning: {warning}", event="warning")
         for page in result.pages:
-            where = f"Page {page.page.page_id}"
+            where, page_id = f"Page {_id(page)}", _id(page)
             if page.error is not None:
-                self.tell(f"{where} failed: {page.error}", "red")
+                facts = {"page_id": page_id, "exit_code": page.error.exit_code, "next_step": page.error.next_step}
+                self.tell(f"{where} failed: {page.error}", "red", event="page_failed", **facts)
                 self.traceback(page.error)
             for problem in page.problems[:_MOST_LISTED]:
-                self.tell(f"{where}, {_who(problem)} {problem.problem}: {problem.reason}", "yellow")
+                told = f"{where}, {_who(problem)} {problem.problem}: {problem.reason}"
+                facts = {"page_id": page_id, "psid": problem.psid, "id": problem.pancake_id, "reason": problem.reason}
+                self.tell(told, "yellow", event=f"customer_{problem.problem}", **facts)
             if len(page.problems) > _MOST_LISTED:
                 self.tell(f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all")
             for warning in page.warnings:
-                note(f"{where}: {warning}")
+                note(f"{where}: {warning}", event="page_warning", page_id=page_id)
 
     def _line(self, console: Console, text: str, style: str = "") -> None:
         self._print(console, Text(self._fit(text), style=style))
@@ -390,6 +437,10 @@ def _who(problem: Problem) -> str:
     if problem.psid:
         return f"psid {problem.psid}"
     return f"Pancake id {problem.pancake_id}" if problem.pancake_id else "a customer without id"
+
+
+def _id(result: PageResult) -> str:
+    return result.page.page_id
 
 
 def _counts(result: PageResult) -> str:

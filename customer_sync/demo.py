@@ -30,7 +30,7 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
 
     def ready(sandbox: "Sandbox") -> None:
         for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
-            screen.say(f"export {variable}={value}")
+            screen.hand_over(f"export {variable}={value}")
         counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
         screen.note(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C ends it.")
 

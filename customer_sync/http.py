@@ -114,6 +114,8 @@ class ApiSession:
         bounds those of every call.
         """
         self.requests_by_page: Counter[str | None] = Counter()
+        self.too_many = 0
+        """How many of them the service met with a 429, in either dress."""
         self.clock_ahead: float | None = None
         """How far the service's clock was ahead of ours when it answered last, seconds; None while it has not told."""
         self._service = service
@@ -177,6 +179,7 @@ class ApiSession:
             self._check_envelope(call, answer)
         except Unreachable as error:
             if error.too_many:
+                self._count_too_many()
                 limiter.too_many(allowed_at)
             limiter.pause(error.retry_after)
             raise
@@ -184,6 +187,10 @@ class ApiSession:
             limiter.ended()
         limiter.succeeded()
         return answer
+
+    def _count_too_many(self) -> None:
+        with self._counting:
+            self.too_many += 1
 
     def _await_turn(self, call: Call, limiter: AdaptiveRateLimiter) -> float:
         try:
@@ -330,6 +337,16 @@ class ApiSession:
             session = open_session(self._base_url, self._clock, WHOLE_CALL_TIMEOUT)
             self._threads.session = session
         return session
+
+
+def post_text(url: str, text: str, clock: Clock, seconds: float) -> str:
+    """Posts a text, once, within so many seconds. Returns what went wrong in few words, none of them the address."""
+    try:
+        with open_session(url, clock, seconds) as session:
+            answer = session.post(url, data=text.encode(), timeout=seconds, allow_redirects=False)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        return type(error).__name__
+    return "" if answer.ok else f"it answered {answer.status_code}"
 
 
 def read_http_date(text: str | None) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from customer_sync import explain, status, verify
 from customer_sync.clock import Clock
+from customer_sync.comparison import CountedPage, VerifiedPage
 from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
 from customer_sync.explanation import Explanation
@@ -19,7 +20,7 @@ from customer_sync.page_status import PageStatus
 from customer_sync.page_token import Forbidden
 from customer_sync.pages import Listener, select_pages
 from customer_sync.redact import Redactor
-from customer_sync.result import CountedPage, PassResult, Status, SyncedPage, VerifiedPage
+from customer_sync.result import PassResult, Status, SyncedPage
 from customer_sync.services import Services
 from customer_sync.settings import Settings, warnings
 from customer_sync.sync import BACKFILL, INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
@@ -184,7 +185,8 @@ def run_explain(
 @contextmanager
 def _running(result: PassResult[Any], services: Services, settings: Settings, clock: Clock) -> Iterator[None]:
     """One run, from its time limit to whatever ended it, which then stands in *result*; but for SettingsError."""
-    result.requests_of, result.held_for = services.requests, services.folkform_limiter.held_for
+    result.requests_of, result.calls = services.requests, services.calls
+    result.held_for = services.folkform_limiter.held_for
     result.warnings += warnings(settings)
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)

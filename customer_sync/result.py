@@ -1,6 +1,6 @@
 """What a pass did: the counts, the failures, and the exit code that follows from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -204,91 +204,22 @@ class SyncedPage(PageResult):
         return {"since": self.since, "until": self.until}
 
 
-@dataclass
-class VerifiedPage(PageResult):
-    """How the two sides of one page compare."""
-
-    COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "malformed", "requests")
-    LACKING = Status.DIFFERS
-
-    allow_extra: bool = field(default=False, kw_only=True)
-    """Whether whom FolkForm alone holds is no trouble."""
-    folkform: int = 0
-    """How many customers FolkForm holds."""
-    missing: int = 0
-    """In Pancake only."""
-    stale: int = 0
-    """In both, at different versions."""
-    extra: int = 0
-    """In FolkForm only."""
-    remedy: str | None = None
-    """The command that brings the missing and the stale ones."""
-
-    @property
-    def pancake(self) -> int:
-        """How many customers Pancake lists."""
-        return self.read
-
-    @property
-    def lacking(self) -> bool:
-        return bool(self.missing or self.stale or (self.extra and not self.allow_extra))
-
-    def add(self, problem: Problem) -> None:
-        """*problem* is missing, stale or extra."""
-        setattr(self, problem.problem, getattr(self, problem.problem) + 1)
-        self.problems.append(problem)
-
-    def words(self) -> list[str]:
-        return [_both_sides(self.pancake, self.folkform), *_findings(vars(self) | {"pancake": self.pancake})]
-
-    @staticmethod
-    def sum_up(result: "PassResult[Any]") -> str:
-        totals = result.totals
-        return f"{_both_sides(totals['pancake'], totals['folkform'])}: {', '.join(_findings(totals))}"
-
-    def details(self) -> dict[str, Any]:
-        return {"remedy": self.remedy}
-
-
-@dataclass
-class CountedPage(PageResult):
-    """How many customers the two sides of one page count."""
-
-    COUNTS = ("pancake", "folkform", "requests")
-    LACKING = Status.DIFFERS
-
-    pancake: int = 0
-    folkform: int = 0
-
-    @property
-    def lacking(self) -> bool:
-        return self.pancake != self.folkform
-
-    def words(self) -> list[str]:
-        return [_both_sides(self.pancake, self.folkform)]
-
-    @staticmethod
-    def sum_up(result: "PassResult[Any]") -> str:
-        totals = result.totals
-        agree = "differ" if any(page.lacking for page in result.pages) else "agree"
-        return f"{_both_sides(totals['pancake'], totals['folkform'])}: counts {agree}, versions not compared"
-
-
 def counted(number: int, noun: str) -> str:
     """`1 page`, `1,200 pages`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _both_sides(pancake: int, folkform: int) -> str:
-    return f"{pancake:,} in Pancake, {folkform:,} in FolkForm"
-
-
-def _findings(counts: Mapping[str, int]) -> list[str]:
-    return [f"{counts[name]:,} {name}" for name in ("missing", "stale", "extra", "malformed")]
-
-
 def _done(dry_run: bool) -> str:
     return "to upsert" if dry_run else "upserted"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCalls:
+    """What was asked of one service: how many *calls*, and how many of them were *too_many* for it."""
+
+    service: str
+    calls: int
+    too_many: int
 
 
 R = TypeVar("R", bound=PageResult)
@@ -308,6 +239,8 @@ class PassResult(Generic[R]):
     duration: float = 0.0
     requests_of: Callable[[str | None], int] = lambda page_id: 0  # noqa: ARG005
     """How many requests were made for a page; for None in all."""
+    calls: Callable[[], list[ServiceCalls]] = list
+    """What was asked of each service."""
     held_for: Callable[[], float] = lambda: 0.0
     """How long FolkForm's limit holds the pass up, seconds."""
     pages: list[R] = field(default_factory=list)

@@ -14,6 +14,7 @@ from customer_sync.page_token import Forbidden, PageToken
 from customer_sync.pancake import PancakeClient
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
+from customer_sync.result import ServiceCalls
 from customer_sync.settings import Settings
 from customer_sync.sign_in import BearerToken, Credentials, SignIn
 
@@ -97,6 +98,13 @@ class Services:
         """How many requests were made, for a page or in all."""
         counts = [session.requests_by_page for session in self._sessions.values()]
         return sum(count.total() if page_id is None else count[page_id] for count in counts)
+
+    def calls(self) -> list[ServiceCalls]:
+        """What was asked of each service."""
+        return [
+            ServiceCalls(name, session.requests_by_page.total(), session.too_many)
+            for name, session in self._sessions.items()
+        ]
 
     def clocks(self) -> dict[str, float]:
         """How far the clock of each service that has told the time is ahead of ours, seconds."""

@@ -52,6 +52,11 @@ def _address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _monitor(value: str) -> str:
+    """An address that customers do not travel to."""
+    return _address(value)
+
+
 def _path(value: str) -> str:
     if not re.fullmatch(r"(/[\w-]+)+", value):
         raise ValueError("give a path such as /customer")
@@ -99,8 +104,11 @@ def setting(
     default: str | None = None,
     required: bool = False,
     secret: bool = False,
+    option: bool | None = None,
 ) -> Any:
-    """Declares a setting. *default* is written as a user would write it; a *secret* is no option, but may be a file."""
+    """Declares a setting. *default* is written as a user would write it. A *secret* may be a file; it is an *option*
+    only where that is asked for, since options show in `ps`.
+    """
     meta = {
         "variable": variable,
         "read": read,
@@ -108,6 +116,7 @@ def setting(
         "default": default,
         "required": required,
         "secret": secret,
+        "option": not secret if option is None else option,
     }
     return field(metadata=meta, repr=not secret)
 
@@ -171,6 +180,21 @@ class Settings:
     )
     jitter: int = setting(
         "CUSTOMER_SYNC_JITTER", read_duration, "wait up to this long, at random, before starting", default="0"
+    )
+    metrics_file: Path | None = setting(
+        "CUSTOMER_SYNC_METRICS_FILE",
+        _directory,
+        "write Prometheus' textfile of a run here; in a directory one for each pass",
+    )
+    pushgateway: str | None = setting(
+        "CUSTOMER_SYNC_PUSHGATEWAY", _monitor, "push the same to this Pushgateway", secret=True, option=True
+    )
+    ping_url: str | None = setting(
+        "CUSTOMER_SYNC_PING_URL",
+        _monitor,
+        "ping this check of Healthchecks: start, success, fail",
+        secret=True,
+        option=True,
     )
     lock_dir: Path = setting(
         "CUSTOMER_SYNC_LOCK_DIR",

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from customer_sync.clock import Clock, local_time
 from customer_sync.compare import StoredVersions
+from customer_sync.comparison import CountedPage, VerifiedPage
 from customer_sync.customer import Customer, Window
 from customer_sync.errors import CustomerSyncError, ServiceError
 from customer_sync.folkform import LARGEST_LIMIT, MOST_PSIDS, StoredVersion
@@ -22,7 +23,7 @@ from customer_sync.marks import SPAN, newest_mark
 from customer_sync.page import Page
 from customer_sync.pages import Listener, ReadingAhead, for_each_page
 from customer_sync.read_ahead import ReadAhead
-from customer_sync.result import CountedPage, PageResult, Problem, VerifiedPage
+from customer_sync.result import PageResult, Problem
 from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from customer_sync.clock import Clock
+from customer_sync.comparison import VerifiedPage
 from customer_sync.errors import ExitCode
 from customer_sync.passes import run_pass, run_verify
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult, SyncedPage, VerifiedPage
+from customer_sync.result import PageResult, PassResult, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.settings import load_settings
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes

@@ -161,7 +161,7 @@ MUTANTS = [
         "14 a time of 0 is a time",
         "folkform",
         (
-            ('{"$gt": "" if field is TimeField.VERSION else 0}', '{"$gt": "" if field is TimeField.VERSION else -1}'),
+            ('return "" if field is TimeField.VERSION else 0', 'return "" if field is TimeField.VERSION else -1'),
             ("or value <= 0:", "or value < 0:"),
         ),
         "trap_14",

@@ -78,7 +78,7 @@ def test_json_has_the_frame_of_the_passes(sandbox: StartSandbox, run: Command) -
     outcome = _explain(run, _filled(sandbox, 3), "p0001")
     assert outcome.out.count("\n") == 1
     assert list(outcome.json) == [
-        *("pass", "status", "complete", "exit_code", "dry_run", "started_at", "duration_s"),
+        *("pass", "status", "complete", "exit_code", "dry_run", "shard", "started_at", "duration_s"),
         *("totals", "error", "stopped", "warnings", "pages"),
     ]
     assert set(_said(outcome)) == {

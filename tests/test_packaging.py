@@ -22,7 +22,7 @@ def test_runtime_dependencies() -> None:
 
 def test_extras_and_entry_point() -> None:
     """The extras, the Python and the command are those that the README names."""
-    assert set(_PROJECT["optional-dependencies"]) == {"sandbox", "dev"}
+    assert set(_PROJECT["optional-dependencies"]) == {"sandbox", "metrics", "dev"}
     assert _PROJECT["requires-python"] == ">=3.11"
     assert _PROJECT["scripts"] == {"customer-sync": "customer_sync.__main__:main"}
 

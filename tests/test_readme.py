@@ -24,7 +24,17 @@ _OPTIONS = {
     for option in (*parameter.opts, *parameter.secondary_opts)
     if option.startswith("-")
 } | {"--help", "-h"}
-_VARIABLES = {declaration["variable"] for declaration in declared().values()} | {SHARDS}
+_VARIABLES = (
+    {declaration["variable"] for declaration in declared().values()}
+    | {
+        variable
+        for command in _COMMANDS.values()
+        for parameter in command.params
+        for variable in [getattr(parameter, "envvar", None)]
+        if isinstance(variable, str)
+    }
+    | {SHARDS}
+)
 _SECRET_FILES = {f"{declaration['variable']}_FILE" for declaration in declared().values() if declaration["secret"]}
 
 

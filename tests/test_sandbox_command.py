@@ -14,6 +14,7 @@ import requests
 
 from .conftest import COMMAND, Command, Outcome
 
+_VARIABLES = 8
 _SMALL = ("--port", "0", "--pages", "2", "--customers", "40")
 
 
@@ -23,7 +24,7 @@ def _served(run: Command, *arguments: str) -> Iterator[tuple[dict[str, str], sub
     process = run.start(None, "sandbox", *arguments)
     assert process.stdout
     variables: dict[str, str] = {}
-    while len(variables) < 4:
+    while len(variables) < _VARIABLES:
         line = process.stdout.readline()
         assert line, process.communicate()
         export, _, rest = line.strip().partition(" ")
@@ -63,6 +64,13 @@ def test_its_export_lines_work_in_a_shell(run: Command) -> None:
         shell = subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, timeout=60, check=False)
         assert (shell.returncode, shell.stdout, shell.stderr) == (0, b"", b"")
         assert _documents(variables) == 80
+
+
+def test_its_export_lines_sign_in(run: Command) -> None:
+    """They hold all that signing in through Firebase needs, in place of the bearer token."""
+    with _served(run, *_SMALL) as (variables, _):
+        del variables["FOLKFORM_TOKEN"]
+        assert run(None, "backfill", "-q", **variables).code == 0
 
 
 def test_its_data_survives(run: Command, tmp_path: Path) -> None:

@@ -229,9 +229,12 @@ def test_a_password_in_an_address_is_not_shown() -> None:
 
 
 def test_no_secret_is_an_option() -> None:
-    """Options show in `ps`, so every setting that holds a secret is none, and only those may be files."""
+    """Options show in `ps`, so no setting that opens a service is one; every secret may be a file, and nothing else."""
+    opens_a_monitor = {"ping_url", "pushgateway"}
     for name, declaration in declared().items():
-        assert declaration["secret"] == bool({"token", "password", "key"} & set(name.split("_")))
+        opens_a_service = bool({"token", "password", "key"} & set(name.split("_")))
+        assert declaration["secret"] == (opens_a_service or name in opens_a_monitor)
+        assert declaration["option"] != opens_a_service
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,7 @@ def main() -> None:
         cpu, started = server_cpu(ours), time.perf_counter()
         asyncio.run(send_all(environment["FOLKFORM_BASE_URL"], requests))
         seconds, cpu = time.perf_counter() - started, server_cpu(ours) - cpu
-        print(  # noqa: T201 - the result of a program
-            f"{title}: {upserts / seconds:,.0f} upserts/s, server CPU {cpu / upserts * 1e6:.0f} µs per upsert"
-        )
+        print(f"{title}: {upserts / seconds:,.0f} upserts/s, server CPU {cpu / upserts * 1e6:.0f} µs per upsert")
     server.terminate()
 
 

@@ -3,8 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from customer_sync.comparison import VerifiedPage
 from customer_sync.page import Page
-from customer_sync.result import VerifiedPage
 from customer_sync.verify import VERIFY, Run, verify_pages
 from tests.histories.in_flight import read_ahead
 from tests.histories.locks import Locks

@@ -1,0 +1,85 @@
+"""What `customer-sync verify` tells of a page: how its two sides compare, by version or by count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from customer_sync.result import PageResult, PassResult, Problem, Status
+
+
+@dataclass
+class VerifiedPage(PageResult):
+    """How the two sides of one page compare."""
+
+    COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "malformed", "requests")
+    LACKING = Status.DIFFERS
+
+    allow_extra: bool = field(default=False, kw_only=True)
+    """Whether whom FolkForm alone holds is no trouble."""
+    folkform: int = 0
+    """How many customers FolkForm holds."""
+    missing: int = 0
+    """In Pancake only."""
+    stale: int = 0
+    """In both, at different versions."""
+    extra: int = 0
+    """In FolkForm only."""
+    remedy: str | None = None
+    """The command that brings the missing and the stale ones."""
+
+    @property
+    def pancake(self) -> int:
+        """How many customers Pancake lists."""
+        return self.read
+
+    @property
+    def lacking(self) -> bool:
+        return bool(self.missing or self.stale or (self.extra and not self.allow_extra))
+
+    def add(self, problem: Problem) -> None:
+        """*problem* is missing, stale or extra."""
+        setattr(self, problem.problem, getattr(self, problem.problem) + 1)
+        self.problems.append(problem)
+
+    def words(self) -> list[str]:
+        return [_both_sides(self.pancake, self.folkform), *_findings(vars(self) | {"pancake": self.pancake})]
+
+    @staticmethod
+    def sum_up(result: PassResult[Any]) -> str:
+        totals = result.totals
+        return f"{_both_sides(totals['pancake'], totals['folkform'])}: {', '.join(_findings(totals))}"
+
+    def details(self) -> dict[str, Any]:
+        return {"remedy": self.remedy}
+
+
+@dataclass
+class CountedPage(PageResult):
+    """How many customers the two sides of one page count."""
+
+    COUNTS = ("pancake", "folkform", "requests")
+    LACKING = Status.DIFFERS
+
+    pancake: int = 0
+    folkform: int = 0
+
+    @property
+    def lacking(self) -> bool:
+        return self.pancake != self.folkform
+
+    def words(self) -> list[str]:
+        return [_both_sides(self.pancake, self.folkform)]
+
+    @staticmethod
+    def sum_up(result: PassResult[Any]) -> str:
+        totals = result.totals
+        agree = "differ" if any(page.lacking for page in result.pages) else "agree"
+        return f"{_both_sides(totals['pancake'], totals['folkform'])}: counts {agree}, versions not compared"
+
+
+def _both_sides(pancake: int, folkform: int) -> str:
+    return f"{pancake:,} in Pancake, {folkform:,} in FolkForm"
+
+
+def _findings(counts: Mapping[str, int]) -> list[str]:
+    return [f"{counts[name]:,} {name}" for name in ("missing", "stale", "extra", "malformed")]

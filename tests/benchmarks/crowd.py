@@ -1,0 +1,43 @@
+"""Customers in any number, quickly: evenly spread over time, alike but for who they are and when they changed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+DAY = 86_400
+_MICROSECONDS = 1_000_000
+_DIFFERENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How long ago customers changed, days."""
+
+    youngest: float
+    oldest: float
+
+
+# An incremental that finds FolkForm empty takes the last 30 days, and leaves the rest to the backfill.
+LATELY = Ages(0.01, 29.0)
+LONG_AGO = Ages(31.0, 700.0)
+
+
+def crowd(page_id: str, count: int, ages: Ages, now: int) -> Iterator[dict[str, Any]]:
+    """*count* customers of a page, the one longest ago first; *now* is Unix microseconds."""
+    from customer_sync.sandbox.people import SampleCustomers
+    from customer_sync.sandbox.times import pancake_text
+
+    samples = list(SampleCustomers(page_id, 1, now).take(min(count, _DIFFERENT)))
+    first = now - int(ages.oldest * DAY * _MICROSECONDS)
+    step = (ages.oldest - ages.youngest) * DAY * _MICROSECONDS / max(count - 1, 1)
+    for number, sample in enumerate(islice(cycle(samples), count)):
+        changed = pancake_text(first + int(number * step))
+        yield {
+            **sample,
+            "id": f"600208cc-136b-4000-8fde-{number:012}",
+            "psid": f"{25 * 10**15 + number}",
+            "inserted_at": changed,
+            "updated_at": changed,
+            "notes": None,  # Some sample notes have numbers beyond 64 bits, on which dlt fails.
+        }

@@ -1,0 +1,80 @@
+"""How time, requests and memory grow with a history, at a Pancake whose deep pages cost (OFFSET)."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from statistics import median
+
+from . import scenes
+from .crowd import LATELY, LONG_AGO
+from .figure import AtMost, Figure, Ratio
+from .measured import Run, alternate
+from .programs import QUICKLY, customer_sync
+from .served import Served
+from .sizes import Sizes
+
+_DEEP_PAGE_COST = {"deep_page_cost": 20e-6}
+_MORE = 1.05
+"""How much faster than a history anything may grow."""
+_MORE_MEMORY, _LARGEST = AtMost(1.15), AtMost(90)
+_AGES = {"backfill": LONG_AGO, "incremental": LATELY}
+
+
+def figures(sizes: Sizes) -> Iterator[Figure]:
+    """A backfill's time, CPU and requests, then the memory of both passes."""
+    backfills = _runs("backfill", sizes.history, sizes.growths)
+    yield from _time_and_requests(sizes.history, backfills)
+    backfills |= _runs("backfill", [size for size in sizes.memory if size not in backfills], sizes.growths)
+    yield from _memory("backfill", sizes.memory, backfills)
+    yield from _memory("incremental", sizes.memory, _runs("incremental", sizes.memory, sizes.growths))
+
+
+def _runs(command: str, numbers: Sequence[int], rounds: int) -> dict[int, list[Run]]:
+    """Runs over so many new customers of one page, the numbers in turn."""
+    with ExitStack() as stack:
+        works = []
+        for customers in numbers:
+            served = stack.enter_context(Served(_DEEP_PAGE_COST))
+            served.do(scenes.add_pages, 1, customers, _AGES[command])
+            works.append(partial(_run, served, command))
+        return dict(zip(numbers, alternate(rounds, *works), strict=True))
+
+
+def _run(served: Served, command: str) -> Run:
+    served.do(scenes.empty_folkform)
+    return customer_sync(served, command, "--json", settings=QUICKLY)
+
+
+def _time_and_requests(history: tuple[int, int], runs: dict[int, list[Run]]) -> Iterator[Figure]:
+    small, large = (runs[customers] for customers in history)
+    title = f"backfill, {history[0]:,} → {history[1]:,} customers"
+    target = AtMost(round(_MORE * history[1] / history[0], 2))
+    for name, of in _COSTS.items():
+        middles = [median(of(run) for run in some) for some in (large, small)]
+        yield Figure.of_ratio(
+            f"{title}: {name}",
+            Ratio.of([of(run) for run in large], [of(run) for run in small]),
+            target,
+            ours=f"{middles[0]:,.1f}",
+            rival=f"{middles[1]:,.1f}",
+        )
+
+
+def _memory(command: str, numbers: tuple[int, int], runs: dict[int, list[Run]]) -> Iterator[Figure]:
+    small, large = (median(run.peak for run in runs[customers]) for customers in numbers)
+    title = f"{command}, {numbers[0]:,} → {numbers[1]:,} customers: memory"
+    yield Figure(title, large / small, "×", _MORE_MEMORY, f"{large:.1f} MiB", f"{small:.1f} MiB")
+    yield Figure(f"{command}, {numbers[1]:,} customers: memory at most", large, "MiB", _LARGEST)
+
+
+def _requests(run: Run) -> float:
+    requests: int = json.loads(run.out)["totals"]["requests"]
+    return requests
+
+
+_COSTS: dict[str, Callable[[Run], float]] = {
+    "seconds": lambda run: run.seconds,
+    "client CPU": lambda run: run.cpu,
+    "requests": _requests,
+}
