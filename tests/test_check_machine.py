@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from email.utils import formatdate
@@ -73,6 +75,15 @@ def test_no_tls_where_it_should_be(box: Sandbox, run: Command) -> None:
     assert "speaks no TLS" in checked["FolkForm: connection"]["detail"]
 
 
+def test_a_handshake_that_never_ends(box: Sandbox, run: Command) -> None:
+    """A server that takes the connection and says nothing is given up."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4) as deaf:
+        address = f"https://127.0.0.1:{deaf.getsockname()[1]}/api/v1"
+        checked = check(run, box, "--timeout", "0.2", FOLKFORM_BASE_URL=address)
+    assert (checked.code, checked.wrong) == (75, ["FolkForm: connection"])
+    assert checked["FolkForm: connection"]["detail"].endswith("within 0.2 s")
+
+
 def test_a_certificate(box: Sandbox, run: Command, certificate: tuple[Path, Path, int]) -> None:
     """A trusted certificate is told with its end, which is a warning when it is near."""
     cert, key, days = certificate
@@ -129,6 +140,30 @@ def test_a_proxy_that_fails(box: Sandbox, run: Command, proxy: str) -> None:
     assert "through the proxy" in checked["FolkForm: connection"]["detail"]
     assert "https_proxy" in checked["FolkForm: connection"]["next_step"]
     assert "geheim" not in str(checked)
+
+
+class _LockedProxy(ConnectProxy):
+    """A proxy that wants a login."""
+
+    def do_CONNECT(self) -> None:  # noqa: N802
+        if self.headers["Proxy-Authorization"] == f"Basic {b64encode(b'user:geheim').decode()}":
+            super().do_CONNECT()
+        else:
+            self.send_error(407)
+
+
+def test_a_proxy_with_a_login(box: Sandbox, run: Command, certificate: tuple[Path, Path, int]) -> None:
+    """A proxy gets the login of its address; one that lets us not through is told in its words."""
+    cert, key, _ = certificate
+    with ExitStack() as servers:
+        folkform = servers.enter_context(served(Relay, urlsplit(box.url).netloc, [], (cert, key)))
+        proxy = servers.enter_context(served(_LockedProxy, folkform, []))
+        settings = {"FOLKFORM_BASE_URL": _NAMED, "REQUESTS_CA_BUNDLE": str(cert)}
+        assert check(run, box, HTTPS_PROXY=f"http://user:geheim@{proxy}", **settings).wrong == []
+        checked = check(run, box, HTTPS_PROXY=f"http://user:vergessen@{proxy}", **settings)
+    assert (checked.code, checked.wrong) == (75, ["FolkForm: connection"])
+    assert "407 Proxy Authentication Required" in checked["FolkForm: connection"]["detail"]
+    assert "vergessen" not in str(checked)
 
 
 def test_a_proxy_of_another_kind(box: Sandbox, run: Command) -> None:
