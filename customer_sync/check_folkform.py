@@ -145,8 +145,8 @@ class FolkFormCheck:
         return self._clock.monotonic() - started
 
     def _tell_mark_query(self, took: float, field: TimeField) -> None:
-        detail = f"{took:.2f} s"
-        if took > _SLOW:
+        detail = f"{took:.1f} s" if took >= _SLOW else f"{took * 1000:.0f} ms"
+        if took >= _SLOW:
             index = _index(self._settings.folkform_customer_path, field)
             self._report.warn("mark query", detail, f"Have an index made where FolkForm keeps its data: {index}")
         else:

@@ -28,7 +28,7 @@ from customer_sync.page_status import PageStatus
 from customer_sync.passes import run_explain, run_pass, run_status, run_verify
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult, SyncedPage
-from customer_sync.settings import SHARDS, Settings, declared, load_settings, load_shard, option_name
+from customer_sync.settings import LOG_FORMAT, SHARDS, Settings, declared, load_settings, load_shard, option_name
 from customer_sync.shard import Shard
 from customer_sync.status import STATUS
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
@@ -112,7 +112,7 @@ class Output:
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False
     log_format: Annotated[
         LogFormat,
-        typer.Option("--log-format", envvar="CUSTOMER_SYNC_LOG_FORMAT", help="json: an object a line on stderr."),
+        typer.Option("--log-format", envvar=LOG_FORMAT, help="json: an object a line on stderr."),
     ] = LogFormat.TEXT
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something failed.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell each request, secrets hidden.")] = False
