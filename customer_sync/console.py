@@ -4,31 +4,30 @@ stdout is the result, stderr is the story. On a terminal a live display and a ta
 """
 
 import errno
-import io
 import json
 import logging
 import os
-import re
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress_bar import ProgressBar
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from customer_sync.errors import CustomerSyncError, SettingsError
 from customer_sync.findings import CHECK, CheckResult, Finding, State
+from customer_sync.manner import Manner
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult, Problem, counted
+from customer_sync.streams import printable, silence
 from customer_sync.table import Cell, Table, Tone
+
+if TYPE_CHECKING:
+    from customer_sync.bars import Bars
 
 _MOST_LISTED = 20
 _BAR_WIDTH = 12
@@ -37,18 +36,6 @@ _MARKS = {State.OK: ("✓", "ok", "green"), State.WARNING: ("!", "!", "yellow"),
 _LEVELS = {"red": "error", "yellow": "warning", "dim": "debug"}
 _ARROW = ("→", "->")
 _NARROWEST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How much is said, and in which form."""
-
-    quiet: bool = False
-    verbose: bool = False
-    json: bool = False
-    debug: bool = False
-    log_json: bool = False
-    """Whether the story is told as JSON, an object a line."""
 
 
 class Screen:
@@ -63,7 +50,7 @@ class Screen:
         self._out = _Console(markup=False, highlight=False, emoji=False)
         self._err = _Console(stderr=True, markup=False, highlight=False, emoji=False)
         shows_bars = _is_screen(self._err) and not (manner.quiet or manner.log_json)
-        self._bars = _Bars(self._err) if shows_bars else None
+        self._bars = _bars(self._err) if shows_bars else None
         self._run: dict[str, Any] = {}
         """What every object of a JSON log names."""
         package = logging.getLogger("customer_sync")
@@ -117,6 +104,8 @@ class Screen:
 
     def table(self, table: Table) -> None:
         """A table of the result."""
+        from rich.table import Table as RichTable
+
         several_lines = any(cell.detail for row in table.rows for cell in row)
         drawn = RichTable(title=Text(self._fit(table.title), "bold"), title_justify="left", show_lines=several_lines)
         for column in table.columns:
@@ -295,7 +284,7 @@ class Screen:
     def cannot_write(self, error: OSError) -> None:
         """Standard output takes nothing more: that is said, and the exit code must tell it."""
         self.unwritable = True
-        _silence(sys.stdout)
+        silence(sys.stdout)
         self.tell(f"Error: the result cannot be written to standard output ({error.strerror})", "red")
 
 
@@ -310,16 +299,6 @@ class _Console(Console):
         return False
 
 
-class _Story(io.FileIO):
-    """Standard error, which swallows what nobody takes any more: the work goes on."""
-
-    def write(self, text: Any, /) -> int:
-        try:
-            return super().write(text) or len(text)
-        except OSError:
-            return len(text)
-
-
 class _LogLines(logging.Handler):
     """Hands the program's log to the screen."""
 
@@ -331,78 +310,6 @@ class _LogLines(logging.Handler):
         self._screen.log(record)
 
 
-class _Bars(Progress):
-    """A bar for every page at work, or one for all pages where theirs would not move."""
-
-    def __init__(self, console: Console) -> None:
-        self._results: dict[TaskID, PageResult] = {}
-        self._pass: PassResult[Any] | None = None
-        self._all_pages: TaskID | None = None
-        super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed_text]}", markup=False),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-
-    def watch(self, result: PassResult[Any]) -> None:
-        self._pass = result
-
-    def start_page(self, result: PageResult) -> None:
-        self.start()  # Not before: a pass that cannot begin shows no empty display.
-        if result.MEASURED:
-            self._results[self.add_task(printable(result.page.title), total=None, speed_text="")] = result
-            return
-        with self._lock:  # Several pages start at once.
-            if self._all_pages is None and self._pass is not None:
-                self._all_pages = self.add_task("pages", total=len(self._pass.worked_at), speed_text="")
-
-    def end_page(self, result: PageResult) -> None:
-        if self._all_pages is not None:
-            self.advance(self._all_pages)
-        for task, shown in list(self._results.items()):
-            if shown is result:
-                del self._results[task]
-                self.remove_task(task)
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        held_for = self._pass.held_for() if self._pass else 0.0
-        held_up = f"FolkForm's limit: {held_for:.0f} s" if held_for > 1 else ""
-        if self._all_pages is not None:
-            self.update(self._all_pages, speed_text=held_up)
-        for task, result in list(self._results.items()):
-            speed = self._tasks[task].speed
-            text = held_up or (f"{speed:,.0f} customers/s" if speed else "")
-            self.update(task, completed=result.read, total=result.expected, speed_text=text)
-        return super().get_renderables()
-
-
-def prepare_streams() -> None:
-    """Makes the best of whatever streams, encoding and width a scheduler starts us with. To be called first."""
-    for number in range(3):  # The next file opened must not take the place of a closed one.
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    encoding = sys.stderr.encoding if sys.stderr else None
-    story = io.BufferedWriter(_Story(2, "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(story, encoding, errors="backslashreplace", line_buffering=True)
-    for size in ("COLUMNS", "LINES"):  # Rich would write into 0 columns, which is nothing.
-        if not re.fullmatch("[1-9][0-9]{0,3}", os.environ.get(size, "80")):
-            del os.environ[size]
-
-
-def _silence(stream: TextIO) -> None:
-    """Nothing may be left to be written when the interpreter ends: it would fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 def _can_write(console: Console, characters: str) -> bool:
     try:
         characters.encode(console.encoding)
@@ -411,20 +318,22 @@ def _can_write(console: Console, characters: str) -> bool:
     return True
 
 
+def _bars(console: Console) -> "Bars":
+    from customer_sync.bars import Bars  # Slow to load, and only terminals show it.
+
+    return Bars(console)
+
+
 def _is_screen(console: Console) -> bool:
     """Whether a person is watching; FORCE_COLOR asks for colours, not for a live display."""
     return console.file.isatty() and not console.is_dumb_terminal
 
 
-def printable(text: str) -> str:
-    """*text* with every control character, surrogate and invisible mark shown as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _with_bar(share: float, text: Text) -> RenderableType:
     """A bar filled by *share*, from 0 to 1, and the text beside it, in one colour."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table as RichTable
+
     bar = ProgressBar(1.0, share, _BAR_WIDTH, complete_style=text.style, finished_style=text.style)
     beside_each_other = RichTable.grid(padding=(0, 1))
     beside_each_other.add_column()

@@ -5,22 +5,17 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
-from customer_sync import explain, status, verify
 from customer_sync.clock import Clock
-from customer_sync.comparison import CountedPage, VerifiedPage
 from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
-from customer_sync.explanation import Explanation
 from customer_sync.locks import PageLocks
 from customer_sync.page import Page
-from customer_sync.page_status import PageStatus
 from customer_sync.page_token import Forbidden
 from customer_sync.pages import Listener, select_pages
 from customer_sync.redact import Redactor
-from customer_sync.result import PassResult, Status, SyncedPage
+from customer_sync.result import PassResult, SyncedPage
 from customer_sync.services import Services
 from customer_sync.settings import Settings, warnings
 from customer_sync.sync import BACKFILL, INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
@@ -28,14 +23,11 @@ from customer_sync.write import Upserts
 
 log = logging.getLogger(__name__)
 
-_PASSES: dict[str, Callable[[Run, Iterable[SyncedPage]], None]] = {
+PASSES: dict[str, Callable[[Run, Iterable[SyncedPage]], None]] = {
     INCREMENTAL: sync_new_customers,
     BACKFILL: sync_all_customers,
 }
 _DRY_RUN = Forbidden("a dry run makes no new one", "Run it without --dry-run, or store a token in FolkForm.")
-_READS_ONLY = Forbidden(
-    "this command makes no new one", "Let customer-sync incremental make one, or store a token in FolkForm."
-)
 
 
 def run_pass(
@@ -54,9 +46,9 @@ def run_pass(
     """
     locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, forbidden=_DRY_RUN if wishes.dry_run else None)
-    with _running(result, services, settings, clock):
-        _wait_a_while(settings.jitter, clock)
-        pages = _pages_to_work_at(services.pages(), page_ids, result)
+    with running(result, services, settings, clock):
+        wait_a_while(settings.jitter, clock)
+        pages = pages_to_work_at(services.pages(), page_ids, result)
         result.pages = [SyncedPage(page, dry_run=wishes.dry_run) for page in pages]
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
             upsert = _write_nothing if wishes.dry_run else services.folkform.upsert_customer
@@ -73,117 +65,11 @@ def run_pass(
                 pages_at_once=settings.pages_at_once,
                 overlap=settings.overlap,
             )
-            _PASSES[result.name](run, result.pages)
-
-
-def run_verify(
-    result: PassResult[Any],
-    page_ids: Iterable[str],
-    settings: Settings,
-    clock: Clock,
-    *,
-    quick: bool = False,
-    allow_extra: bool = False,
-    redact: Redactor,
-    listener: Listener,
-) -> None:
-    """Compares both sides of the pages named, or of all that are switched on, and fills *result* in.
-
-    *quick* compares counts only. Raises SettingsError for unknown pages.
-    """
-    locks = PageLocks(settings.lock_dir, clock, result.name)
-    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
-    with _running(result, services, settings, clock):
-        _wait_a_while(settings.jitter, clock)
-        pages = _pages_to_work_at(services.pages(), page_ids, result)
-        run = verify.Run(
-            folkform=services.folkform,
-            pancake=services.pancake,
-            clock=clock,
-            listener=listener,
-            requests=services.requests,
-            page_size=settings.page_size,
-            pages_at_once=settings.pages_at_once,
-            pancake_rps=settings.pancake_rps,
-            folkform_takes=services.folkform_limiter.takes,
-        )
-        if quick:
-            result.pages = [CountedPage(page) for page in pages]
-            verify.count_pages(run, result.pages)
-        else:
-            result.pages = [VerifiedPage(page, allow_extra=allow_extra) for page in pages]
-            verify.verify_pages(run, result.pages)
-
-
-def run_status(
-    result: PassResult[PageStatus],
-    page_ids: list[str],
-    settings: Settings,
-    clock: Clock,
-    *,
-    redact: Redactor,
-    listener: Listener,
-) -> None:
-    """Asks where the pages named stand, or all, and fills *result* in; of pages that are off it says no more.
-
-    Raises SettingsError for unknown pages.
-    """
-    locks = PageLocks(settings.lock_dir, clock, result.name)
-    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
-    with _running(result, services, settings, clock):
-        known = services.pages()
-        asked = _pages_to_work_at(known, page_ids, result)
-        result.pages = [PageStatus(page, asked_at=clock.now()) for page in asked]
-        if not page_ids:
-            off = [page for page in known if not page.is_sync]
-            result.pages += [PageStatus(page, Status.OFF, complete=True) for page in off]
-        run = status.Run(
-            folkform=services.folkform,
-            pancake=services.pancake,
-            holders=partial(locks.holders, _PASSES),
-            clock=clock,
-            listener=listener,
-            requests=services.requests,
-            page_size=settings.page_size,
-            pages_at_once=settings.pages_at_once,
-            folkform_takes=services.folkform_limiter.takes,
-        )
-        status.ask_pages(run, result.pages)
-
-
-def run_explain(
-    result: PassResult[Explanation],
-    who: str,
-    page_id: str,
-    settings: Settings,
-    clock: Clock,
-    *,
-    redact: Redactor,
-    listener: Listener,
-) -> None:
-    """Looks at one customer, known by her psid or her id in Pancake, on both sides, and fills *result* in.
-
-    Raises SettingsError for an unknown page.
-    """
-    locks = PageLocks(settings.lock_dir, clock, result.name)
-    services = Services(settings, clock, redact, locks, forbidden=_READS_ONLY)
-    with _running(result, services, settings, clock):
-        (page,) = _pages_to_work_at(services.pages(), [page_id], result)
-        result.pages = [Explanation(page, who=who, asked_at=clock.now())]
-        run = explain.Run(
-            folkform=services.folkform,
-            pancake=services.pancake,
-            clock=clock,
-            listener=listener,
-            requests=services.requests,
-            page_size=settings.page_size,
-            overlap=settings.overlap,
-        )
-        explain.explain_customer(run, result.pages[0])
+            PASSES[result.name](run, result.pages)
 
 
 @contextmanager
-def _running(result: PassResult[Any], services: Services, settings: Settings, clock: Clock) -> Iterator[None]:
+def running(result: PassResult[Any], services: Services, settings: Settings, clock: Clock) -> Iterator[None]:
     """One run, from its time limit to whatever ended it, which then stands in *result*; but for SettingsError."""
     result.requests_of, result.calls = services.requests, services.calls
     result.held_for = services.folkform_limiter.held_for
@@ -200,7 +86,7 @@ def _running(result: PassResult[Any], services: Services, settings: Settings, cl
         result.error = error
 
 
-def _wait_a_while(jitter: int, clock: Clock) -> None:
+def wait_a_while(jitter: int, clock: Clock) -> None:
     """So that not every machine asks at the same second."""
     if jitter:
         seconds = random.uniform(0, jitter)
@@ -208,7 +94,7 @@ def _wait_a_while(jitter: int, clock: Clock) -> None:
         clock.sleep(seconds)
 
 
-def _pages_to_work_at(known: list[Page], page_ids: Iterable[str], result: PassResult[Any]) -> list[Page]:
+def pages_to_work_at(known: list[Page], page_ids: Iterable[str], result: PassResult[Any]) -> list[Page]:
     selected = select_pages(known, page_ids)
     pages = [page for page in selected if result.shard is None or result.shard.holds(page.page_id)]
     if not pages:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from customer_sync.clock import Clock
 from customer_sync.comparison import VerifiedPage
 from customer_sync.errors import ExitCode
-from customer_sync.passes import run_pass, run_verify
+from customer_sync.passes import run_pass
+from customer_sync.readings import run_verify
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult, SyncedPage
 from customer_sync.sandbox import Sandbox

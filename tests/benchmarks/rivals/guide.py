@@ -1,7 +1,7 @@
 """The guide's two jobs, read literally: one request at a time, newest first, page number after page number.
 
-`python guide.py incremental|backfill`, with PAGE_SIZE customers an answer. It is here to be timed. Do not run it on customers that you want to keep: README
-tells how it loses them.
+`python guide.py incremental|backfill`, with PAGE_SIZE customers an answer. It is here to be timed. Do not run it on
+customers that you want to keep: README tells how it loses them.
 """
 
 import json
