@@ -48,8 +48,7 @@ class Address:
 
 def check_address(report: Report, address: Address, timeout: float, now: float) -> None:
     """Everything about *address* that can be known before anything is asked there."""
-    with report.step("connection"):
-        route = _route(address)
+    route = route_to(address.url)
     if route.proxy:
         by = ", ".join(address.proxy_variables[:1]) or "the environment"
         report.ok("proxy", f"{_place(route.proxy)}, from {by}; it looks the host name up")
@@ -64,14 +63,6 @@ def check_address(report: Report, address: Address, timeout: float, now: float) 
     _tell_connection(report, address, route, certificate)
     if certificate:
         _tell_certificate(report, certificate, now)
-
-
-def _route(address: Address) -> Route:
-    try:
-        return route_to(address.url)
-    except ValueError:
-        step = f"Check {address.variable}, and HTTPS_PROXY if set."
-        raise Refused(address.service, "cannot be called at this address", step) from None
 
 
 def _looked_up(address: Address) -> str:
@@ -101,7 +92,7 @@ def _connected(address: Address, route: Route, timeout: float) -> Certificate | 
 def _refuse(address: Address, error: OSError, timeout: float) -> NoReturn:
     step = f"Is {address.variable} right and {address.service} up?"
     if isinstance(error, TimeoutError):
-        problem = f"takes no connection at {address.place} within {timeout:g} s"
+        problem = f"does not answer at {address.place} within {timeout:g} s"
     elif isinstance(error, ssl.SSLError):
         problem = f"speaks no TLS at {address.place} ({error.reason or 'broken off'})"
     else:

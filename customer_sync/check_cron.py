@@ -11,7 +11,7 @@ from pathlib import Path
 
 from customer_sync.clock import local_time
 from customer_sync.findings import Report
-from customer_sync.settings import SHARDS, declared
+from customer_sync.settings import variables
 
 COMMAND = "customer-sync"
 _PATH = "/usr/bin:/bin"
@@ -96,15 +96,9 @@ def _check_variables(
         report.warn("variables", detail, step)
 
 
-def _names() -> Iterator[str]:
+def _names() -> list[str]:
     """The variables that a run looks at, but for the time zone."""
-    for declaration in declared().values():
-        yield declaration["variable"]
-        if declaration["secret"]:
-            yield f"{declaration['variable']}_FILE"
-    yield SHARDS
-    for name in _EVERYBODYS:
-        yield from (name, name.lower())
+    return [*variables(), *_EVERYBODYS, *(name.lower() for name in _EVERYBODYS)]
 
 
 def _check_command(report: Report) -> None:

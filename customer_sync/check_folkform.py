@@ -52,7 +52,8 @@ class FolkFormCheck:
         with self._report.step("customers"):
             field = self._time_field()
             took = self._mark_query(pages[0].page_id) if pages and field else None
-            field = self._folkform.time_field() if took else field  # The query may have taught better.
+            if took is not None:
+                field = self._folkform.time_field()  # The query may have taught better.
         self._report.ok("customers", _WHERE[field])
         if took is not None and field is not None:
             self._tell_mark_query(took, field)
@@ -144,8 +145,8 @@ class FolkFormCheck:
         return self._clock.monotonic() - started
 
     def _tell_mark_query(self, took: float, field: TimeField) -> None:
-        detail = f"{took:.2f} s"
-        if took > _SLOW:
+        detail = f"{took:.1f} s" if took >= _SLOW else f"{took * 1000:.0f} ms"
+        if took >= _SLOW:
             index = _index(self._settings.folkform_customer_path, field)
             self._report.warn("mark query", detail, f"Have an index made where FolkForm keeps its data: {index}")
         else:

@@ -1,14 +1,17 @@
 """Every setting: its value, where it comes from, and what is wrong with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 
 from customer_sync.errors import ExitCode, SettingsError
 from customer_sync.findings import Finding, Report, State
 from customer_sync.given import Given, Problem, option_name
-from customer_sync.settings import SHARDS, Settings, load_shard, open_addresses
+from customer_sync.settings import SHARDS, Settings, load_shard, open_addresses, variables
 
 SETTINGS = "Settings"
 _API = "/api/v1"
+_PREFIX = "CUSTOMER_SYNC_"
+_ALIKE = 0.85
 
 
 def check_settings(
@@ -26,6 +29,8 @@ def check_settings(
             report.add(_finding(one, problems, settings))
         if environment.get(SHARDS):
             _tell_shard(report, environment)
+        for unread in _unread(environment):
+            report.add(unread)
         _tell_the_rest(report, [one for one in given if one not in chosen], settings)
 
 
@@ -51,6 +56,16 @@ def _tell_shard(report: Report, environment: Mapping[str, str]) -> None:
         report.wrong(SHARDS, problem, _step(step), ExitCode.USAGE)
     else:
         report.ok(SHARDS, f"{environment[SHARDS]} (environment variable), so a pass takes shard {shard}")
+
+
+def _unread(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables that are set and that nobody reads: ours misspelt, or ours by their beginning."""
+    known = variables()
+    for name in sorted(name for name in environment if environment[name] and name not in known):
+        meant = get_close_matches(name, known, 1, _ALIKE)
+        if meant or name.startswith(_PREFIX):
+            step = f"Is {meant[0]} meant?" if meant else "Unset it; customer-sync check --help lists those that are."
+            yield Finding(SETTINGS, name, State.WARNING, "is set, and nobody reads it", step)
 
 
 def _step(step: str) -> str:

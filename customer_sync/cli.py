@@ -12,7 +12,7 @@ import typer
 from customer_sync import __version__
 from customer_sync.errors import ExitCode
 from customer_sync.manner import Manner
-from customer_sync.settings import SHARDS, declared, option_name
+from customer_sync.settings import LOG_FORMAT, SHARDS, declared, option_name
 from customer_sync.streams import prepare_streams
 
 app = typer.Typer(
@@ -95,7 +95,7 @@ class Output:
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False
     log_format: Annotated[
         LogFormat,
-        typer.Option("--log-format", envvar="CUSTOMER_SYNC_LOG_FORMAT", help="json: an object a line on stderr."),
+        typer.Option("--log-format", envvar=LOG_FORMAT, help="json: an object a line on stderr."),
     ] = LogFormat.TEXT
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something failed.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell each request, secrets hidden.")] = False
@@ -257,8 +257,8 @@ def explain(
 def check(output: Output, texts: SettingTexts, *, page: PagesOption = None) -> None:
     """Looks at everything that can be wrong before a first run; changes nothing.
 
-    Settings, both services, tokens, role, the order of lists, clocks, locks, and what cron would see otherwise: each
-    with the next step. Exit 0 when nothing is wrong; warnings do not count.
+    Settings, both services, tokens, role, lists, clocks, locks, and what cron sees otherwise, with the next step.
+    Exit 0 when nothing is wrong; warnings do not count.
     """
     from customer_sync import commands
 

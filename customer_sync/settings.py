@@ -19,7 +19,7 @@ from customer_sync.shard import MOST_SHARDS, Shard, read_shard
 
 T = TypeVar("T")
 
-SHARDS = "CUSTOMER_SYNC_SHARDS"
+SHARDS, LOG_FORMAT = "CUSTOMER_SYNC_SHARDS", "CUSTOMER_SYNC_LOG_FORMAT"
 # Kubernetes sets it in every pod of an Indexed Job.
 _INDEX = "JOB_COMPLETION_INDEX"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -236,6 +236,12 @@ def is_this_machine(address: str) -> bool:
 def declared() -> dict[str, Mapping[str, Any]]:
     """Field name → declaration of every setting, in order."""
     return {one.name: one.metadata for one in fields(Settings)}
+
+
+def variables() -> list[str]:
+    """Every variable that is ours, in order."""
+    secrets = [f"{one['variable']}_FILE" for one in declared().values() if one["secret"]]
+    return [*(one["variable"] for one in declared().values()), *secrets, SHARDS, LOG_FORMAT]
 
 
 def load_settings(environment: Mapping[str, str], options: Mapping[str, str | None]) -> Settings:

@@ -128,6 +128,24 @@ def test_shards(sandbox: StartSandbox, checks: Checks) -> None:
     assert by_hand[name]["next_step"].startswith("Run it in an Indexed Job")
 
 
+def test_a_misspelt_variable(sandbox: StartSandbox, checks: Checks) -> None:
+    """A variable that nobody reads is warned of where it looks like ours, with the one that is meant."""
+    misspelt = {
+        "CUSTOMER_SYNC_WORKER": "3",
+        "FOLKFORM_ROLEID": "x",
+        "CUSTOMER_SYNC_COLOUR": "red",
+        "PANCAKE_RECIPE": "1",
+    }
+    checked = checks(sandbox(customers=3), **misspelt, FOLKFORM_BASE_URL_FILE="x", CUSTOMER_SYNC_LOG_FORMAT="text")
+    assert checked.warnings == [
+        *("Settings: CUSTOMER_SYNC_COLOUR", "Settings: CUSTOMER_SYNC_WORKER"),
+        *("Settings: FOLKFORM_BASE_URL_FILE", "Settings: FOLKFORM_ROLEID"),
+    ]
+    assert checked["Settings: CUSTOMER_SYNC_WORKER"]["next_step"] == "Is CUSTOMER_SYNC_WORKERS meant?"
+    assert checked["Settings: FOLKFORM_ROLEID"]["next_step"] == "Is FOLKFORM_ROLE_ID meant?"
+    assert checked["Settings: CUSTOMER_SYNC_COLOUR"]["next_step"].startswith("Unset it")
+
+
 def test_half_a_sign_in(sandbox: StartSandbox, checks: Checks) -> None:
     """What a sign-in lacks is told with what it needs."""
     checked = checks(sandbox(), FOLKFORM_TOKEN="", FOLKFORM_EMAIL="agent@folkform.example")
@@ -271,7 +289,7 @@ def test_waiting_for_the_limit(sandbox: StartSandbox, run: Command) -> None:
     outcome = run(box, "check")
     assert outcome.code == 0
     assert re.search(r"FolkForm's limit is used up: waiting [23] s until it resets", outcome.err)
-    assert re.search(r"mark query +0\.\d\d s", outcome.out)
+    assert re.search(r"mark query +(\d+ ms|1\.\d s)", outcome.out)
     assert not [request for request in box.requests.recent if request.status == 429]
 
 

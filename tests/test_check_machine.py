@@ -3,9 +3,13 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -71,6 +75,15 @@ def test_no_tls_where_it_should_be(box: Sandbox, run: Command) -> None:
     assert "speaks no TLS" in checked["FolkForm: connection"]["detail"]
 
 
+def test_a_handshake_that_never_ends(box: Sandbox, run: Command) -> None:
+    """A server that takes the connection and says nothing is given up."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4) as deaf:
+        address = f"https://127.0.0.1:{deaf.getsockname()[1]}/api/v1"
+        checked = check(run, box, "--timeout", "0.2", FOLKFORM_BASE_URL=address)
+    assert (checked.code, checked.wrong) == (75, ["FolkForm: connection"])
+    assert checked["FolkForm: connection"]["detail"].endswith("within 0.2 s")
+
+
 def test_a_certificate(box: Sandbox, run: Command, certificate: tuple[Path, Path, int]) -> None:
     """A trusted certificate is told with its end, which is a warning when it is near."""
     cert, key, days = certificate
@@ -129,6 +142,30 @@ def test_a_proxy_that_fails(box: Sandbox, run: Command, proxy: str) -> None:
     assert "geheim" not in str(checked)
 
 
+class _LockedProxy(ConnectProxy):
+    """A proxy that wants a login."""
+
+    def do_CONNECT(self) -> None:  # noqa: N802
+        if self.headers["Proxy-Authorization"] == f"Basic {b64encode(b'user:geheim').decode()}":
+            super().do_CONNECT()
+        else:
+            self.send_error(407)
+
+
+def test_a_proxy_with_a_login(box: Sandbox, run: Command, certificate: tuple[Path, Path, int]) -> None:
+    """A proxy gets the login of its address; one that lets us not through is told in its words."""
+    cert, key, _ = certificate
+    with ExitStack() as servers:
+        folkform = servers.enter_context(served(Relay, urlsplit(box.url).netloc, [], (cert, key)))
+        proxy = servers.enter_context(served(_LockedProxy, folkform, []))
+        settings = {"FOLKFORM_BASE_URL": _NAMED, "REQUESTS_CA_BUNDLE": str(cert)}
+        assert check(run, box, HTTPS_PROXY=f"http://user:geheim@{proxy}", **settings).wrong == []
+        checked = check(run, box, HTTPS_PROXY=f"http://user:vergessen@{proxy}", **settings)
+    assert (checked.code, checked.wrong) == (75, ["FolkForm: connection"])
+    assert "407 Proxy Authentication Required" in checked["FolkForm: connection"]["detail"]
+    assert "vergessen" not in str(checked)
+
+
 def test_a_proxy_of_another_kind(box: Sandbox, run: Command) -> None:
     """A way that no probe can take is left to the first request."""
     checked = check(run, box, FOLKFORM_BASE_URL=_NAMED, ALL_PROXY="socks5://127.0.0.1:1", NO_PROXY="127.0.0.1")
@@ -152,6 +189,23 @@ def test_clocks(sandbox: StartSandbox, run: Command, offset: float, told: str) -
     assert (checked.code, checked.warnings) == (0, ["This machine: Pancake's clock"])
     detail = checked["This machine: Pancake's clock"]["detail"]
     assert re.fullmatch(f"{told}whoever changed since is synced that much later", detail)
+
+
+class _LateRelay(Relay):
+    """A relay whose clock is behind."""
+
+    def send_header(self, keyword: str, value: str) -> None:
+        late = formatdate(time.time() - 95, usegmt=True)
+        super().send_header(keyword, late if keyword.lower() == "date" else value)
+
+
+def test_a_clock_that_no_pass_goes_by(box: Sandbox, run: Command) -> None:
+    """FolkForm's clock is compared, too, and said to delay nobody."""
+    with served(_LateRelay, urlsplit(box.url).netloc, []) as place:
+        checked = check(run, box, FOLKFORM_BASE_URL=f"http://{place}/folkform/api/v1")
+    assert (checked.code, checked.warnings) == (0, ["This machine: FolkForm's clock"])
+    detail = checked["This machine: FolkForm's clock"]["detail"]
+    assert re.fullmatch("is 9. s behind this machine's: no pass goes by it", detail)
 
 
 def test_the_lock_directory(box: Sandbox, run: Command) -> None:
@@ -294,7 +348,6 @@ def test_kubernetes(box: Sandbox, run: Command) -> None:
 
 def test_every_variable_is_looked_for(run: Command) -> None:
     """Each setting's variable, with its file, is one that cron must see."""
-    variables = [SHARDS, *(declaration["variable"] for declaration in declared().values())]
-    files = [f"{declaration['variable']}_FILE" for declaration in declared().values() if declaration["secret"]]
-    told = check(run, None, **dict.fromkeys([*variables, *files], "x"))["Cron: variables"]["detail"]
-    assert all(re.search(rf"\b{name}\b", told) for name in (*variables, *files))
+    names = [SHARDS, "FOLKFORM_TOKEN_FILE", *(declaration["variable"] for declaration in declared().values())]
+    told = check(run, None, **dict.fromkeys(names, "x"))["Cron: variables"]["detail"]
+    assert [name for name in names if not re.search(rf"\b{name}\b", told)] == []

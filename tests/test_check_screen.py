@@ -51,7 +51,7 @@ def _column(line: str) -> int:
 
 def _letters(text: str) -> str:
     """*text* without spaces, and without the seconds that something took."""
-    return re.sub(r"\d+\.\d\ds", "", "".join(text.split()))
+    return re.sub(r"\d+ms|\d\.\ds", "", "".join(text.split()))
 
 
 def test_json(sandbox: StartSandbox, run: Command) -> None:
