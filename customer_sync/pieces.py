@@ -1,7 +1,8 @@
 """An incremental's window, oldest customers first, in pieces that fit into memory.
 
 Pancake lists the newest first, so a window is read to its end before its oldest customer is known. When too many come
-together, the reading is given up and an older piece is taken first: the mark climbs piece by piece.
+together, the reading is given up and an older piece is taken first: the mark climbs piece by piece. Pieces are small,
+so that writing begins soon and the next one is read meanwhile.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from customer_sync.customer import Customer, Malformed, Window
 from customer_sync.walk import CustomerWalk
 
 LARGEST_PIECE = 2000
+_MORE_THAN_ONE = 2
 
 
 class Pieces:
@@ -26,6 +28,8 @@ class Pieces:
         self._walk = walk
         self._window = window
         self._largest = largest
+        self._aim = max(largest // 4, 1)
+        """How many customers a piece is to have, more or less."""
         self._honoured = True
         """Whether Pancake keeps to the windows asked; otherwise small ones are no cheaper than large ones."""
         self._malformed: dict[str, Malformed] = {}
@@ -45,7 +49,7 @@ class Pieces:
                 continue
             yield customers
             since = piece.until + 1
-            if len(customers) < self._largest // 2:
+            if len(customers) < self._aim:
                 width = 2 * width + 1
 
     def _read(self, piece: Window) -> tuple[list[Customer], int | None]:
@@ -53,14 +57,32 @@ class Pieces:
         walk = self._walk(piece)
         customers: list[Customer] = []
         cut: int | None = None
-        for batch in walk:
+        for number, batch in enumerate(walk, start=1):
             customers += batch
             self._honoured = self._honoured and not walk.ignores_window
-            if len(customers) > self._largest and self._honoured and piece.since < piece.until:
+            if not self._honoured or piece.since == piece.until:
+                continue
+            if number == _MORE_THAN_ONE and piece == self._window:
+                cut = self._first_cut(walk)
+            elif len(customers) > self._largest:
                 cut = _older_half(piece, customers[-1].updated_at)
+            if cut is not None:
                 break
         self._note(walk, piece)
         return customers[::-1], cut
+
+    def _first_cut(self, walk: CustomerWalk) -> int | None:
+        """The end of a first piece, from how many customers Pancake counts in the window; None where they are few.
+
+        Only a guess: customers are not spread evenly, and who is too many or too few makes the next one better.
+        """
+        window = self._window
+        before = self._walk(Window(window.since, window.since))
+        next(iter(before), None)
+        count = 0 if walk.total is None or before.total is None else walk.total - before.total
+        if count <= self._largest:
+            return None
+        return window.since + (window.until - window.since) * self._aim // count
 
     def _note(self, walk: CustomerWalk, piece: Window) -> None:
         self._malformed |= {malformed.identity: malformed for malformed in walk.malformed}
