@@ -55,7 +55,7 @@ class Screen:
         """What every object of a JSON log names."""
         package = logging.getLogger("customer_sync")
         package.handlers = [_LogLines(self)]
-        package.setLevel(logging.DEBUG)
+        package.setLevel(logging.DEBUG if manner.verbose or manner.debug else logging.INFO)
 
     @contextmanager
     def watching(self, result: PassResult[Any]) -> Iterator[None]:

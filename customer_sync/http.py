@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
-import backoff
 import requests
 import urllib3
 
@@ -33,7 +33,7 @@ from customer_sync.errors import (
 )
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
-from customer_sync.transport import open_session
+from customer_sync.transport import Connection
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,8 @@ class ApiSession:
         self.requests_by_page: Counter[str | None] = Counter()
         self.too_many = 0
         """How many of them the service met with a 429, in either dress."""
-        self.clock_ahead: float | None = None
-        """How far the service's clock was ahead of ours when it answered last, seconds; None while it has not told."""
+        self._last_told: tuple[str | None, float] = None, 0.0
+        """The service's last Date, and our time when it came."""
         self._service = service
         self._name = service.name
         self._base_url = service.base_url.rstrip("/")
@@ -134,12 +134,20 @@ class ApiSession:
 
         Raises Unreachable when the tries ran out, and what *check* raises.
         """
-        tried = 0
+        try:
+            return self._call_once(call, limiter)
+        except Unreachable as error:
+            if (tries := min(call.tries, self._tries or call.tries)) == 1:
+                raise
+            return self._try_again(call, limiter, tries, error)
 
-        def pause(details: Mapping[str, Any]) -> None:
-            nonlocal tried
-            tried = details["tries"]
-            error: Unreachable = details["exception"]
+    def _try_again(self, call: Call, limiter: AdaptiveRateLimiter, tries: int, first: Unreachable) -> Answer:
+        """The answer to a call that was tried once and may be tried so often in all."""
+        import backoff  # Slow to load, and most runs need no second try.
+
+        tried = 1
+
+        def pause(error: Unreachable) -> None:
             wait = max(_FIRST_WAIT * 2 ** (tried - 1) * random.uniform(0.75, 1.25), error.retry_after)
             log.log(logging.INFO if wait > _LONG_WAIT else logging.DEBUG, "%s; trying again in %.1f s", error, wait)
             try:
@@ -153,21 +161,26 @@ class ApiSession:
                 if not call.finishes:
                     raise
 
+        def next_try(details: Mapping[str, Any]) -> None:
+            nonlocal tried
+            tried = details["tries"] + 1
+            pause(details["exception"])
+
+        pause(first)
         # backoff counts the tries; the wait is the clock's, so that a requested stop ends it.
-        once = backoff.on_exception(
+        again = backoff.on_exception(
             backoff.constant,
             Unreachable,
-            max_tries=min(call.tries, self._tries or call.tries),
+            max_tries=tries - 1,
             interval=0,
             jitter=None,
-            on_backoff=pause,
+            on_backoff=next_try,
             logger=None,
         )(self._call_once)
         try:
-            return once(call, limiter)
+            return again(call, limiter)
         except Unreachable as error:
-            if tried:
-                error.problem += f" {_times(tried + 1)}"
+            error.problem += f" {_times(tried + 1)}"
             raise
 
     def _call_once(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
@@ -217,31 +230,33 @@ class ApiSession:
         """One request on the wire. Raises ServiceError when no JSON object with a good status came back."""
         started = self._clock.monotonic()
         try:
-            with self._session().request(
+            with self._connection().send(
                 call.method,
-                self._base_url + call.path,
-                params=call.params,
-                data=None if call.body is None else self._encode(call.body),
-                headers={"Content-Type": "application/json", **(call.headers or {})},
-                timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
-                allow_redirects=False,
-                stream=True,
+                call.path,
+                call.params,
+                {"Content-Type": "application/json", **(call.headers or {})},
+                None if call.body is None else self._encode(call.body),
+                (min(CONNECT_TIMEOUT, self._timeout), self._timeout),
             ) as response:
                 limiter.answered(response.headers)
-                self._note_clock(response.headers)
+                self._last_told = response.headers.get("Date"), self._clock.now()
                 text = self._read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # `from None`: the library's own text carries the address, and with it the token.
             raise self._connection_error(error, self._clock.monotonic() - started) from None
         status = response.status_code
-        took = self._clock.monotonic() - started
-        target = unquote_plus(str(response.request.path_url))  # Not the whole address: a login may stand there.
-        log.debug(self._redact(f"{self._name}: {call.method} {target} → {status}, {len(text)} bytes, {took:.3f} s"))
+        if log.isEnabledFor(logging.DEBUG):
+            took = self._clock.monotonic() - started
+            target = unquote_plus(str(response.request.path_url))  # Not the whole address: a login may stand there.
+            log.debug(self._redact(f"{self._name}: {call.method} {target} → {status}, {len(text)} bytes, {took:.3f} s"))
         return Answer(status, response.headers, self._parse(call, status, response.headers, text))
 
-    def _note_clock(self, headers: Mapping[str, str]) -> None:
-        if (told := read_http_date(headers.get("Date"))) is not None:
-            self.clock_ahead = told - self._clock.now()
+    @property
+    def clock_ahead(self) -> float | None:
+        """How far the service's clock was ahead of ours when it answered last, seconds; None while it has not told."""
+        text, now = self._last_told
+        told = read_http_date(text)
+        return None if told is None else told - now
 
     def _encode(self, body: Any) -> bytes:
         try:
@@ -324,26 +339,27 @@ class ApiSession:
 
     def _distrust(self, error: Exception) -> str:
         """Why the service's certificate is not trusted; nothing where that is not the trouble."""
-        session: requests.Session | None = getattr(self._threads, "session", None)
-        bundle = session.verify if session else None
+        connection: Connection | None = getattr(self._threads, "connection", None)
+        bundle = connection.trusted if connection else None
         if self._base_url.startswith("https:") and isinstance(bundle, str) and not _holds_certificates(bundle):
             return f"{bundle} holds no certificate"
         cause = getattr(_reason(error), "args", (None,))[0]
         return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._threads, "session", None)
-        if session is None:
-            session = open_session(self._base_url, self._clock, WHOLE_CALL_TIMEOUT)
-            self._threads.session = session
-        return session
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._threads, "connection", None)
+        if connection is None:
+            connection = Connection(self._base_url, self._clock, WHOLE_CALL_TIMEOUT)
+            self._threads.connection = connection
+        return connection
 
 
 def post_text(url: str, text: str, clock: Clock, seconds: float) -> str:
     """Posts a text, once, within so many seconds. Returns what went wrong in few words, none of them the address."""
     try:
-        with open_session(url, clock, seconds) as session:
-            answer = session.post(url, data=text.encode(), timeout=seconds, allow_redirects=False)
+        with closing(Connection(url, clock, seconds)) as connection:
+            answer = connection.send("POST", "", {}, {"Content-Type": "text/plain"}, text.encode(), (seconds, seconds))
+            answer.close()
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         return type(error).__name__
     return "" if answer.ok else f"it answered {answer.status_code}"

@@ -5,13 +5,16 @@ read from the socket waits no longer than the whole answer has time left.
 """
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+from requests.structures import CaseInsensitiveDict
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, default_headers, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
@@ -39,21 +42,46 @@ def route_to(base_url: str) -> Route:
     return Route(proxy, trusted if isinstance(trusted, str) else DEFAULT_CA_BUNDLE_PATH)
 
 
-def open_session(base_url: str, clock: Clock, whole_answer: float) -> requests.Session:
-    """A session for *base_url* whose answers take *whole_answer* seconds at most; later it raises a timeout.
+class Connection:
+    """Calls one address, whose answers take *whole_answer* seconds at most; later it raises a timeout.
 
-    Proxy and certificate are asked of the environment once, not at every call; ~/.netrc, which would replace our
-    bearer token, never. Raises InvalidURL for an address that cannot be called.
+    What a session of requests asks and merges anew at every call is asked here once: the address itself, the proxy and
+    whom to trust of the environment, the headers. ~/.netrc, or a login in the address, would replace our bearer token
+    and is never asked; cookies are not kept, redirects not followed. Raises InvalidURL and others for an address that
+    cannot be called.
     """
-    session = requests.Session()
-    session.headers["User-Agent"] = f"customer-sync/{__version__}"
-    session.proxies, session.verify = _environment(session, base_url)
-    session.trust_env = False
-    session.auth = _leave_as_is  # A login in the address would replace the token as well.
-    adapter = _BoundedAdapter(clock, whole_answer)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+
+    def __init__(self, base_url: str, clock: Clock, whole_answer: float) -> None:
+        session = requests.Session()
+        self._proxies, self.trusted = _environment(session, base_url)
+        """The file or directory of the certificates that are trusted; True for the usual ones."""
+        first = requests.Request("GET", base_url, auth=_leave_as_is).prepare()
+        self._base_url = str(first.url).rstrip("/")
+        self._headers = {**default_headers(), "User-Agent": f"customer-sync/{__version__}"}
+        self._adapter = _BoundedAdapter(clock, whole_answer)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: tuple[float, float],
+    ) -> requests.Response:
+        """The answer to one request, whose body is yet to be read. *timeout* is seconds to connect, and of silence."""
+        request = requests.PreparedRequest()
+        request.method, request.body = method, body
+        request.url = f"{self._base_url}{path}?{urlencode(params)}" if params else self._base_url + path
+        request.headers = CaseInsensitiveDict({**self._headers, **headers})
+        if body is not None or method != "GET":
+            request.headers["Content-Length"] = str(len(body or b""))
+        return self._adapter.send(
+            request, stream=True, timeout=timeout, verify=self.trusted, cert=None, proxies=self._proxies
+        )
+
+    def close(self) -> None:
+        self._adapter.close()
 
 
 def _environment(session: requests.Session, base_url: str) -> tuple[Any, Any]:
