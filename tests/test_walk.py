@@ -357,6 +357,32 @@ def test_a_wrong_total_ends_nothing(told: int, largest: int) -> None:
     assert len(walked(walk(pancake))) == 130
 
 
+class ForgetfulPancake(LivePancake):
+    """Answers the second request, or all from there on, with nobody, though it counts many."""
+
+    def __init__(self, people: Iterable[Person], *, for_ever: bool = False) -> None:
+        super().__init__(people)
+        self._for_ever = for_ever
+
+    def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
+        answer = super().get_customers(page_number, page_size, since, until)
+        forgets = len(self.asked) == 2 or (self._for_ever and len(self.asked) > 2)
+        return CustomerList([], answer.total, answer.date) if forgets else answer
+
+
+def test_an_empty_answer_that_counts_many_is_asked_again() -> None:
+    """Nobody listed where the same answer counts some is not taken for the end."""
+    pancake = ForgetfulPancake(people(range(0, 2500, 10)))
+    assert len(walked(walk(pancake))) == 250
+
+
+def test_an_empty_answer_is_not_asked_for_ever() -> None:
+    """A Pancake whose total is that of something else must not hold a walk."""
+    pancake = ForgetfulPancake(people(range(0, 2500, 10)), for_ever=True)
+    assert len(walked(walk(pancake))) == 100
+    assert len(pancake.asked) == 4
+
+
 def test_an_empty_answer_always_ends() -> None:
     """A total that promises more than there is makes no endless walk."""
     pancake = LivePancake(people(range(5)), total=lambda _right, _pancake: 1_000)
