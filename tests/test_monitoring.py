@@ -1,6 +1,7 @@
 """What those learn who watch runs: a JSON log, metrics, pings; and that nothing of it changes a run."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault
 
 from .conftest import Command, Outcome, StartSandbox, fill_folkform, only_page, people, person, wait_until, writes
+
+ROOT = Path(__file__).parent.parent
 
 
 class Monitor(ThreadingHTTPServer):
@@ -293,3 +297,23 @@ def test_a_dry_run_is_nobodys_business(sandbox: StartSandbox, run: Command, tmp_
         assert run(box, "incremental", "--dry-run", **settings).code == 0
     assert check.told == []
     assert not (tmp_path / "m.prom").exists()
+
+
+# The alerts
+
+
+def test_the_alerts_ask_for_what_is_told(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """Every metric, pass and outcome that an alert names is one that a run tells."""
+    rules = yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    assert len(rules) == 3
+    box = _recent(sandbox)
+    for command in ("incremental", "verify"):
+        assert run(box, command, CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
+    told = "".join(file.read_text() for file in tmp_path.glob("*.prom"))
+    for rule in rules:
+        assert {"alert", "expr", "labels", "annotations"} <= rule.keys()
+        names = re.findall(r"customer_sync_\w+", rule["expr"])
+        assert names
+        assert all(f"\n{name}{{" in told for name in names)
+        for value in re.findall(r'"([^"]+)"', rule["expr"]):
+            assert all(f'"{one}"' in told for one in value.split("|"))
