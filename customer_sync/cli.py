@@ -4,10 +4,10 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
-from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from customer_sync import __version__
 from customer_sync.errors import ExitCode
@@ -15,7 +15,41 @@ from customer_sync.manner import Manner
 from customer_sync.settings import LOG_FORMAT, SHARDS, declared, option_name
 from customer_sync.streams import prepare_streams
 
+_AS_THEY_ARE = (bool, str, str | None, list[str], list[str] | None)
+
+
+class _TakesTexts:
+    """Takes texts and switches as they are: Typer would have pydantic look at each, and to load that takes longer than
+    an idle pass.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            descriptor = getattr(param, "type_descriptor", None)
+            if descriptor is not None and descriptor.annotation in _AS_THEY_ARE:
+                param.get_runtime_param = lambda: _AsIs
+        return params
+
+
+class _Group(_TakesTexts, TyperGroup):
+    """All commands."""
+
+
+class _TextCommand(_TakesTexts, TyperCommand):
+    """A command whose options are texts and switches."""
+
+
+class _AsIs:
+    """What Typer asks to turn what was given into what was declared."""
+
+    @staticmethod
+    def coerce(value: Any, **_: Any) -> Any:
+        return value
+
+
 app = typer.Typer(
+    cls=_Group,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -81,11 +115,7 @@ class Choice:
     ] = False
 
 
-class LogFormat(StrEnum):
-    """How the story is told on stderr."""
-
-    TEXT = "text"
-    JSON = "json"
+_LOG_FORMATS = ("text", "json")
 
 
 @dataclass(frozen=True)
@@ -94,16 +124,24 @@ class Output:
 
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False
     log_format: Annotated[
-        LogFormat,
-        typer.Option("--log-format", envvar=LOG_FORMAT, help="json: an object a line on stderr."),
-    ] = LogFormat.TEXT
+        str,
+        typer.Option(
+            "--log-format",
+            metavar="|".join(_LOG_FORMATS),
+            envvar=LOG_FORMAT,
+            help="json: an object a line on stderr.",
+        ),
+    ] = "text"
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something failed.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell each request, secrets hidden.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False
 
     @property
     def manner(self) -> Manner:
-        return Manner(self.quiet, self.verbose, self.json, self.debug, self.log_format is LogFormat.JSON)
+        if self.log_format not in _LOG_FORMATS:
+            formats = " or ".join(_LOG_FORMATS)
+            raise typer.BadParameter(f"{self.log_format!r} is no log format: give {formats}", param_hint="--log-format")
+        return Manner(self.quiet, self.verbose, self.json, self.debug, self.log_format == "json")
 
 
 def _setting_option(name: str) -> Any:
@@ -154,7 +192,7 @@ def _options_of(group: type) -> Iterator[inspect.Parameter]:
         )
 
 
-@app.command()
+@app.command(cls=_TextCommand)
 @_with_option_groups
 def incremental(choice: Choice, output: Output, texts: SettingTexts) -> None:
     """One pass over all pages: what changed lately.
@@ -167,7 +205,7 @@ def incremental(choice: Choice, output: Output, texts: SettingTexts) -> None:
     raise typer.Exit(commands.sync(output.manner, "incremental", vars(texts), **vars(choice)))
 
 
-@app.command()
+@app.command(cls=_TextCommand)
 @_with_option_groups
 def backfill(
     choice: Choice,
@@ -197,7 +235,7 @@ def backfill(
 PagesOption = Annotated[list[str] | None, typer.Option("--page", metavar="ID", help="Only this page; repeatable.")]
 
 
-@app.command()
+@app.command(cls=_TextCommand)
 @_with_option_groups
 def verify(
     output: Output,
@@ -221,7 +259,7 @@ def verify(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(cls=_TextCommand)
 @_with_option_groups
 def status(output: Output, texts: SettingTexts, *, page: PagesOption = None) -> None:
     """Shows where every page stands; changes nothing.
@@ -234,7 +272,7 @@ def status(output: Output, texts: SettingTexts, *, page: PagesOption = None) -> 
     raise typer.Exit(commands.status(output.manner, vars(texts), page=page))
 
 
-@app.command()
+@app.command(cls=_TextCommand)
 @_with_option_groups
 def explain(
     psid: Annotated[str, typer.Argument(metavar="PSID", help="The customer's psid, or Pancake's id of her.")],
@@ -252,7 +290,7 @@ def explain(
     raise typer.Exit(commands.explain(output.manner, vars(texts), psid=psid, page=page))
 
 
-@app.command()
+@app.command(cls=_TextCommand)
 @_with_option_groups
 def check(output: Output, texts: SettingTexts, *, page: PagesOption = None) -> None:
     """Looks at everything that can be wrong before a first run; changes nothing.

@@ -8,7 +8,7 @@ import pytest
 from .conftest import Command, StartSandbox, fill_folkform
 
 # What a pass needs only where something went wrong, a terminal watches, or another command was meant.
-_OTHERS = ["asyncio", "backoff", "dateutil", "rich.progress", "prometheus_client", "starlette"]
+_OTHERS = ["asyncio", "backoff", "pydantic", "dateutil", "rich.progress", "prometheus_client", "starlette"]
 _OTHER_COMMANDS = [
     f"customer_sync.{room}" for room in ("verify", "status", "explain", "check", "demo", "bars", "metrics")
 ]

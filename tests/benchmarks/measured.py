@@ -20,11 +20,18 @@ class Run:
     seconds: float
     cpu: float
     """CPU seconds of the command, in the kernel and outside."""
-    peak: float
-    """MiB of memory it held at most."""
+    memory: float | None
+    """MiB it held at most; None where that cannot be told."""
     out: str
     sandbox_cpu: float = 0.0
     """CPU seconds that the sandbox used meanwhile."""
+
+    @property
+    def peak(self) -> float:
+        """MiB it held at most."""
+        if self.memory is None:
+            raise AssertionError("The program that measures is larger than what it measures: let it import less.")
+        return self.memory
 
 
 class CommandFailed(Exception):
@@ -61,11 +68,9 @@ def _end_of(pid: int, watch: Callable[[int], None] | None) -> tuple[int, resourc
     return status, usage
 
 
-def _peak(usage: resource.struct_rusage) -> float:
-    """MiB. A child starts in its parent's memory, so the system tells at least the parent's own peak as its."""
-    if usage.ru_maxrss <= _own_peak():
-        raise AssertionError("The program that measures is larger than what it measures: let it import less.")
-    return usage.ru_maxrss / 1024
+def _peak(usage: resource.struct_rusage) -> float | None:
+    """MiB. A child starts in its parent's memory, so the system tells at least the parent's own peak as its: None."""
+    return usage.ru_maxrss / 1024 if usage.ru_maxrss > _own_peak() else None
 
 
 def _own_peak() -> int:

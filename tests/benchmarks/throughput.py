@@ -144,7 +144,7 @@ def _scaled(sizes: Sizes, first: Run, idle: Run) -> Run:
     def scale(whole: float, start: float) -> float:
         return start + (whole - start) * factor
 
-    return Run(scale(first.seconds, idle.seconds), scale(first.cpu, idle.cpu), first.peak, first.out)
+    return Run(scale(first.seconds, idle.seconds), scale(first.cpu, idle.cpu), first.memory, first.out)
 
 
 def _seconds(runs: list[Run]) -> str:
