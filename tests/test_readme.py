@@ -1,4 +1,4 @@
-"""The README tells of everything there is, and of nothing there is not."""
+"""The documents tell of everything there is, and of nothing there is not."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,9 @@ from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import FaultKind
 from customer_sync.settings import SHARDS, declared
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/machines.md"]
+README, CONTRIBUTING, MACHINES = ((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
 _COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _OPTIONS = {
     option
@@ -62,31 +64,61 @@ def test_every_exit_code(code: ExitCode) -> None:
     assert re.search(rf"^\|[^|]*\b{int(code)}\b", README, re.MULTILINE)
 
 
-def test_no_option_that_there_is_not() -> None:
+def _text(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def test_it_can_be_read_at_one_sitting() -> None:
+    """The way in stays short: fewer than 400 lines."""
+    assert len(README.splitlines()) < 400
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_option_that_there_is_not(document: str) -> None:
     """No option is told that no command has."""
-    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", README))
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", _text(document)))
     assert told - _OPTIONS == set()
 
 
-def test_no_variable_that_there_is_not() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_variable_that_there_is_not(document: str) -> None:
     """No variable is told that is not read."""
-    told = set(re.findall(r"\b(?:CUSTOMER_SYNC|FOLKFORM|PANCAKE|FIREBASE)_[A-Z_]*[A-Z]\b", README))
+    told = set(re.findall(r"\b(?:CUSTOMER_SYNC|FOLKFORM|PANCAKE|FIREBASE)_[A-Z_]*[A-Z]\b", _text(document)))
     assert told - _VARIABLES - _SECRET_FILES == set()
 
 
-def test_its_links_lead_somewhere() -> None:
+def _anchors(text: str) -> set[str]:
+    """What a link may name after its #: every heading, as GitHub writes it."""
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_its_links_lead_somewhere(document: str) -> None:
     """Every relative link names a file of the repository, every anchor one of its headings."""
-    anchors = {
-        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", README, re.M)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif "://" not in target:
-            assert (Path(__file__).parent.parent / target.partition("#")[0]).exists()
+    for target in re.findall(r"\]\(([^)]+)\)", _text(document)):
+        if "://" not in target:
+            name, _, anchor = target.partition("#")
+            file = (ROOT / document).parent / name if name else ROOT / document
+            assert file.exists(), target
+            assert not anchor or anchor in _anchors(file.read_text(encoding="utf-8")), target
 
 
-_CURLS = re.findall(r"-X (\w+) \$URL(/sandbox/\w+)(?: -d '(.*?)')?", README)
+def test_every_make_target_is_told() -> None:
+    """CONTRIBUTING lists what `make` can do for whoever changes the program."""
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    told = set(re.findall(r"(?:\$ |`)make ([a-z-]+)", README + CONTRIBUTING))
+    assert told <= targets
+    assert {"demo", "sandbox", "test", "test-cron", "histories", "acceptance", "kills", "mutants", "check"} <= told
+
+
+def test_every_room_is_told() -> None:
+    """CONTRIBUTING's table holds every module of the program."""
+    told = set(re.findall(r"`(\w+)\.py`", CONTRIBUTING))
+    rooms = {path.stem for path in (ROOT / "customer_sync").glob("*.py") if not path.stem.startswith("_")}
+    assert {room for room in rooms if not room.startswith("check_")} - told == set()
+
+
+_CURLS = re.findall(r"-X (\w+) \$URL(/sandbox/\w+)(?: -d '(.*?)')?", CONTRIBUTING)
 
 
 @pytest.mark.parametrize(("method", "path", "body"), _CURLS, ids=lambda part: str(part)[:60])
@@ -99,7 +131,7 @@ def test_what_to_break_can_be_broken(served: Sandbox, method: str, path: str, bo
 
 def test_every_kind_of_fault_is_told_or_alike() -> None:
     """The kinds that the table leaves out are variants of those that it shows."""
-    told = set(re.findall(r'"kind": "(\w+)"', README))
+    told = set(re.findall(r'"kind": "(\w+)"', CONTRIBUTING))
     assert set(get_args(FaultKind)) - told == {"error_code", "redirect", "huge", "broken_utf8", "drip_body"}
 
 
