@@ -71,7 +71,7 @@ def test_the_source_is_all_that_one_works_with(sdist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {name.partition("/")[0] for name in names} == {
         *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO"),
-        *("README.md", "crontab.example", "customer_sync", "deploy", "docs", "pyproject.toml", "tests"),
+        *("README.md", "README.vi.md", "crontab.example", "customer_sync", "deploy", "docs", "pyproject.toml", "tests"),
     }
     for folder in ("deploy", "docs", "tests"):
         files = {path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"}

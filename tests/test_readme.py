@@ -16,8 +16,8 @@ from customer_sync.sandbox.faults import FaultKind
 from customer_sync.settings import SHARDS, declared
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/machines.md"]
-README, CONTRIBUTING, MACHINES = ((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
+DOCUMENTS = ["README.md", "README.vi.md", "CONTRIBUTING.md", "docs/machines.md"]
+README, VIETNAMESE, CONTRIBUTING, _ = ((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
 _COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _OPTIONS = {
     option
@@ -42,8 +42,9 @@ _SECRET_FILES = {f"{declaration['variable']}_FILE" for declaration in declared()
 
 @pytest.mark.parametrize("command", sorted(_COMMANDS))
 def test_every_command(command: str) -> None:
-    """Every command is told."""
+    """Every command is told, in both languages."""
     assert f"customer-sync {command}" in README
+    assert f"customer-sync {command}" in VIETNAMESE
 
 
 @pytest.mark.parametrize("option", sorted(_OPTIONS - {"--help", "-h"}))
@@ -60,8 +61,9 @@ def test_every_variable(variable: str) -> None:
 
 @pytest.mark.parametrize("code", list(ExitCode), ids=lambda code: code.name)
 def test_every_exit_code(code: ExitCode) -> None:
-    """Every exit code has its row in the table."""
+    """Every exit code has its row in the table, in both languages."""
     assert re.search(rf"^\|[^|]*\b{int(code)}\b", README, re.MULTILINE)
+    assert re.search(rf"^\|[^|]*\b{int(code)}\b", VIETNAMESE, re.MULTILINE)
 
 
 def _text(document: str) -> str:
@@ -85,6 +87,21 @@ def test_no_variable_that_there_is_not(document: str) -> None:
     """No variable is told that is not read."""
     told = set(re.findall(r"\b(?:CUSTOMER_SYNC|FOLKFORM|PANCAKE|FIREBASE)_[A-Z_]*[A-Z]\b", _text(document)))
     assert told - _VARIABLES - _SECRET_FILES == set()
+
+
+def test_both_languages_know_the_same_troubles() -> None:
+    """Each message that README explains is explained in Vietnamese, with the same exit code."""
+    told, in_vietnamese = (
+        re.findall(r"^\| (`[^|]+`) \| (\d+) \|", text, re.MULTILINE) for text in (README, VIETNAMESE)
+    )
+    assert told
+    assert in_vietnamese == told
+
+
+def test_both_languages_lead_to_each_other() -> None:
+    """Whoever has opened the one finds the other at its top."""
+    assert "](README.vi.md)" in "".join(README.splitlines()[:6])
+    assert "](README.md)" in "".join(VIETNAMESE.splitlines()[:6])
 
 
 def _anchors(text: str) -> set[str]:
