@@ -16,8 +16,8 @@ from customer_sync.sandbox.faults import FaultKind
 from customer_sync.settings import SHARDS, declared
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "README.vi.md", "CONTRIBUTING.md", "docs/machines.md"]
-README, VIETNAMESE, CONTRIBUTING, _ = ((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
+DOCUMENTS = ["README.md", "README.vi.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/machines.md"]
+README, VIETNAMESE, CONTRIBUTING, *_ = ((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
 _COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _OPTIONS = {
     option
