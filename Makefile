@@ -7,7 +7,7 @@ RIVALS := .venv-rivals
 AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN) / 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test test-cron histories acceptance kills mutants bench bench-long bench-rivals check format clean
+.PHONY: help demo sandbox record test test-cron histories acceptance kills mutants bench bench-long bench-rivals check format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ demo: $(READY) ## the whole story on the embedded Pancake and FolkForm
 
 sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
 	@$(BIN)/customer-sync sandbox
+
+record: $(READY) ## record demo, status and verify anew: docs/recording.txt
+	@$(BIN)/python -m tests.record
 
 test: $(READY) ## run every test
 	@$(BIN)/pytest -q -n $(AT_ONCE)

@@ -93,7 +93,7 @@ def test_each_command_runs(run: Command, entry: _Entry) -> None:
 def test_the_settings_file_is_made_for_one_user_and_read(run: Command) -> None:
     """The file is made as the crontab says, so that nobody else can read it, and what stands in it is used."""
     settings = run.home / "customer-sync.env"
-    ((mode, path),) = re.findall(r"install -m (\d+) -o \w+ /dev/null (\S+)", CRONTAB.read_text(encoding="utf-8"))
+    ((mode, path),) = re.findall(r"install -m (\d+) -o [\w-]+ /dev/null (\S+)", CRONTAB.read_text(encoding="utf-8"))
     assert path == _variables()["ENVIRONMENT"]
     subprocess.run(["install", "-m", mode, "/dev/null", settings], check=True)  # noqa: S607
     assert settings.stat().st_mode & 0o777 == 0o600

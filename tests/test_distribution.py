@@ -70,10 +70,10 @@ def test_the_source_is_all_that_one_works_with(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {name.partition("/")[0] for name in names} == {
-        *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "PKG-INFO", "README.md"),
-        *("crontab.example", "customer_sync", "deploy", "pyproject.toml", "tests"),
+        *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO"),
+        *("README.md", "README.vi.md", "crontab.example", "customer_sync", "deploy", "docs", "pyproject.toml", "tests"),
     }
-    for folder in ("deploy", "tests"):
+    for folder in ("deploy", "docs", "tests"):
         files = {path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"}
         assert {str(path.relative_to(ROOT)) for path in files} <= names
     assert not [name for name in names if name.endswith(".pyc")]

@@ -1,4 +1,4 @@
-"""The README tells of everything there is, and of nothing there is not."""
+"""The documents tell of everything there is, and of nothing there is not."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,9 @@ from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import FaultKind
 from customer_sync.settings import SHARDS, declared
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ["README.md", "README.vi.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/machines.md"]
+README, VIETNAMESE, CONTRIBUTING, *_ = ((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
 _COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _OPTIONS = {
     option
@@ -40,8 +42,9 @@ _SECRET_FILES = {f"{declaration['variable']}_FILE" for declaration in declared()
 
 @pytest.mark.parametrize("command", sorted(_COMMANDS))
 def test_every_command(command: str) -> None:
-    """Every command is told."""
+    """Every command is told, in both languages."""
     assert f"customer-sync {command}" in README
+    assert f"customer-sync {command}" in VIETNAMESE
 
 
 @pytest.mark.parametrize("option", sorted(_OPTIONS - {"--help", "-h"}))
@@ -58,35 +61,92 @@ def test_every_variable(variable: str) -> None:
 
 @pytest.mark.parametrize("code", list(ExitCode), ids=lambda code: code.name)
 def test_every_exit_code(code: ExitCode) -> None:
-    """Every exit code has its row in the table."""
+    """Every exit code has its row in the table, in both languages."""
     assert re.search(rf"^\|[^|]*\b{int(code)}\b", README, re.MULTILINE)
+    assert re.search(rf"^\|[^|]*\b{int(code)}\b", VIETNAMESE, re.MULTILINE)
 
 
-def test_no_option_that_there_is_not() -> None:
+def _text(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def test_it_can_be_read_at_one_sitting() -> None:
+    """The way in stays short: fewer than 400 lines."""
+    assert len(README.splitlines()) < 400
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_option_that_there_is_not(document: str) -> None:
     """No option is told that no command has."""
-    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", README))
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", _text(document)))
     assert told - _OPTIONS == set()
 
 
-def test_no_variable_that_there_is_not() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_variable_that_there_is_not(document: str) -> None:
     """No variable is told that is not read."""
-    told = set(re.findall(r"\b(?:CUSTOMER_SYNC|FOLKFORM|PANCAKE|FIREBASE)_[A-Z_]*[A-Z]\b", README))
+    told = set(re.findall(r"\b(?:CUSTOMER_SYNC|FOLKFORM|PANCAKE|FIREBASE)_[A-Z_]*[A-Z]\b", _text(document)))
     assert told - _VARIABLES - _SECRET_FILES == set()
 
 
-def test_its_links_lead_somewhere() -> None:
+def test_both_languages_know_the_same_troubles() -> None:
+    """Each message that README explains is explained in Vietnamese, with the same exit code."""
+    told, in_vietnamese = (
+        re.findall(r"^\| (`[^|]+`) \| (\d+) \|", text, re.MULTILINE) for text in (README, VIETNAMESE)
+    )
+    assert told
+    assert in_vietnamese == told
+
+
+def test_both_languages_lead_to_each_other() -> None:
+    """Whoever has opened the one finds the other at its top."""
+    assert "](README.vi.md)" in "".join(README.splitlines()[:6])
+    assert "](README.md)" in "".join(VIETNAMESE.splitlines()[:6])
+
+
+def _anchors(text: str) -> set[str]:
+    """What a link may name after its #: every heading, as GitHub writes it."""
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_its_links_lead_somewhere(document: str) -> None:
     """Every relative link names a file of the repository, every anchor one of its headings."""
-    anchors = {
-        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", README, re.M)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif "://" not in target:
-            assert (Path(__file__).parent.parent / target.partition("#")[0]).exists()
+    for target in re.findall(r"\]\(([^)]+)\)", _text(document)):
+        if "://" not in target:
+            name, _, anchor = target.partition("#")
+            file = (ROOT / document).parent / name if name else ROOT / document
+            assert file.exists(), target
+            assert not anchor or anchor in _anchors(file.read_text(encoding="utf-8")), target
 
 
-_CURLS = re.findall(r"-X (\w+) \$URL(/sandbox/\w+)(?: -d '(.*?)')?", README)
+def test_every_make_target_is_told() -> None:
+    """CONTRIBUTING lists what `make` can do for whoever changes the program."""
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    told = set(re.findall(r"(?:\$ |`)make ([a-z-]+)", README + CONTRIBUTING))
+    assert told <= targets
+    assert {
+        "demo",
+        "sandbox",
+        "test",
+        "test-cron",
+        "histories",
+        "acceptance",
+        "kills",
+        "mutants",
+        "check",
+        "record",
+    } <= told
+
+
+def test_every_room_is_told() -> None:
+    """CONTRIBUTING's table holds every module of the program."""
+    told = set(re.findall(r"`(\w+)\.py`", CONTRIBUTING))
+    rooms = {path.stem for path in (ROOT / "customer_sync").glob("*.py") if not path.stem.startswith("_")}
+    assert {room for room in rooms if not room.startswith("check_")} - told == set()
+
+
+_CURLS = re.findall(r"-X (\w+) \$URL(/sandbox/\w+)(?: -d '(.*?)')?", CONTRIBUTING)
 
 
 @pytest.mark.parametrize(("method", "path", "body"), _CURLS, ids=lambda part: str(part)[:60])
@@ -99,7 +159,7 @@ def test_what_to_break_can_be_broken(served: Sandbox, method: str, path: str, bo
 
 def test_every_kind_of_fault_is_told_or_alike() -> None:
     """The kinds that the table leaves out are variants of those that it shows."""
-    told = set(re.findall(r'"kind": "(\w+)"', README))
+    told = set(re.findall(r'"kind": "(\w+)"', CONTRIBUTING))
     assert set(get_args(FaultKind)) - told == {"error_code", "redirect", "huge", "broken_utf8", "drip_body"}
 
 
