@@ -19,7 +19,8 @@ try:
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as missing:
     raise SettingsError(
-        [f"metrics need {missing.name}, which is not installed"], "Install customer-sync with its extra: metrics."
+        [f"metrics need {missing.name}, which is not installed"],
+        "Install it in a clone of the repository with: pip install '.[metrics]'",
     ) from None
 
 log = logging.getLogger(__name__)
