@@ -103,8 +103,10 @@ def sync_new_customers_of_page(run: Run, result: SyncedPage) -> None:
     with run.locks.held(INCREMENTAL, page_id):
         covered = sync.incremental(wishes=run.wishes)
         if run.wishes.since is not None and run.wishes.since < covered.since:
+            # An `--until` below the marks covers nothing, not even the mark's own second.
+            below = covered.since if covered.since <= covered.until else covered.since + 1
             with run.locks.held(BACKFILL, page_id):
-                result.since = sync.backfill(below=covered.since)
+                result.since = sync.backfill(below=below)
     sync.check_readable()
 
 

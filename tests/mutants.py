@@ -189,6 +189,12 @@ MUTANTS = [
         "trap_15",
     ),
     Mutant(
+        "15 the mark's own second is passed over",
+        "sync",
+        (("covered.since if covered.since <= covered.until else covered.since + 1", "covered.since"),),
+        "trap_15",
+    ),
+    Mutant(
         "15 an earlier start may leave a gap",
         "sync",
         (("return wished if oldest is None else min(mark, max(wished, oldest))", "return wished"),),

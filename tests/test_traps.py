@@ -496,6 +496,22 @@ def test_trap_15_by_hand_a_window_may_grow_but_opens_no_gap(
     everybody_arrives(program, box)
 
 
+def test_trap_15_both_ends_below_all_that_is_there(sandbox: StartSandbox, run: Command, program: Program) -> None:
+    """`--since` and `--until` by hand below the oldest mark leave nobody out of the mark's own second."""
+    box = sandbox()
+    page_id = only_page(box)
+    tied = [person(f"tied{number:02}", 10 * DAY) for number in range(60)]
+    for customer in tied:
+        customer["updated_at"] = tied[0]["updated_at"]
+    box.pancake.add_customers(page_id, [*people(80, 60, 60, "there"), *tied])
+    fill_folkform(box)
+    box.folkform.delete(page_id, "tied30")  # As a backfill leaves it that was killed within that second.
+    box.pancake.add_customers(page_id, people(80, 20 * DAY, 60, "history"))
+    ends = [str(int(time.time()) - days * DAY) for days in (40, 30)]
+    assert run(box, "incremental", "--since", ends[0], "--until", ends[1]).code == 0
+    everybody_arrives(program, box)
+
+
 @pytest.mark.parametrize("arguments", [("--since", "2020-01-01"), ("--overlap", "300d")])
 def test_trap_15_an_earlier_start_killed_half_way(
     sandbox: StartSandbox,
