@@ -77,9 +77,11 @@ class Pieces:
         Only a guess: customers are not spread evenly, and who is too many or too few makes the next one better.
         """
         window = self._window
+        if walk.total is None or walk.total <= self._largest:
+            return None
         before = self._walk(Window(window.since, window.since))
         next(iter(before), None)
-        count = 0 if walk.total is None or before.total is None else walk.total - before.total
+        count = 0 if before.total is None else walk.total - before.total
         if count <= self._largest:
             return None
         return window.since + (window.until - window.since) * self._aim // count
