@@ -89,7 +89,7 @@ def read_duration(value: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _directory(value: str) -> Path:
+def _local_path(value: str) -> Path:
     try:
         return Path(value).expanduser()
     except RuntimeError:
@@ -183,7 +183,7 @@ class Settings:
     )
     metrics_file: Path | None = setting(
         "CUSTOMER_SYNC_METRICS_FILE",
-        _directory,
+        _local_path,
         "write Prometheus' textfile of a run here; in a directory one for each pass",
     )
     pushgateway: str | None = setting(
@@ -198,7 +198,7 @@ class Settings:
     )
     lock_dir: Path = setting(
         "CUSTOMER_SYNC_LOCK_DIR",
-        _directory,
+        _local_path,
         "where the lock files are kept; else in /tmp/customer-sync-UID",
     )
 

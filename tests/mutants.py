@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     Mutant(
         "15 an earlier start may leave a gap",
-        "sync",
+        "marks",
         (("return wished if oldest is None else min(mark, max(wished, oldest))", "return wished"),),
         "trap_15",
     ),
