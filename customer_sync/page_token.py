@@ -93,14 +93,15 @@ class PageToken:
             return self._current
 
     def _another_than(self, refused: str, said: str, make: Callable[[str], str]) -> str:
-        if refused == self._made:
-            problem = f"refuses the new token of page {self._page_id}, too"
-            raise TokenRefused(SERVICE, problem, "Check in Pancake what the page and the user may do.", said=said)
         record = self._records.page(self._page_id)
         self._redact.add(record.page_access_token, record.access_token)
         if record.page_access_token not in ("", refused):
             log.debug("page %s: FolkForm holds a newer token", self._page_id)
             return record.page_access_token
+        # Unless another machine has made one meanwhile, which would have killed ours, no token can help.
+        if refused == self._made:
+            problem = f"refuses the new token of page {self._page_id}, too"
+            raise TokenRefused(SERVICE, problem, "Check in Pancake what the page and the user may do.", said=said)
         trouble = f"refuses the token of page {self._page_id}" if refused else f"needs a token of page {self._page_id}"
         token = self._made = self._make(trouble, said, record.access_token, make)
         try:

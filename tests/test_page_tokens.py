@@ -443,9 +443,21 @@ def test_a_new_token_that_is_refused(shop: Shop, run: Command) -> None:
         assert step == "Check in Pancake what the page and the user may do."
     asked = _pages_asked(box, LIST)
     assert [asked.count(missing), asked.count(dead)] == [1, 2]
-    assert _asked(box, RECORD, MAKE, STORE) == [2, 2, 2]
+    assert _asked(box, RECORD, MAKE, STORE) == [4, 2, 2]
     assert box.difference(well).equal
     assert _hides_tokens(outcome)
+
+
+def test_a_new_token_that_another_machine_replaced(shop: Shop, tmp_path: Path) -> None:
+    """Two machines share no lock: the token that one made dies when the other makes one, which stands in FolkForm."""
+    box = shop()
+    _lose(box, "missing")
+    one, other = (_program(box, tmp_path / name) for name in ("one", "other"))
+    assert one.get_customers(1, 100, 0, LATER).customers
+    box.tokens.kill("page", only_page(box))
+    assert other.get_customers(1, 100, 0, LATER).customers
+    assert one.get_customers(1, 100, 0, LATER).customers
+    assert box.requests.count(None, MAKE) == 2
 
 
 def test_a_new_token_that_is_quoted(shop: Shop, passes: Passes) -> None:
