@@ -14,12 +14,12 @@ from customer_sync.findings import Report
 from customer_sync.settings import variables
 
 COMMAND = "customer-sync"
-_PATH = "/usr/bin:/bin"
 _DAEMONS = frozenset({"cron", "crond", "anacron", "fcron"})
 _EVERYBODYS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _ZONE = "TZ"
-# As crontab.example has it.
+# As crontab.example has them.
 _FILE_VARIABLE, _FILE = "ENVIRONMENT", "/etc/customer-sync.env"
+_PATH = "/usr/local/bin:/usr/bin:/bin"
 _ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=(.*)$", re.MULTILINE)
 
 
@@ -102,17 +102,17 @@ def _names() -> list[str]:
 
 
 def _check_command(report: Report) -> None:
-    ours, crons = _own_path(), shutil.which(COMMAND, path=_PATH)
+    ours, crons = own_path(), shutil.which(COMMAND, path=_PATH)
     step = f"Write PATH={ours.parent}:{_PATH} into the crontab, or the whole path into its lines."
     if crons is None:
-        report.warn("command", f"{ours} is not on cron's PATH ({_PATH})", step)
+        report.warn("command", f"{ours} is not on the PATH of crontab.example ({_PATH})", step)
     elif Path(crons).resolve() != ours.resolve():
         report.warn("command", f"cron would run {crons}, this one is {ours}", step)
     else:
-        report.ok("command", f"{crons} is on cron's PATH")
+        report.ok("command", f"{crons} is on the PATH of crontab.example")
 
 
-def _own_path() -> Path:
+def own_path() -> Path:
     """The command that runs now, or the one beside the interpreter that runs."""
     called = Path(sys.argv[0])
     return (called if called.name == COMMAND else Path(sys.executable).with_name(COMMAND)).absolute()

@@ -1,6 +1,8 @@
 """The embedded Pancake and FolkForm for people: `sandbox` serves them, `demo` tells the whole story on them."""
 
 import os
+import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +12,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from customer_sync.check_cron import COMMAND, own_path
 from customer_sync.console import Screen
 from customer_sync.errors import ExitCode, SettingsError
 from customer_sync.table import Cell, Column, Table
@@ -31,6 +34,8 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
     def ready(sandbox: "Sandbox") -> None:
         for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
             screen.hand_over(f"export {variable}={value}")
+        if shutil.which(COMMAND) is None:
+            screen.hand_over(f'export PATH={shlex.quote(str(own_path().parent))}:"$PATH"')
         counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
         screen.note(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C ends it.")
 

@@ -293,8 +293,11 @@ def test_no_variables_at_all(run: Command) -> None:
 def test_a_command_that_cron_does_not_find(box: Sandbox, run: Command) -> None:
     """A command that is not on cron's PATH is told with its whole path, however it was called."""
     checked = check(run, box)
-    assert checked["Cron: command"]["detail"] == f"{COMMAND} is not on cron's PATH (/usr/bin:/bin)"
-    assert f"PATH={COMMAND.parent}:/usr/bin:/bin" in checked["Cron: command"]["next_step"]
+    assert (
+        checked["Cron: command"]["detail"]
+        == f"{COMMAND} is not on the PATH of crontab.example (/usr/local/bin:/usr/bin:/bin)"
+    )
+    assert f"PATH={COMMAND.parent}:/usr/local/bin:/usr/bin:/bin" in checked["Cron: command"]["next_step"]
     python = [str(COMMAND.with_name("python")), "-m", "customer_sync", "check", "--json"]
     called = read(_run(python, {**run.environment(box), "ENVIRONMENT": str(run.home / CRON_FILE)}))
     assert called["Cron: command"] == checked["Cron: command"]
