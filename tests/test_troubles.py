@@ -2,6 +2,7 @@
 
 import re
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,18 @@ class Scene:
 
 
 Provocation = Callable[[Scene], Outcome]
+
+
+def _not_found(scene: Scene) -> Outcome:
+    ended = subprocess.run(
+        ["/bin/sh", "-c", "customer-sync incremental -q"],
+        env={"PATH": "/nowhere", "HOME": str(scene.home), "LANG": "C"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Outcome(ended.returncode, ended.stdout, ended.stderr)
 
 
 def _no_setting(scene: Scene) -> Outcome:
@@ -159,6 +172,7 @@ def _nothing_on(scene: Scene) -> Outcome:
 
 
 PROVOCATIONS: dict[str, Provocation] = {
+    "customer-sync: … not found": _not_found,
     "is missing: set": _no_setting,
     "FolkForm knows no page": _unknown_page,
     "CUSTOMER_SYNC_LOCK_DIR … cannot be used": _lock_directory,
