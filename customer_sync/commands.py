@@ -6,7 +6,9 @@ What a command alone needs is loaded by it alone: every start costs, and cron st
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from customer_sync.clock import Clock, local_time
 from customer_sync.console import Screen
@@ -15,7 +17,7 @@ from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.findings import CheckResult
 from customer_sync.interrupt import run_until_stopped
 from customer_sync.manner import Manner
-from customer_sync.monitor import Monitor
+from customer_sync.monitor import MONITORS, Monitor
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult, SyncedPage
 from customer_sync.settings import Settings, load_settings, load_shard
@@ -46,6 +48,7 @@ def end(manner: Manner, work: Callable[[Terminal], int]) -> int:
         code = ExitCode.PARTIAL
     if code == ExitCode.OK and terminal.screen.unwritable:
         code = ExitCode.PARTIAL
+    terminal.screen.ended(code)
     return code
 
 
@@ -79,7 +82,7 @@ def sync(
         settings = _read_settings(texts, problems)
         _tell_zones(terminal.screen, given, moments)
         run = partial(run_pass, page_ids=page or [], wishes=wishes, settings=settings)
-        watched = None if dry_run else settings
+        watched = None if dry_run else _watched(settings, texts, page)
         return _run(terminal, name, SyncedPage, run, dry_run=dry_run, shard=share, watched=watched)
 
     return end(manner, work)
@@ -99,7 +102,7 @@ def verify(
         settings = _read_settings(texts, problems)
         run = partial(run_verify, page_ids=page or [], quick=quick, allow_extra=allow_extra, settings=settings)
         kind = CountedPage if quick else VerifiedPage
-        return _run(terminal, VERIFY, kind, run, shard=share, watched=settings)
+        return _run(terminal, VERIFY, kind, run, shard=share, watched=_watched(settings, texts, page))
 
     return end(manner, work)
 
@@ -152,17 +155,21 @@ def _run(
     """
     clock = Clock()
     result = PassResult(name, clock.now(), page_result, dry_run, shard)
-    with Monitor(watched, terminal.redact, clock) if watched else nullcontext() as monitor:
+    with Monitor(watched, result, terminal.redact, clock) if watched else nullcontext() as monitor:
         started = clock.monotonic()
         with terminal.screen.watching(result):
-            ended = run_until_stopped(
-                partial(work, result, clock=clock, redact=terminal.redact, listener=terminal.screen), clock
-            )
+            run = partial(work, result, clock=clock, redact=terminal.redact, listener=terminal.screen)
+            ended = True
+            try:
+                ended = run_until_stopped(run, clock)
+            except CustomerSyncError as error:
+                result.error = error
             result.end(clock.stopping, clock.monotonic() - started, in_time=ended)
         terminal.screen.result(result)
         if monitor:
-            monitor.ended(result)
+            monitor.ended()
     if not ended:
+        terminal.screen.ended(result.exit_code)
         os._exit(result.exit_code)  # Calls that hang must not hold the process.
     return result.exit_code
 
@@ -181,6 +188,7 @@ def _run_check(terminal: Terminal, page_ids: list[str], texts: Texts) -> int:
     result.duration = clock.monotonic() - started
     terminal.screen.checked(result)
     if not ended:
+        terminal.screen.ended(result.exit_code)
         os._exit(result.exit_code)  # A lookup that hangs must not hold the process.
     return result.exit_code
 
@@ -196,6 +204,16 @@ def _read_settings(texts: Texts, problems: Iterable[str] = ()) -> Settings:
     if settings is None or found:
         raise SettingsError(found)
     return settings
+
+
+def _watched(settings: Settings, texts: Texts, named: list[str] | None) -> Settings:
+    """Who is told of the run. One over pages *named* by hand must not pass for the run over all: it is told only to
+    those whom its own command line names.
+    """
+    if not named:
+        return settings
+    nobody: dict[str, Any] = {name: None for name in MONITORS if texts.get(name) is None}
+    return replace(settings, **nobody)
 
 
 def _tell_zones(screen: Screen, texts: Mapping[str, str | None], moments: Mapping[str, int | None]) -> None:

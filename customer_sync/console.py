@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from customer_sync.errors import CustomerSyncError, SettingsError
+from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.findings import CHECK, CheckResult, Finding, State
 from customer_sync.manner import Manner
 from customer_sync.redact import Redactor
@@ -53,6 +53,8 @@ class Screen:
         self._bars = _bars(self._err) if shows_bars else None
         self._run: dict[str, Any] = {}
         """What every object of a JSON log names."""
+        self._end: dict[str, Any] = {}
+        """What its last one tells."""
         package = logging.getLogger("customer_sync")
         package.handlers = [_LogLines(self)]
         package.setLevel(logging.DEBUG if manner.verbose or manner.debug else logging.INFO)
@@ -81,7 +83,7 @@ class Screen:
             self.tell(f"{result.page.title}: {_counts(result)}", event="page_ended", page_id=_id(result), **facts)
 
     def tell(self, text: str, style: str = "", *, event: str = "note", **facts: Any) -> None:
-        """A line of the story; in a JSON log *event* names what happened, and *facts* what belongs to it."""
+        """A line of the story; in a JSON log *event* names what happened, *facts* what belongs to it."""
         if self._manner.log_json:
             self._log_object(event, _LEVELS.get(style, "info"), {"message": text, **facts})
             return
@@ -123,15 +125,15 @@ class Screen:
         """*text* as it may be shown."""
         return printable(self._redact(text))
 
-    def note(self, text: str, *, event: str = "note", **facts: Any) -> None:
+    def note(self, text: str, style: str = "", *, event: str = "note", **facts: Any) -> None:
         """Something worth knowing, unless silence is wished."""
         if not self._manner.quiet:
-            self.tell(text, event=event, **facts)
+            self.tell(text, style, event=event, **facts)
 
     def log(self, record: logging.LogRecord) -> None:
         """A line of the log: what is worth knowing, each request with `-v`, tracebacks with `--debug`."""
         if record.levelno >= logging.WARNING:
-            self.tell(record.getMessage(), "yellow", event="warning")
+            self.note(record.getMessage(), "yellow", event="warning")
         elif record.levelno >= logging.INFO:
             self.note(record.getMessage())
         elif self._manner.verbose or (self._manner.debug and record.exc_info):
@@ -143,7 +145,7 @@ class Screen:
         """The traceback of an error, when `--debug` asks for it, without secrets."""
         text = "".join(traceback.format_exception(error)) if self._manner.debug else ""
         if self._manner.log_json and text:
-            self.tell(text, "red", event="traceback")
+            self.tell(text, "dim", event="traceback")
         else:
             for line in text.splitlines():
                 self._line(self._err, line)
@@ -151,23 +153,31 @@ class Screen:
     def error(self, error: CustomerSyncError) -> None:
         """Why nothing could be done, and the next step."""
         if isinstance(error, SettingsError):
+            facts = {"exit_code": error.exit_code, "next_step": error.next_step or error.exit_code.next_step}
             for problem in error.problems:
-                self.tell(f"Error: {problem}", "red", event="error", exit_code=error.exit_code)
-            if error.next_step:
-                self.tell(error.next_step, event="next_step")
+                self.tell(f"Error: {problem}", "red", event="error", **facts)
+            if error.next_step and not self._manner.log_json:
+                self.tell(error.next_step)
         else:
-            facts = {"exit_code": error.exit_code, "next_step": error.next_step}
-            self.tell(f"Error: {error}", "red", event="error", **facts)
+            facts = {"exit_code": error.exit_code, "next_step": error.next_step or error.exit_code.next_step}
+            self.tell(f"Error: {error}", "red", event="error", message=f"Error: {error.sentence}", **facts)
         self.traceback(error)
 
     def unexpected(self, error: Exception) -> None:
         """An error that customer-sync should have known."""
-        self.tell(
-            f"Error: customer-sync itself failed ({type(error).__name__}). Run it with --debug and report it.",
-            "red",
-            event="error",
-        )
+        step = "Run it with --debug and report it."
+        told = f"Error: customer-sync itself failed ({type(error).__name__})"
+        facts = {"exit_code": ExitCode.PARTIAL, "next_step": step}
+        self.tell(f"{told}. {step}", "red", event="error", message=told, **facts)
         self.traceback(error)
+
+    def ended(self, code: int) -> None:
+        """The last line of a JSON log: how the run ended."""
+        if not self._manner.log_json or (self._manner.quiet and code == ExitCode.OK):
+            return
+        step = ExitCode(code).next_step
+        facts = {"message": "ended before anything was done", **self._end, "exit_code": code}
+        self._log_object("run_ended", "error" if code else "info", facts | ({"next_step": step} if step else {}))
 
     def heading(self, title: str, width: int) -> None:
         """What the findings that follow are about; the longest of their names is *width* cells wide."""
@@ -207,7 +217,7 @@ class Screen:
     def checked(self, result: CheckResult) -> None:
         """How the check ended."""
         if self._manner.log_json:
-            self._log_end(result)
+            self._end = {"message": _check_summary(result), "result": result.as_json()}
         if self._manner.json:
             self._print(self._out, Text(json.dumps(result.as_json())))
         elif not self._manner.log_json and (not self._manner.quiet or result.exit_code):
@@ -219,6 +229,8 @@ class Screen:
 
     def result(self, result: PassResult[Any]) -> None:
         """What the pass did."""
+        if self._manner.log_json:
+            self._end = {"message": result.summary, "result": result.as_json()}
         if self._manner.json:
             self._print(self._out, Text(json.dumps(result.as_json())))
         if self._manner.quiet and result.exit_code == 0:
@@ -227,17 +239,9 @@ class Screen:
         if result.pages and is_for_people and not self._manner.quiet:
             self._pages(result)
         self._troubles(result)
-        if self._manner.log_json:
-            self._log_end(result)
-        elif is_for_people and result.error is None:
+        if is_for_people and result.error is None:
             for line in (*result.page_result.next_steps(result), result.summary):
                 self._line(self._err if self._manner.quiet else self._out, line)
-
-    def _log_end(self, result: PassResult[Any] | CheckResult) -> None:
-        """The last line of a JSON log."""
-        if not self._manner.quiet or result.exit_code:
-            level = "error" if result.exit_code else "info"
-            self._log_object("run_ended", level, {"exit_code": result.exit_code, "result": result.as_json()})
 
     def _pages(self, result: PassResult[Any]) -> None:
         if _is_screen(self._out):
@@ -252,23 +256,28 @@ class Screen:
             self.error(result.error)
         if result.stopped is not None:
             given_up = "" if result.in_time else "; what was in flight did not end in time and was given up"
-            note(f"{result.stopped.sentence}{given_up}", event="stopped")
+            told, code = f"{result.stopped.sentence}{given_up}", result.exit_code
+            note(told, "red" if code else "", event="stopped", exit_code=code, next_step=code.next_step)
         for warning in result.warnings:
-            note(f"Warning: {warning}", event="warning")
+            note(f"Warning: {warning}", "yellow", event="warning")
         for page in result.pages:
             where, page_id = f"Page {_id(page)}", _id(page)
             if page.error is not None:
-                facts = {"page_id": page_id, "exit_code": page.error.exit_code, "next_step": page.error.next_step}
+                step = page.error.next_step or page.error.exit_code.next_step
+                facts = {"page_id": page_id, "exit_code": page.error.exit_code, "next_step": step}
+                facts["message"] = f"{where} failed: {page.error.sentence}"
                 self.tell(f"{where} failed: {page.error}", "red", event="page_failed", **facts)
                 self.traceback(page.error)
             for problem in page.problems[:_MOST_LISTED]:
                 told = f"{where}, {_who(problem)} {problem.problem}: {problem.reason}"
                 facts = {"page_id": page_id, "psid": problem.psid, "id": problem.pancake_id, "reason": problem.reason}
-                self.tell(told, "yellow", event=f"customer_{problem.problem}", **facts)
+                style = "red" if page.lacking and problem.problem != "malformed" else "yellow"
+                step = problem.next_step(page_id)
+                self.tell(told, style, event=f"customer_{problem.problem}", **facts, next_step=step)
             if len(page.problems) > _MOST_LISTED:
                 self.tell(f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all")
             for warning in page.warnings:
-                note(f"{where}: {warning}", event="page_warning", page_id=page_id)
+                note(f"{where}: {warning}", "yellow", event="page_warning", page_id=page_id)
 
     def _line(self, console: Console, text: str, style: str = "") -> None:
         self._print(console, Text(self._fit(text), style=style))
@@ -285,7 +294,9 @@ class Screen:
         """Standard output takes nothing more: that is said, and the exit code must tell it."""
         self.unwritable = True
         silence(sys.stdout)
-        self.tell(f"Error: the result cannot be written to standard output ({error.strerror})", "red")
+        told = f"Error: the result cannot be written to standard output ({error.strerror})"
+        facts = {"exit_code": ExitCode.PARTIAL, "next_step": "Mend what takes it; the work itself is done."}
+        self.tell(told, "red", event="error", **facts)
 
 
 class _Console(Console):

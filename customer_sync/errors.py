@@ -25,6 +25,22 @@ class ExitCode(IntEnum):
     SIGINT = 130
     SIGTERM = 143
 
+    @property
+    def next_step(self) -> str:
+        """What to do about a run that ended so; empty where nothing is to be done."""
+        return _NEXT_STEPS.get(self, "")
+
+
+_GOES_ON = "Nothing: the next run goes on from there."
+_NEXT_STEPS = {
+    ExitCode.PARTIAL: "Read what failed; the next run tries failed pages again, but not failed customers.",
+    ExitCode.USAGE: "Mend what is named, then customer-sync check.",
+    ExitCode.REFUSED: "A person must act, as the error says; customer-sync check looks at everything.",
+    ExitCode.TRY_LATER: _GOES_ON,
+    ExitCode.SIGINT: _GOES_ON,
+    ExitCode.SIGTERM: _GOES_ON,
+}
+
 
 class CustomerSyncError(Exception):
     """*problem* is a sentence without its full stop, *next_step* what to do about it."""

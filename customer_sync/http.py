@@ -8,6 +8,7 @@ import logging
 import random
 import ssl
 import threading
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -20,6 +21,7 @@ from urllib.parse import unquote_plus
 
 import requests
 import urllib3
+from requests.utils import get_auth_from_url, urldefragauth
 
 from customer_sync.clock import Clock
 from customer_sync.errors import (
@@ -354,11 +356,19 @@ class ApiSession:
         return connection
 
 
-def post_text(url: str, text: str, clock: Clock, seconds: float) -> str:
-    """Posts a text, once, within so many seconds. Returns what went wrong in few words, none of them the address."""
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], clock: Clock, seconds: float, *, method: str = "POST"
+) -> str:
+    """Sends it once, within so many seconds, with the login that the address may hold.
+
+    Returns what went wrong in few words, none of them the address.
+    """
+    login = {}
+    if any(user_and_password := get_auth_from_url(url)):
+        login["Authorization"] = "Basic " + b64encode(":".join(user_and_password).encode()).decode()
     try:
-        with closing(Connection(url, clock, seconds)) as connection:
-            answer = connection.send("POST", "", {}, {"Content-Type": "text/plain"}, text.encode(), (seconds, seconds))
+        with closing(Connection(urldefragauth(url), clock, seconds)) as connection:
+            answer = connection.send(method, "", {}, {**headers, **login}, body, (seconds, seconds))
             answer.close()
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         return type(error).__name__

@@ -1,20 +1,24 @@
 """What a run did, for Prometheus: written as a textfile, or pushed to a gateway. Needs the extra `metrics`.
 
-A run that failed must not make the monitoring forget when the last good one was: moments that this run cannot tell
-are carried over from the former textfile, and a gateway keeps what is not pushed again.
+A run that failed must not make the monitoring forget what the last good one told: what this run cannot tell is carried
+over from the former textfile. A gateway keeps, of each group, the metrics that are not pushed again.
 """
 
-import logging
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from customer_sync.clock import Clock
 from customer_sync.errors import ExitCode, SettingsError
-from customer_sync.result import PassResult, SyncedPage
+from customer_sync.http import post
+from customer_sync.result import PassResult, Status, SyncedPage
+from customer_sync.streams import printable
 
 try:
     from prometheus_client import CollectorRegistry, pushadd_to_gateway, write_to_textfile
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.core import Metric
     from prometheus_client.parser import text_string_to_metric_families
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as missing:
@@ -23,68 +27,91 @@ except ModuleNotFoundError as missing:
         "Install it in a clone of the repository with: pip install '.[metrics]'",
     ) from None
 
-log = logging.getLogger(__name__)
+Labels = tuple[tuple[str, str], ...]
+Samples = dict[Labels, float]
 
 _PREFIX = "customer_sync_"
-_MOMENT = "_timestamp_seconds"
+_COMPLETE, _UNTIL = "page_complete", "page_synced_until_timestamp_seconds"
 _TIMEOUT = 10.0
 _JOB = "customer-sync"
 
 
 def write_file(path: Path, result: PassResult[Any]) -> None:
-    """Writes the textfile at once, as a whole; in a directory one is kept for each pass. Its failure is only told."""
-    if path.is_dir():
-        path = path / f"customer-sync-{result.name}.prom"
+    """Writes the textfile at once, as a whole. Raises OSError.
+
+    A *path* that does not end in `.prom` is a directory, where each pass and shard has a file. In a file that several
+    share, each replaces only what it told before.
+    """
+    if path.suffix != ".prom":
+        shard = f"-{result.shard.index}-of-{result.shard.count}" if result.shard else ""
+        path = path / f"customer-sync-{result.name}{shard}.prom"
+    own, others = _former(path, result)
     registry = CollectorRegistry()
-    registry.register(_Metrics(_families(result), _former_moments(path)))
-    try:
-        write_to_textfile(str(path), registry)
-    except OSError as error:
-        log.warning("the metrics cannot be written to %s (%s)", path, error.strerror)
+    registry.register(_Metrics(_families(result, own), own, others))
+    write_to_textfile(str(path), registry)
 
 
-def push(gateway: str, result: PassResult[Any]) -> None:
-    """Pushes to a gateway; what is not told this time stays there as it was. Its failure is only told."""
+def push(gateway: str, result: PassResult[Any], clock: Clock) -> None:
+    """Pushes to a gateway, to the group of this pass and shard. Raises OSError; a login in the address is used."""
+
+    def handler(
+        url: str, method: str, timeout: float, headers: list[tuple[str, str]], data: bytes
+    ) -> Callable[[], None]:
+        def send() -> None:
+            if trouble := post(url, data, dict(headers), clock, timeout, method=method):
+                raise OSError(errno.EIO, trouble)
+
+        return send
+
     registry = CollectorRegistry()
-    registry.register(_Metrics(_families(result), {}))
-    try:
-        pushadd_to_gateway(gateway, _JOB, registry, grouping_key={"pass": result.name}, timeout=_TIMEOUT)
-    except (OSError, ValueError) as error:
-        # Not its own text: an address may carry a login.
-        log.warning("the metrics cannot be pushed to the gateway (%s)", type(error).__name__)
-
-
-Labels = tuple[tuple[str, str], ...]
-Samples = dict[Labels, float]
+    registry.register(_Metrics(_families(result, {}), {}, {}))
+    key = dict(_labels(result))
+    pushadd_to_gateway(gateway, _JOB, registry, grouping_key=key, timeout=_TIMEOUT, handler=handler)
 
 
 class _Metrics(Collector):
-    """Hands the families to a registry, with the *former* samples that they lack."""
+    """Hands families to a registry: where one has no samples, its *own* former ones; and always those of *others*."""
 
-    def __init__(self, families: Iterator[tuple[str, str, Samples]], former: dict[str, Samples]) -> None:
-        self._families = [(name, text, former.get(_PREFIX + name, {}) | samples) for name, text, samples in families]
+    def __init__(
+        self, families: Iterator[tuple[str, str, Samples]], own: dict[str, Samples], others: dict[str, Samples]
+    ) -> None:
+        self._families = [
+            (_PREFIX + name, text, others.get(name, {}) | (samples or own.get(name, {})))
+            for name, text, samples in families
+        ]
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         for name, text, samples in self._families:
+            metric = Metric(name, text, "gauge")
+            for labels, value in samples.items():
+                metric.add_sample(name, dict(labels), value)
             if samples:
-                family = GaugeMetricFamily(_PREFIX + name, text, labels=[label for label, _ in next(iter(samples))])
-                for labels, value in samples.items():
-                    family.add_metric([shown for _, shown in labels], value)
-                yield family
+                yield metric
 
 
-def _families(result: PassResult[Any]) -> Iterator[tuple[str, str, Samples]]:
-    """Name, meaning and samples of everything that is told."""
+def _families(result: PassResult[Any], former: dict[str, Samples]) -> Iterator[tuple[str, str, Samples]]:
+    """Name, meaning and samples of everything that is told; without samples what cannot be told this time."""
     yield from _of_run(result)
     yield from _of_services(result)
-    yield from _of_pages(result)
+    yield from _of_pages(result, former)
 
 
 def _of_run(result: PassResult[Any]) -> Iterator[tuple[str, str, Samples]]:
-    this, ended_at = _labels(result), result.started_at + result.duration
-    succeeded = {this: ended_at} if result.exit_code == ExitCode.OK and result.complete else {}
-    yield "last_run_timestamp_seconds", "When the last run ended", {this: ended_at}
-    yield "last_success_timestamp_seconds", "When the last run ended that did everything, and well", succeeded
+    this = _labels(result)
+    ended: Samples = {this: result.started_at + result.duration}
+    # With every page switched off nothing was done; a shard may have no pages.
+    complete = result.complete and bool(result.worked_at or result.shard)
+    yield "last_run_timestamp_seconds", "When the last run ended", ended
+    yield (
+        "last_complete_timestamp_seconds",
+        "When the last run ended that came to the end of every page, whoever failed on the way",
+        ended if complete else {},
+    )
+    yield (
+        "last_success_timestamp_seconds",
+        "When the last run ended that came to the end of every page, and with exit code 0",
+        ended if complete and result.exit_code == ExitCode.OK else {},
+    )
     yield "exit_code", "How the last run ended", {this: result.exit_code}
     yield "duration_seconds", "How long the last run took", {this: result.duration}
 
@@ -92,7 +119,9 @@ def _of_run(result: PassResult[Any]) -> Iterator[tuple[str, str, Samples]]:
 def _of_services(result: PassResult[Any]) -> Iterator[tuple[str, str, Samples]]:
     totals = result.totals
     outcomes = [name for name in totals if name not in ("pages", "requests")]
-    counts: Samples = {_labels(result, outcome=name): totals[name] for name in outcomes}
+    # A comparison that was cut short has not found that nobody is missing.
+    tells = result.page_result.GOES_ON or result.complete
+    counts: Samples = {_labels(result, outcome=name): totals[name] for name in outcomes if tells}
     calls: Samples = {_labels(result, service=one.service): one.calls for one in result.calls()}
     too_many: Samples = {_labels(result, service=one.service): one.too_many for one in result.calls()}
     yield "customers", "Customers of the last run", counts
@@ -100,32 +129,44 @@ def _of_services(result: PassResult[Any]) -> Iterator[tuple[str, str, Samples]]:
     yield "too_many_requests", "How many of them met a 429", too_many
 
 
-def _of_pages(result: PassResult[Any]) -> Iterator[tuple[str, str, Samples]]:
-    ended_at = result.started_at + result.duration
-    complete: Samples = {_labels(result, page_id=page.page.page_id): page.complete for page in result.pages}
-    until: Samples = {
-        _labels(result, page_id=page.page.page_id): page.until
+def _of_pages(result: PassResult[Any], former: dict[str, Samples]) -> Iterator[tuple[str, str, Samples]]:
+    ended = [page.status for page in result.pages]
+    pages: Samples = {_labels(result, status=status): ended.count(status) for status in Status}
+    complete: Samples = {_of_page(result, page): page.complete for page in result.worked_at}
+    if not (result.complete or result.pages):  # It did not even learn which pages there are.
+        complete = dict.fromkeys(former.get(_COMPLETE, {}), 0)
+    told: Samples = {
+        _of_page(result, page): page.until
         for page in result.pages
         if isinstance(page, SyncedPage) and page.complete and page.until is not None
     }
-    lag: Samples = {labels: ended_at - moment for labels, moment in until.items()}
-    yield "page_complete", "Whether the last run did all of the page", complete
-    yield "page_synced_until_timestamp_seconds", "Up to when every customer of the page is synced", until
+    until = {labels: moment for labels, moment in former.get(_UNTIL, {}).items() if labels in complete} | told
+    lag: Samples = {labels: result.started_at + result.duration - moment for labels, moment in until.items()}
+    yield "pages", "Pages of the last run", pages
+    yield _COMPLETE, "Whether the last run came to the end of the page", complete
+    yield _UNTIL, "Up to when every customer of the page is synced", until
     yield "page_lag_seconds", "How far that was behind when the run ended", lag
 
 
 def _labels(result: PassResult[Any], **more: str) -> Labels:
-    return tuple(sorted({"pass": result.name, **more}.items()))
+    shard = {"shard": str(result.shard)} if result.shard else {}
+    return tuple(sorted({"pass": result.name, **shard, **more}.items()))
 
 
-def _former_moments(path: Path) -> dict[str, Samples]:
-    """The moments of a former textfile, by name; none where there is no readable one."""
+def _of_page(result: PassResult[Any], page: Any) -> Labels:
+    return _labels(result, page_id=printable(page.page.page_id))
+
+
+def _former(path: Path, result: PassResult[Any]) -> tuple[dict[str, Samples], dict[str, Samples]]:
+    """What a former textfile holds, by name: of this pass and shard, and of others. Nothing where it cannot be read."""
+    own: dict[str, Samples] = {}
+    others: dict[str, Samples] = {}
     try:
         families = list(text_string_to_metric_families(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-    return {
-        family.name: {tuple(sorted(sample.labels.items())): sample.value for sample in family.samples}
-        for family in families
-        if family.name.endswith(_MOMENT)
-    }
+    except (FileNotFoundError, ValueError):
+        return own, others
+    for sample in chain.from_iterable(family.samples for family in families):
+        labels = tuple(sorted(sample.labels.items()))
+        whose = own if _labels(result) == tuple(one for one in labels if one[0] in ("pass", "shard")) else others
+        whose.setdefault(sample.name.removeprefix(_PREFIX), {})[labels] = sample.value
+    return own, others

@@ -9,7 +9,7 @@ from typing import Any
 
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
-from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
+from customer_sync.errors import CustomerSyncError, StopRequested
 from customer_sync.locks import PageLocks
 from customer_sync.page import Page
 from customer_sync.page_token import Forbidden
@@ -42,7 +42,7 @@ def run_pass(
 ) -> None:
     """Runs the pass that *result* names over the pages named, or all that are switched on, and fills *result* in.
 
-    Whatever a service does to it stands in the result; raises SettingsError for unknown pages.
+    Whatever becomes of it stands in the result. Raises SettingsError for a lock directory that cannot be used.
     """
     locks = PageLocks(settings.lock_dir, clock, result.name)
     services = Services(settings, clock, redact, locks, forbidden=_DRY_RUN if wishes.dry_run else None)
@@ -70,7 +70,7 @@ def run_pass(
 
 @contextmanager
 def running(result: PassResult[Any], services: Services, settings: Settings, clock: Clock) -> Iterator[None]:
-    """One run, from its time limit to whatever ended it, which then stands in *result*; but for SettingsError."""
+    """One run, from its time limit to whatever ended it, which then stands in *result*."""
     result.requests_of, result.calls = services.requests, services.calls
     result.held_for = services.folkform_limiter.held_for
     result.warnings += warnings(settings)
@@ -80,8 +80,6 @@ def running(result: PassResult[Any], services: Services, settings: Settings, clo
         yield
     except StopRequested as reason:
         result.stopped = reason
-    except SettingsError:
-        raise
     except CustomerSyncError as error:
         result.error = error
 

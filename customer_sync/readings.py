@@ -36,7 +36,7 @@ def run_verify(
 ) -> None:
     """Compares both sides of the pages named, or of all that are switched on, and fills *result* in.
 
-    *quick* compares counts only. Raises SettingsError for unknown pages.
+    *quick* compares counts only.
     """
     services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
     with running(result, services, settings, clock):
@@ -70,10 +70,7 @@ def run_status(
     redact: Redactor,
     listener: Listener,
 ) -> None:
-    """Asks where the pages named stand, or all, and fills *result* in; of pages that are off it says no more.
-
-    Raises SettingsError for unknown pages.
-    """
+    """Asks where the pages named stand, or all, and fills *result* in; of pages that are off it says no more."""
     services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
     locks = PageLocks(settings.lock_dir, clock, makes_directory=False)
     with running(result, services, settings, clock):
@@ -107,10 +104,7 @@ def run_explain(
     redact: Redactor,
     listener: Listener,
 ) -> None:
-    """Looks at one customer, known by her psid or her id in Pancake, on both sides, and fills *result* in.
-
-    Raises SettingsError for an unknown page.
-    """
+    """Looks at one customer, known by her psid or her id in Pancake, on both sides, and fills *result* in."""
     services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
     with running(result, services, settings, clock):
         (page,) = pages_to_work_at(services.pages(), [page_id], result)

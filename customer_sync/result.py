@@ -42,6 +42,15 @@ _TONES = {
 }
 
 
+_NEXT_STEPS = {
+    "failed": "Mend what the reason says, then customer-sync backfill --page {}.",
+    "malformed": "Pancake must mend it.",
+    "missing": "customer-sync backfill --page {} brings her.",
+    "stale": "customer-sync backfill --page {} brings her.",
+    "extra": "Nothing, where she was merged or deleted in Pancake.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A customer of whom something is to be told."""
@@ -51,6 +60,10 @@ class Problem:
     problem: str
     """`failed` or `malformed`; of a comparison `missing`, `stale`, `extra` or `malformed`."""
     reason: str
+
+    def next_step(self, page_id: str) -> str:
+        """What to do about it."""
+        return _NEXT_STEPS[self.problem].format(page_id)
 
 
 @dataclass

@@ -3,18 +3,20 @@
 import json
 import re
 import threading
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jq
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault
+from customer_sync.shard import Shard
 
 from .conftest import Command, Outcome, StartSandbox, fill_folkform, only_page, people, person, wait_until, writes
 
@@ -28,6 +30,7 @@ class Monitor(ThreadingHTTPServer):
         self.status = status
         self.told: list[tuple[str, str]] = []
         """Path and body of each request."""
+        self.logins: list[str | None] = []
         super().__init__(("127.0.0.1", 0), _Taker)
 
     @property
@@ -41,6 +44,7 @@ class _Taker(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.told.append((self.path, body.decode()))
+        self.server.logins.append(self.headers.get("Authorization"))
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -91,6 +95,7 @@ def test_a_json_log(sandbox: StartSandbox, run: Command) -> None:
     assert all({"time", "level", "event", "pass", "run"} <= entry.keys() for entry in log)
     assert len({entry["run"] for entry in log}) == 1
     assert (log[0]["upserted"], log[-1]["result"]["totals"]["upserted"], log[-1]["exit_code"]) == (5, 5, 0)
+    assert log[-1]["message"].startswith("incremental: ok, 1 page, 5 read")
 
 
 def test_a_json_log_tells_what_failed_and_what_to_do(sandbox: StartSandbox, run: Command) -> None:
@@ -108,12 +113,73 @@ def test_a_json_log_tells_what_failed_and_what_to_do(sandbox: StartSandbox, run:
     assert "a-token-that-is-dead" not in json.dumps(log)
 
 
-def test_a_json_log_of_settings(run: Command) -> None:
-    """What is wrong with the settings is told in the same form."""
-    outcome = run(None, "incremental", "--log-format", "json")
-    assert outcome.code == 2
-    assert {entry["event"] for entry in _log(outcome)} == {"error"}
-    assert all(entry["exit_code"] == 2 for entry in _log(outcome))
+def _no_setting(start: StartSandbox, run: Command) -> Outcome:
+    return run(start(), "incremental", "--log-format", "json", FOLKFORM_TOKEN="")
+
+
+def _unknown_page(start: StartSandbox, run: Command) -> Outcome:
+    return run(start(), "backfill", "--log-format", "json", "--page", "nobodys")
+
+
+def _refused_customer(start: StartSandbox, run: Command) -> Outcome:
+    box = start(customers=5)
+    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    return run(box, "incremental", "--log-format", "json", "-q")
+
+
+def _somebody_missing(start: StartSandbox, run: Command) -> Outcome:
+    return run(_recent(start, 1), "verify", "--log-format", "json")
+
+
+def _wrong_role(start: StartSandbox, run: Command) -> Outcome:
+    return run(start(role_required=True), "incremental", "--log-format", "json", FOLKFORM_ROLE_ID="")
+
+
+def _too_slow(start: StartSandbox, run: Command) -> Outcome:
+    return run(start(folkform_latency=1.5), "incremental", "--log-format", "json", "--max-runtime", "1")
+
+
+def _nobody_there(start: StartSandbox, run: Command) -> Outcome:
+    return run(start(), "status", "--log-format", "json", FOLKFORM_BASE_URL="http://127.0.0.1:9/api/v1")
+
+
+def _wrong_settings(start: StartSandbox, run: Command) -> Outcome:
+    return run(start(), "check", "--log-format", "json", FOLKFORM_TOKEN="a-wrong-token")
+
+
+@pytest.mark.parametrize(
+    ("fail", "code", "what", "step"),
+    [
+        (_no_setting, 2, "FOLKFORM_TOKEN is missing", "customer-sync check"),
+        (_unknown_page, 2, "FolkForm knows no page nobodys", "customer-sync check"),
+        (_refused_customer, 1, "psid refused failed: FolkForm answered 400", "customer-sync backfill --page"),
+        (_somebody_missing, 1, "missing: Pancake has her of", "customer-sync backfill --page"),
+        (_wrong_role, 3, "FolkForm", "FOLKFORM_ROLE_ID"),
+        (_too_slow, 75, "--max-runtime", "the next run goes on"),
+        (_nobody_there, 75, "refused the connection", "the next run goes on"),
+        (_wrong_settings, 3, "FolkForm answered 401", "FOLKFORM_TOKEN"),
+    ],
+)
+def test_jq_alone_tells_what_failed(
+    sandbox: StartSandbox,
+    run: Command,
+    fail: Callable[[StartSandbox, Command], Outcome],
+    code: int,
+    what: str,
+    step: str,
+) -> None:
+    """README's line for jq tells what failed and what to do; the last event is how the run ended, and says it, too."""
+    ((program,),) = [re.findall(r"jq -r '(.+?)'", text) for text in [(ROOT / "README.md").read_text(encoding="utf-8")]]
+    outcome = fail(sandbox, run)
+    told = "\n".join(jq.compile(program).input_text(outcome.err).all())
+    assert outcome.code == code
+    assert what in told
+    assert step in told
+    assert "null" not in told
+    last = _log(outcome)[-1]
+    assert (last["event"], last["level"], last["exit_code"]) == ("run_ended", "error", code)
+    assert last["message"]
+    assert last["next_step"]
 
 
 def test_a_json_log_beside_json(sandbox: StartSandbox, run: Command) -> None:
@@ -130,6 +196,14 @@ def test_a_json_log_of_other_commands(sandbox: StartSandbox, run: Command, comma
     outcome = run(_recent(sandbox, 3), command, "--log-format", "json")
     assert outcome.out == ""
     assert _log(outcome)[-1]["event"] == "run_ended"
+
+
+def test_nothing_comes_after_the_end(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """The last line is how the run ended, also when those who watch it could not be told."""
+    nowhere = {"CUSTOMER_SYNC_PING_URL": "http://127.0.0.1:9/x", "CUSTOMER_SYNC_METRICS_FILE": str(tmp_path / "no")}
+    log = _log(run(_recent(sandbox), "incremental", "--log-format", "json", **nowhere))
+    assert [entry["event"] for entry in log].count("warning") == 3
+    assert log[-1]["event"] == "run_ended"
 
 
 def test_an_unknown_log_format(run: Command) -> None:
@@ -181,6 +255,7 @@ def test_what_a_failed_run_carries_over(sandbox: StartSandbox, run: Command, tmp
     assert after["last_run_timestamp_seconds"][""] > before["last_run_timestamp_seconds"][""]
     assert after["page_synced_until_timestamp_seconds"] == before["page_synced_until_timestamp_seconds"]
     assert after["page_complete"] == {only_page(box): 0}
+    assert after["page_lag_seconds"][only_page(box)] > before["page_lag_seconds"][only_page(box)]
 
 
 def test_metrics_of_a_429(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
@@ -198,6 +273,95 @@ def test_metrics_of_verify(sandbox: StartSandbox, run: Command, tmp_path: Path) 
     assert _metrics((tmp_path / "m.prom").read_text())["customers"]["missing"] == 3
 
 
+def _sharded(start: StartSandbox, run: Command, **settings: str) -> tuple[str, str]:
+    """Two pages, and each in a shard of its own; both shards have run. Returns the pages by their shard."""
+    box = start(pages=8, customers=2)
+    shards = [[page for page in box.pancake.page_ids() if Shard(index, 2).holds(page)] for index in (0, 1)]
+    assert all(shards)
+    for shard in ("0/2", "1/2"):
+        assert run(box, "incremental", "--shard", shard, **settings).code == 0
+    return shards[0][0], shards[1][0]
+
+
+def test_shards_keep_their_metrics_apart(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """Each shard has its file, its group and its label, so that none hides the failure of another."""
+    with _monitor() as gateway:
+        pages = _sharded(sandbox, run, CUSTOMER_SYNC_METRICS_FILE=str(tmp_path), CUSTOMER_SYNC_PUSHGATEWAY=gateway.url)
+    assert len({path for path, _ in gateway.told}) == 2
+    for index, page in enumerate(pages):
+        text = (tmp_path / f"customer-sync-incremental-{index}-of-2.prom").read_text()
+        assert f'shard="{index}/2"' in text
+        assert f"{page},{index}/2" in _metrics(text)["page_complete"]
+        assert f'shard="{1 - index}/2"' not in text
+
+
+def test_a_file_that_all_share(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """In one file a run replaces only what it told before, and what others told stays."""
+    box, file = _recent(sandbox, 3), tmp_path / "all.prom"
+    assert run(box, "verify", "--metrics-file", str(file)).code == 1
+    for _ in range(2):
+        assert run(box, "incremental", "--metrics-file", str(file)).code == 0
+    samples = [one for family in text_string_to_metric_families(file.read_text()) for one in family.samples]
+    told = {(one.labels["pass"], one.labels["outcome"]): one.value for one in samples if "outcome" in one.labels}
+    assert (told["verify", "missing"], told["incremental", "unchanged"], told["incremental", "upserted"]) == (3, 3, 0)
+
+
+def test_metrics_of_a_comparison_cut_short(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """A verify that could not compare has not found that nobody is missing: what the last one found stays."""
+    box, file = _recent(sandbox, 3), tmp_path / "m.prom"
+    assert run(box, "verify", "--metrics-file", str(file)).code == 1
+    nowhere = {"FOLKFORM_BASE_URL": "http://127.0.0.1:9/api/v1"}
+    assert run(box, "verify", "--metrics-file", str(file), **nowhere).code == 75
+    metrics = _metrics(file.read_text())
+    assert (metrics["customers"]["missing"], metrics["exit_code"][""]) == (3, 75)
+    assert metrics["page_complete"] == {only_page(box): 0}
+
+
+def test_metrics_of_a_run_that_never_began(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """What is wrong before the first page is told, too, and success is not."""
+    box, file = _recent(sandbox, 3), tmp_path / "m.prom"
+    (tmp_path / "a-file").touch()
+    lock_dir = str(tmp_path / "a-file" / "locks")
+    assert run(box, "incremental", "--metrics-file", str(file), CUSTOMER_SYNC_LOCK_DIR=lock_dir).code == 2
+    metrics = _metrics(file.read_text())
+    assert metrics["exit_code"] == {"": 2}
+    assert not metrics.keys() & {"last_success_timestamp_seconds", "last_complete_timestamp_seconds"}
+
+
+def test_metrics_of_a_refused_customer(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """A run that came to the end of every page is complete, though somebody failed: that is told on its own."""
+    box, file = _recent(sandbox, 3), tmp_path / "m.prom"
+    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    assert run(box, "incremental", "--metrics-file", str(file)).code == 1
+    metrics = _metrics(file.read_text())
+    assert metrics["customers"]["failed"] == 1
+    assert "last_complete_timestamp_seconds" in metrics
+    assert "last_success_timestamp_seconds" not in metrics
+
+
+def test_metrics_where_every_page_is_off(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """To have nothing to do is no success that a monitor should hear of."""
+    box, file = _recent(sandbox, 3), tmp_path / "m.prom"
+    box.folkform.set_page(only_page(box), isSync=False)
+    assert run(box, "incremental", "--metrics-file", str(file)).code == 0
+    metrics = _metrics(file.read_text())
+    assert sum(metrics["pages"].values()) == 0
+    assert not metrics.keys() & {"last_success_timestamp_seconds", "last_complete_timestamp_seconds"}
+
+
+def test_a_repair_by_hand_is_no_run_over_all(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """With --page only those are told whom the command line itself names."""
+    box, file = _recent(sandbox, 3), tmp_path / "m.prom"
+    page = only_page(box)
+    with _monitor() as check:
+        theirs = {"CUSTOMER_SYNC_METRICS_FILE": str(file), "CUSTOMER_SYNC_PING_URL": check.url}
+        for command in ("incremental", "backfill", "verify"):
+            assert run(box, command, "--page", page, **theirs).code == 0
+        assert (check.told, file.exists()) == ([], False)
+        assert run(box, "incremental", "--page", page, "--metrics-file", str(file), **theirs).code == 0
+        assert (check.told, file.exists()) == ([], True)
+
+
 def test_a_pushgateway(sandbox: StartSandbox, run: Command) -> None:
     """The same is pushed to a gateway, for each pass a group of its own; a failed run pushes no success."""
     box = _recent(sandbox, 3)
@@ -211,17 +375,30 @@ def test_a_pushgateway(sandbox: StartSandbox, run: Command) -> None:
     assert "customer_sync_exit_code" in bad
 
 
-def test_metrics_that_cannot_be_kept(sandbox: StartSandbox, run: Command) -> None:
+def test_a_login_at_the_gateway(sandbox: StartSandbox, run: Command) -> None:
+    """A login in the gateway's address is used, and never shown."""
+    with _monitor(401) as gateway:
+        url = gateway.url.replace("//", "//user:gateway%40password@")
+        outcome = run(_recent(sandbox, 3), "incremental", "-v", "--debug", "--pushgateway", url)
+    assert outcome.code == 0
+    assert gateway.logins == ["Basic " + b64encode(b"user:gateway@password").decode()]
+    assert "cannot be pushed to the gateway (it answered 401)" in outcome.err
+    assert "gateway%40password" not in outcome.said
+    assert "gateway@password" not in outcome.said
+
+
+@pytest.mark.parametrize("address", ["http://user:gateway-password@127.0.0.1:9", "http://user:gateway-password@.../"])
+def test_metrics_that_cannot_be_kept(sandbox: StartSandbox, run: Command, address: str) -> None:
     """A file that cannot be written and a gateway that is not there are told and change nothing."""
     box = _recent(sandbox, 3)
     outcome = run(
         box,
         "incremental",
-        CUSTOMER_SYNC_METRICS_FILE="/nowhere/at.all",
-        CUSTOMER_SYNC_PUSHGATEWAY="http://user:gateway-password@127.0.0.1:9",
+        CUSTOMER_SYNC_METRICS_FILE="/nowhere/at.prom",
+        CUSTOMER_SYNC_PUSHGATEWAY=address,
     )
     assert (outcome.code, writes(box)) == (0, 3)
-    assert "the metrics cannot be written to /nowhere/at.all (No such file or directory)" in outcome.err
+    assert "the metrics cannot be written to /nowhere/at.prom (No such file or directory)" in outcome.err
     assert "the metrics cannot be pushed to the gateway" in outcome.err
     assert "gateway-password" not in outcome.said
 
@@ -258,12 +435,34 @@ def test_pings_of_failures(sandbox: StartSandbox, run: Command) -> None:
         settings = {"CUSTOMER_SYNC_PING_URL": f"{check.url}/secret-uuid-123"}
         assert run(_troubled(sandbox), "incremental", **settings).code == 1
         assert run(sandbox(), "backfill", **settings, FOLKFORM_TOKEN="wrong-token").code == 3
-        assert run(sandbox(), "backfill", "--page", "nobodys", **settings).code == 2
+        assert (
+            run(sandbox(), "backfill", "--page", "nobodys", "--ping-url", settings["CUSTOMER_SYNC_PING_URL"]).code == 2
+        )
     ends = [body for path, body in check.told if path == "/secret-uuid-123/fail"]
     assert len(ends) == 3
     assert len(check.told) == 6
     assert "1 failed" in ends[0]
-    assert "broke off (FolkForm knows no page nobodys" in ends[2]
+    assert ends[2].startswith("backfill: FolkForm knows no page nobodys")
+
+
+def test_one_address_for_every_run(sandbox: StartSandbox, run: Command) -> None:
+    """`{pass}` and `{shard}` in the address give each run a check of its own; its query stays behind the path."""
+    with _monitor() as check:
+        _sharded(sandbox, run, CUSTOMER_SYNC_PING_URL=f"{check.url}/key/{{pass}}-{{shard}}?create=1")
+        bad = {"CUSTOMER_SYNC_PING_URL": f"{check.url}/{{pass}}-{{shard}}?create=1", "FOLKFORM_TOKEN": "wrong-token"}
+        assert run(sandbox(), "backfill", **bad).code == 3
+    shards = [f"/key/incremental-{index}-of-2{what}?create=1" for index in (0, 1) for what in ("/start", "")]
+    assert [path for path, _ in check.told] == [
+        *shards,
+        "/backfill-all/start?create=1",
+        "/backfill-all/fail?create=1",
+    ]
+
+
+def test_a_monitor_that_is_down_sends_no_mail(sandbox: StartSandbox, run: Command) -> None:
+    """With -q a run that did everything says nothing, whatever became of the pings."""
+    outcome = run(_recent(sandbox, 3), "incremental", "-q", "--ping-url", "http://127.0.0.1:9/uuid")
+    assert outcome == Outcome(0, "", "")
 
 
 def test_a_signal_pings(sandbox: StartSandbox, run: Command) -> None:
@@ -297,23 +496,3 @@ def test_a_dry_run_is_nobodys_business(sandbox: StartSandbox, run: Command, tmp_
         assert run(box, "incremental", "--dry-run", **settings).code == 0
     assert check.told == []
     assert not (tmp_path / "m.prom").exists()
-
-
-# The alerts
-
-
-def test_the_alerts_ask_for_what_is_told(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
-    """Every metric, pass and outcome that an alert names is one that a run tells."""
-    rules = yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
-    assert len(rules) == 3
-    box = _recent(sandbox)
-    for command in ("incremental", "verify"):
-        assert run(box, command, CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
-    told = "".join(file.read_text() for file in tmp_path.glob("*.prom"))
-    for rule in rules:
-        assert {"alert", "expr", "labels", "annotations"} <= rule.keys()
-        names = re.findall(r"customer_sync_\w+", rule["expr"])
-        assert names
-        assert all(f"\n{name}{{" in told for name in names)
-        for value in re.findall(r'"([^"]+)"', rule["expr"]):
-            assert all(f'"{one}"' in told for one in value.split("|"))
