@@ -94,16 +94,15 @@ def test_nothing_comes_out_of_a_usual_run(box: Sandbox, run: Command, arguments:
     comes_out_clean(box, run, outcome)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["status"], ["status", "--json"], ["explain", "p7"], ["explain", "id-0", "--json"]]
-)
+@pytest.mark.parametrize("arguments", [["status"], ["explain", "p7"], ["explain", "id-0"]])
 def test_nothing_comes_out_of_what_only_looks(box: Sandbox, run: Command, arguments: list[str]) -> None:
     """Nor of the commands that look at pages and customers, whatever fails."""
-    for failure, fault in FAILURES.items():
+    for number, (failure, fault) in enumerate(FAILURES.items()):
         box.faults.clear()
         if fault:
             box.faults.add(fault)
-        outcome = run(box, *arguments, "--page", only_page(box), "-v", "--debug")
+        more = ["--json"] if number % 2 else []
+        outcome = run(box, *arguments, "--page", only_page(box), "-v", "--debug", *more)
         assert outcome.code in (0, 1, 3, 75), failure
         comes_out_clean(box, run, outcome)
 

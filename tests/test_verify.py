@@ -106,9 +106,9 @@ def _time(customer: dict[str, Any]) -> str:
 
 
 def _crowd() -> list[dict[str, Any]]:
-    """150 customers: some alone, some in seconds of three, of thirty and of more than an answer holds."""
-    alone = people(60, 60, 40_000, "alone")
-    tied = [person(f"tied{number:03}", 5_000 + 50_000 * (number // 3)) for number in range(30)]
+    """100 customers: some alone, some in seconds of three, and of thirty, which is more than an answer holds."""
+    alone = people(25, 60, 100_000, "alone")
+    tied = [person(f"tied{number:03}", 5_000 + 150_000 * (number // 3)) for number in range(15)]
     crowds = [person(f"crowd{number:03}", 100_000 * (1 + number // 30), notes=[number]) for number in range(60)]
     for customer in (*tied, *crowds):
         customer["updated_at"] = f"{customer['updated_at'][:19]}.{random.Random(customer['psid']).randrange(10**6):06}"
