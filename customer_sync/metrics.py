@@ -29,15 +29,21 @@ except ModuleNotFoundError as missing:
 
 Labels = tuple[tuple[str, str], ...]
 Samples = dict[Labels, float]
+Family = tuple[str, str, Samples]
+"""Name, meaning and samples of a metric."""
+Former = dict[str, Samples]
+"""What was told before, by the name of the metric."""
 
 _PREFIX = "customer_sync_"
-_COMPLETE, _UNTIL = "page_complete", "page_synced_until_timestamp_seconds"
+# What may be carried over.
+_COMPLETED, _SUCCEEDED = "last_complete_timestamp_seconds", "last_success_timestamp_seconds"
+_CUSTOMERS, _COMPLETE, _UNTIL = "customers", "page_complete", "page_synced_until_timestamp_seconds"
 _TIMEOUT = 10.0
 _JOB = "customer-sync"
 
 
 def write_file(path: Path, result: PassResult[Any]) -> None:
-    """Writes the textfile at once, as a whole. Raises OSError.
+    """Writes the textfile at once and as a whole. Raises OSError.
 
     A *path* that does not end in `.prom` is a directory, where each pass and shard has a file. In a file that several
     share, each replaces only what it told before.
@@ -47,7 +53,7 @@ def write_file(path: Path, result: PassResult[Any]) -> None:
         path = path / f"customer-sync-{result.name}{shard}.prom"
     own, others = _former(path, result)
     registry = CollectorRegistry()
-    registry.register(_Metrics(_families(result, own), own, others))
+    registry.register(_Metrics(_families(result, own), others))
     write_to_textfile(str(path), registry)
 
 
@@ -64,21 +70,16 @@ def push(gateway: str, result: PassResult[Any], clock: Clock) -> None:
         return send
 
     registry = CollectorRegistry()
-    registry.register(_Metrics(_families(result, {}), {}, {}))
+    registry.register(_Metrics(_families(result, {}), {}))
     key = dict(_labels(result))
     pushadd_to_gateway(gateway, _JOB, registry, grouping_key=key, timeout=_TIMEOUT, handler=handler)
 
 
 class _Metrics(Collector):
-    """Hands families to a registry: where one has no samples, its *own* former ones; and always those of *others*."""
+    """Hands families to a registry, with the samples of *others*."""
 
-    def __init__(
-        self, families: Iterator[tuple[str, str, Samples]], own: dict[str, Samples], others: dict[str, Samples]
-    ) -> None:
-        self._families = [
-            (_PREFIX + name, text, others.get(name, {}) | (samples or own.get(name, {})))
-            for name, text, samples in families
-        ]
+    def __init__(self, families: Iterator[Family], others: Former) -> None:
+        self._families = [(_PREFIX + name, text, others.get(name, {}) | samples) for name, text, samples in families]
 
     def collect(self) -> Iterator[Metric]:
         for name, text, samples in self._families:
@@ -89,47 +90,42 @@ class _Metrics(Collector):
                 yield metric
 
 
-def _families(result: PassResult[Any], former: dict[str, Samples]) -> Iterator[tuple[str, str, Samples]]:
-    """Name, meaning and samples of everything that is told; without samples what cannot be told this time."""
-    yield from _of_run(result)
-    yield from _of_services(result)
+def _families(result: PassResult[Any], former: Former) -> Iterator[Family]:
+    """Everything that is told; what cannot be told this time is as *former* has it."""
+    yield from _of_run(result, former)
+    yield from _of_services(result, former)
     yield from _of_pages(result, former)
 
 
-def _of_run(result: PassResult[Any]) -> Iterator[tuple[str, str, Samples]]:
+def _of_run(result: PassResult[Any], former: Former) -> Iterator[Family]:
     this = _labels(result)
     ended: Samples = {this: result.started_at + result.duration}
     # With every page switched off nothing was done; a shard may have no pages.
     complete = result.complete and bool(result.worked_at or result.shard)
+    succeeded = complete and result.exit_code == ExitCode.OK
+    came_to_the_end = "When the last run ended that came to the end of every page"
     yield "last_run_timestamp_seconds", "When the last run ended", ended
-    yield (
-        "last_complete_timestamp_seconds",
-        "When the last run ended that came to the end of every page, whoever failed on the way",
-        ended if complete else {},
-    )
-    yield (
-        "last_success_timestamp_seconds",
-        "When the last run ended that came to the end of every page, and with exit code 0",
-        ended if complete and result.exit_code == ExitCode.OK else {},
-    )
+    yield _COMPLETED, f"{came_to_the_end}, whoever failed on the way", ended if complete else former.get(_COMPLETED, {})
+    yield _SUCCEEDED, f"{came_to_the_end} with exit code 0", ended if succeeded else former.get(_SUCCEEDED, {})
     yield "exit_code", "How the last run ended", {this: result.exit_code}
     yield "duration_seconds", "How long the last run took", {this: result.duration}
 
 
-def _of_services(result: PassResult[Any]) -> Iterator[tuple[str, str, Samples]]:
+def _of_services(result: PassResult[Any], former: Former) -> Iterator[Family]:
     totals = result.totals
-    outcomes = [name for name in totals if name not in ("pages", "requests")]
-    # A comparison that was cut short has not found that nobody is missing.
-    tells = result.page_result.GOES_ON or result.complete
-    counts: Samples = {_labels(result, outcome=name): totals[name] for name in outcomes if tells}
+    counts: Samples = {
+        _labels(result, outcome=name): totals[name] for name in totals if name not in ("pages", "requests")
+    }
+    if not (result.complete or result.page_result.GOES_ON):
+        counts = former.get(_CUSTOMERS, {})  # A comparison cut short has not found that nobody is missing.
     calls: Samples = {_labels(result, service=one.service): one.calls for one in result.calls()}
     too_many: Samples = {_labels(result, service=one.service): one.too_many for one in result.calls()}
-    yield "customers", "Customers of the last run", counts
+    yield _CUSTOMERS, "Customers of the last run", counts
     yield "requests", "Requests of the last run", calls
     yield "too_many_requests", "How many of them met a 429", too_many
 
 
-def _of_pages(result: PassResult[Any], former: dict[str, Samples]) -> Iterator[tuple[str, str, Samples]]:
+def _of_pages(result: PassResult[Any], former: Former) -> Iterator[Family]:
     ended = [page.status for page in result.pages]
     pages: Samples = {_labels(result, status=status): ended.count(status) for status in Status}
     complete: Samples = {_of_page(result, page): page.complete for page in result.worked_at}
@@ -157,10 +153,10 @@ def _of_page(result: PassResult[Any], page: Any) -> Labels:
     return _labels(result, page_id=printable(page.page.page_id))
 
 
-def _former(path: Path, result: PassResult[Any]) -> tuple[dict[str, Samples], dict[str, Samples]]:
-    """What a former textfile holds, by name: of this pass and shard, and of others. Nothing where it cannot be read."""
-    own: dict[str, Samples] = {}
-    others: dict[str, Samples] = {}
+def _former(path: Path, result: PassResult[Any]) -> tuple[Former, Former]:
+    """What a textfile holds of this pass and shard, and of others; nothing where it cannot be read."""
+    own: Former = {}
+    others: Former = {}
     try:
         families = list(text_string_to_metric_families(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):

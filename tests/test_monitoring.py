@@ -340,13 +340,18 @@ def test_metrics_of_a_refused_customer(sandbox: StartSandbox, run: Command, tmp_
 
 
 def test_metrics_where_every_page_is_off(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
-    """To have nothing to do is no success that a monitor should hear of."""
+    """To have nothing to do is no success that a monitor should hear of; and a page that is off is none that lags."""
     box, file = _recent(sandbox, 3), tmp_path / "m.prom"
+    assert run(box, "incremental", "--metrics-file", str(file)).code == 0
+    before = _metrics(file.read_text())
     box.folkform.set_page(only_page(box), isSync=False)
     assert run(box, "incremental", "--metrics-file", str(file)).code == 0
-    metrics = _metrics(file.read_text())
-    assert sum(metrics["pages"].values()) == 0
-    assert not metrics.keys() & {"last_success_timestamp_seconds", "last_complete_timestamp_seconds"}
+    after = _metrics(file.read_text())
+    assert (sum(before["pages"].values()), sum(after["pages"].values())) == (1, 0)
+    for moment in ("last_success_timestamp_seconds", "last_complete_timestamp_seconds"):
+        assert after[moment] == before[moment]
+    assert "page_lag_seconds" in before
+    assert not {name for name in after if name.startswith("page_")}
 
 
 def test_a_repair_by_hand_is_no_run_over_all(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
