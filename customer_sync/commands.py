@@ -3,6 +3,7 @@
 What a command alone needs is loaded by it alone: every start costs, and cron starts one every five minutes.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -37,6 +38,8 @@ class Terminal:
 
 def end(manner: Manner, work: Callable[[Terminal], int]) -> int:
     """Runs *work*, says what went wrong, and returns the exit code."""
+    gc.freeze()  # What has been loaded stays: it need not be looked through again and again.
+    gc.enable()
     terminal = Terminal(manner)
     try:
         code = work(terminal)
@@ -169,8 +172,7 @@ def _run(
         if monitor:
             monitor.ended()
     if not ended:
-        terminal.screen.ended(result.exit_code)
-        os._exit(result.exit_code)  # Calls that hang must not hold the process.
+        _end_at_once(terminal, result.exit_code)
     return result.exit_code
 
 
@@ -188,9 +190,14 @@ def _run_check(terminal: Terminal, page_ids: list[str], texts: Texts) -> int:
     result.duration = clock.monotonic() - started
     terminal.screen.checked(result)
     if not ended:
-        terminal.screen.ended(result.exit_code)
-        os._exit(result.exit_code)  # A lookup that hangs must not hold the process.
+        _end_at_once(terminal, result.exit_code)
     return result.exit_code
+
+
+def _end_at_once(terminal: Terminal, code: int) -> None:
+    """Calls and lookups that hang must not hold the process."""
+    terminal.screen.ended(code)
+    os._exit(code)
 
 
 def _read_settings(texts: Texts, problems: Iterable[str] = ()) -> Settings:

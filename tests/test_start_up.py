@@ -46,3 +46,15 @@ def test_a_pass_needs_no_more(sandbox: StartSandbox, run: Command) -> None:
     loaded = _run(run, "incremental", **box.environment)
     assert "customer_sync.sync" in loaded
     assert not loaded & {*_OTHERS, *_OTHER_COMMANDS}
+
+
+def test_garbage_is_collected_while_it_works() -> None:
+    """The collector rests while modules are loaded, and no longer."""
+    program = """
+import gc
+from customer_sync import commands
+from customer_sync.manner import Manner
+gc.disable()
+raise SystemExit(commands.end(Manner(), lambda terminal: not gc.isenabled()))
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
