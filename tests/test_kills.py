@@ -19,7 +19,8 @@ from .proxy import Lost, Passing, Proxy
 from .victim import Victim
 
 _PASSES = {"incremental": ["incremental"], "backfill": ["backfill"], "full": ["backfill", "--full"]}
-_SPREAD = (4, 33, 90)
+_SPREAD = {False: (4, 60), True: (33, 90)}
+"""Requests, by whether the effect comes before the death."""
 # More requests than any of these passes makes; a pass that ends before its kill ends the numbers.
 _MOST = 400
 
@@ -78,7 +79,7 @@ def test_killed_at_any_request(
 ) -> None:
     """Whatever had arrived when the program died, both passes bring the rest: nobody is missing, nobody is stale."""
     box = world(sandbox, passes, filled)
-    for number in range(1, _MOST) if os.environ.get("KILLS") == "all" else _SPREAD:
+    for number in range(1, _MOST) if os.environ.get("KILLS") == "all" else _SPREAD[after]:
         proxy = in_between(box)
         if kill_at(Victim(run, proxy, *_PASSES[name]), proxy, number, after=after) != -9:
             break  # It has ended before.

@@ -347,7 +347,7 @@ _WORLDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("world", _WORLDS.values(), ids=_WORLDS)
 def test_changes_during_the_walk(sandbox: StartSandbox, run: Command, world: dict[str, Any]) -> None:
     """However Pancake answers, and while customers change at every answer, nobody is missed."""
-    box = sandbox(customers=220, changes_per_list=3, **world)
+    box = sandbox(customers=150, changes_per_list=3, **world)
     # What changes in a run lies beyond it: Pancake's clock is behind until the last run.
     box.behaviour.pancake_clock_offset = -20.0
     assert run(box, "incremental").code == 0
@@ -381,7 +381,7 @@ def test_killed_again_and_again(sandbox: StartSandbox, run: Command, dialect: st
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
     rng = random.Random(seed)
-    box = sandbox(pages=2, customers=300, dialect=dialect)
+    box = sandbox(pages=2, customers=200, dialect=dialect)
     kills = 0
     while kills < 10:
         change_lately(box, rng.randrange(60))
