@@ -22,7 +22,7 @@ record: $(READY) ## record demo, status and verify anew: docs/recording.txt
 	@$(BIN)/python -m tests.record
 
 test: $(READY) ## run every test
-	@$(BIN)/pytest -q -n $(AT_ONCE)
+	@$(BIN)/pytest -q -n $(AT_ONCE) --dist worksteal
 
 test-cron: $(READY) ## let a real cron run crontab.example on the sandbox; up to two minutes
 	@$(BIN)/pytest -q tests/real_cron.py

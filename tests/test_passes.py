@@ -361,8 +361,8 @@ def test_changes_during_the_walk(sandbox: StartSandbox, run: Command, world: dic
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_acceptance(sandbox: StartSandbox, run: Command, dialect: str) -> None:
-    """3 pages × 5,000 customers (`make acceptance`; else 500) with ties and every time format arrive unaltered."""
-    customers = int(os.environ.get("ACCEPTANCE_CUSTOMERS", "500"))
+    """3 pages × 5,000 customers (`make acceptance`; else 300) with ties and every time format arrive unaltered."""
+    customers = int(os.environ.get("ACCEPTANCE_CUSTOMERS", "300"))
     box = sandbox(pages=3, customers=customers, dialect=dialect)
     fast = ("--workers", "16", "--json")
     recent = run(box, "incremental", *fast)
