@@ -1,10 +1,11 @@
 """Ordered, concurrent upserts that keep FolkForm's own marks truthful.
 
-The SPAN rule: no upsert starts while SPAN or more customers — documents of the mark's answer beyond the first
-unfinished one, plus upserts started beyond her — would stand beyond her; the first unfinished one may always start.
-"Beyond" is later for an incremental, which writes the oldest first, and earlier for a backfill, which writes the
-newest first. Killed at any moment, fewer than SPAN customers stand beyond a missing one, so that the SPAN-th newest
-(oldest) customer, from which the next pass starts, is never beyond a hole.
+The SPAN rule: no upsert starts while a third of SPAN customers or more — documents of the mark's answer beyond the
+first unfinished one, plus upserts started beyond her — would stand beyond her; the first unfinished one may always
+start. "Beyond" is later for an incremental, which writes the oldest first, and earlier for a backfill, which writes the
+newest first. Killed at any moment, even three passes together that share no lock, fewer than SPAN customers stand
+beyond a missing one, so that the SPAN-th newest (oldest) customer, from which the next pass starts, is never beyond a
+hole.
 
 A customer whose tries ran out stays unfinished. As soon as FolkForm is known to answer — another upsert got through,
 or a cheap call did — she gets one more full set of tries; then she is reported and passed over. When FolkForm does
@@ -29,6 +30,8 @@ from customer_sync.marks import SPAN
 # A refusal may be about one customer's data (a firewall's 403), but not time after time.
 _FORBIDDEN = 403
 _MOST_NOES = 3
+# As many passes may share no lock, and die together.
+_SIDE_BY_SIDE = 3
 
 
 class Order(Enum):
@@ -87,6 +90,7 @@ class CustomerWriter:
         """
         self._upserts = upserts
         self._order = order
+        self._share = -(-upserts.span // _SIDE_BY_SIDE)
         self._bound_from = None if bound_from is None else self._place(bound_from)
         self._written = written
         self._failed = failed
@@ -150,7 +154,7 @@ class CustomerWriter:
             return True
         del self._started[: bisect_right(self._started, first)]
         stored_beyond = len(self._stored) - bisect_right(self._stored, first)
-        return stored_beyond + len(self._started) + 1 < self._upserts.span
+        return stored_beyond + len(self._started) + 1 < self._share
 
     def _binds(self, place: int) -> bool:
         return self._bound_from is None or place >= self._bound_from

@@ -79,7 +79,13 @@ MUTANTS = [
     Mutant(
         "5 no SPAN rule",
         "write",
-        (("return stored_beyond + len(self._started) + 1 < self._upserts.span", "return True"),),
+        (("return stored_beyond + len(self._started) + 1 < self._share", "return True"),),
+        "trap_05",
+    ),
+    Mutant(
+        "5 each of several passes takes the whole SPAN",
+        "write",
+        (("self._share = -(-upserts.span // _SIDE_BY_SIDE)", "self._share = upserts.span"),),
         "trap_05",
     ),
     Mutant(

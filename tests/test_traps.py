@@ -33,6 +33,8 @@ from .victim import Victim
 
 # How long to wait for what must not happen; longer only makes a broken rule show more surely.
 NOTHING_COMES = 1.0
+# How many the SPAN rule lets stand beyond one who is missing: of three passes together fewer than SPAN.
+BEYOND = (SPAN - 1) // 3
 
 
 # The program
@@ -217,7 +219,7 @@ def test_trap_05_killed_with_one_upsert_hanging(
 
     def before(passing: Passing) -> None:
         if passing.upserts == first:
-            for _ in range(SPAN - 1):
+            for _ in range(BEYOND):
                 assert others.acquire(timeout=PATIENCE)
             # As many more as the rule lets pass: none.
             while others.acquire(timeout=NOTHING_COMES):
@@ -233,8 +235,60 @@ def test_trap_05_killed_with_one_upsert_hanging(
     assert victim.end() == -9
     missing = box.difference().missing
     assert first in missing
-    assert len(missing) == 160 - (SPAN - 1)
+    assert len(missing) == 160 - BEYOND
     everybody_arrives(program, box)
+
+
+def test_trap_05_two_machines_killed_together(
+    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """Two passes without a common lock have read different lists; both die while she hangs, and others have arrived."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(80, 20 * DAY, 60, "there"))
+    fill_folkform(box)
+    box.pancake.add_customers(page_id, [*people(60, 60, 60, "later"), *people(60, 5000, 60, "sooner")])
+    box.pancake.add_customer(page_id, person("she", 10_000))
+    have_listed, go_on = [threading.Event(), threading.Event()], threading.Event()
+    victims = []
+    for number, has_listed in enumerate(have_listed):
+        proxy = in_between(box)
+        proxy.environment["CUSTOMER_SYNC_LOCK_DIR"] = str(run.home / f"locks{number}")
+        victims.append(_dies_while_she_hangs(run, proxy, "she", has_listed, go_on))
+    one, other = victims
+    one.start()
+    assert have_listed[0].wait(PATIENCE)
+    for number in range(60):
+        box.pancake.change_customer(page_id, f"sooner{number:04}", {"updated_at": ago(10)})
+    other.start()
+    assert have_listed[1].wait(PATIENCE)
+    go_on.set()
+    assert (one.end(), other.end()) == (-9, -9)
+    assert "she" in box.difference().missing
+    everybody_arrives(program, box)
+
+
+def _dies_while_she_hangs(
+    run: Command, proxy: Proxy, she: str, has_listed: threading.Event, go_on: threading.Event
+) -> Victim:
+    """An incremental that writes nobody until it may *go_on*, and dies when nobody arrives any more but *she*."""
+    victim, arrived = Victim(run, proxy, "incremental"), threading.Semaphore(0)
+
+    def before(passing: Passing) -> None:
+        if passing.upserts:
+            has_listed.set()
+            assert go_on.wait(PATIENCE)
+        if passing.upserts == she:
+            while arrived.acquire(timeout=NOTHING_COMES):
+                pass
+            victim.die()
+
+    def after(passing: Passing) -> None:
+        if passing.upserts:
+            arrived.release()
+
+    proxy.before, proxy.after = before, after
+    return victim
 
 
 def test_trap_06_a_backfill_beside_an_unfinished_incremental(

@@ -100,7 +100,7 @@ class FolkForm:
         *,
         stored: Iterable[int] = (),
         workers: int = 8,
-        span: int = 5,
+        span: int = 15,
         clock: Clock | None = None,
         bound_from: int | None = None,
     ) -> Iterator[CustomerWriter]:
@@ -162,14 +162,14 @@ class InThread:
 
 @BOTH_ORDERS
 def test_fewer_than_span_stand_beyond_the_first_unfinished(order: Order) -> None:
-    """While the first customer's upsert hangs, exactly SPAN - 1 others are written, and no more begun."""
+    """While the first customer's upsert hangs, fewer than a third of SPAN others are written, and no more begun."""
     customers = in_order(order, crowd(range(40)))
     first, *others = (one.psid for one in customers)
     held = Held(first)
     folkform = FolkForm(held)
 
     def work() -> None:
-        with folkform.writer(order, span=5) as writer:
+        with folkform.writer(order, span=15) as writer:
             writer.write(customers)
 
     thread = InThread(work)
@@ -183,7 +183,7 @@ def test_fewer_than_span_stand_beyond_the_first_unfinished(order: Order) -> None
 
 @BOTH_ORDERS
 def test_documents_of_the_marks_answer_count(order: Order) -> None:
-    """What FolkForm already holds beyond the first unfinished customer takes places of the SPAN."""
+    """What FolkForm already holds beyond the first unfinished customer takes places of those who may."""
     customers = in_order(order, crowd(range(10, 30)))
     held = Held(customers[0].psid)
     folkform = FolkForm(held)
@@ -191,7 +191,7 @@ def test_documents_of_the_marks_answer_count(order: Order) -> None:
     before = [1, 2, 3, 4, 5, 6, 7] if order is OLDEST_FIRST else [50, 51, 52, 53, 54, 55, 56]
 
     def work() -> None:
-        with folkform.writer(order, span=5, stored=[*beyond, *before]) as writer:
+        with folkform.writer(order, span=15, stored=[*beyond, *before]) as writer:
             writer.write(customers)
 
     thread = InThread(work)
@@ -209,7 +209,7 @@ def test_the_first_unfinished_may_always_start(order: Order) -> None:
     folkform = FolkForm()
     customers = in_order(order, crowd(range(10, 22)))
     stored = range(100, 120) if order is OLDEST_FIRST else range(-120, -100)
-    with folkform.writer(order, span=5, stored=stored) as writer:
+    with folkform.writer(order, span=15, stored=stored) as writer:
         writer.write(customers)
     assert folkform.written == [one.psid for one in customers]
     assert folkform.most_in_flight == 1
@@ -253,7 +253,7 @@ def test_who_moves_no_mark_is_not_bound() -> None:
     folkform = FolkForm(held)
 
     def work() -> None:
-        with folkform.writer(NEWEST_FIRST, span=4, bound_from=bound[0].updated_at - T0) as writer:
+        with folkform.writer(NEWEST_FIRST, span=12, bound_from=bound[0].updated_at - T0) as writer:
             writer.write(customers)
 
     thread = InThread(work)
@@ -284,7 +284,7 @@ def test_out_of_order_runs_alone(order: Order) -> None:
     folkform = FolkForm(act)
     customers = in_order(order, crowd(range(100, 130)))
     late = customer("late", 0 if order is OLDEST_FIRST else 500)
-    with folkform.writer(order, span=20) as writer:
+    with folkform.writer(order, span=60) as writer:
         writer.write([*customers[:20], late, *customers[20:]])
     assert alone == [True, True]
     assert len(folkform.written) == 31
@@ -332,19 +332,19 @@ class Watched(FolkForm):
 @BOTH_ORDERS
 @pytest.mark.parametrize("block", range(3))
 def test_the_span_rule_in_random_worlds(order: Order, block: int) -> None:
-    """Whoever is slow and whoever fails at first: at no moment do SPAN or more stand beyond an unfinished one."""
+    """Whoever is slow and whoever fails at first: never does a third of SPAN or more stand beyond an unfinished one."""
     for seed in range(block * 50, block * 50 + 50):
         rng = random.Random(f"{order} {seed}")
         spread = rng.choice([5, 60])
         customers = in_order(order, crowd(rng.randrange(spread) for _ in range(rng.randrange(1, 50))))
-        span, workers = rng.choice([1, 2, 3, 7, 20]), rng.choice([1, 2, 4, 8])
+        span, workers = rng.choice([1, 3, 9, 20, 60]), rng.choice([1, 2, 4, 8])
         stored = [rng.randrange(spread) for _ in range(rng.randrange(span + 1))]
         held = {one.psid for one in customers if rng.random() < 0.3}
         sick = {one.psid for one in customers if rng.random() < 0.1}
         folkform = Watched(order, customers, stored, held, sick)
         with folkform.writer(order, stored=stored, span=span, workers=workers) as writer:
             writer.write(customers)
-        assert folkform.most_beyond < span, f"seed {seed}"
+        assert 3 * folkform.most_beyond < span, f"seed {seed}"
         assert sorted(folkform.written) == sorted(one.psid for one in customers), f"seed {seed}"
         assert folkform.most_in_flight <= workers, f"seed {seed}"
 
