@@ -85,7 +85,7 @@ def sync(
         settings = _read_settings(texts, problems)
         _tell_zones(terminal.screen, given, moments)
         run = partial(run_pass, page_ids=page or [], wishes=wishes, settings=settings)
-        watched = None if dry_run else _watched(settings, texts, page)
+        watched = None if dry_run else _watched(settings, texts, by_hand=bool(page or since or until))
         return _run(terminal, name, SyncedPage, run, dry_run=dry_run, shard=share, watched=watched)
 
     return end(manner, work)
@@ -105,7 +105,8 @@ def verify(
         settings = _read_settings(texts, problems)
         run = partial(run_verify, page_ids=page or [], quick=quick, allow_extra=allow_extra, settings=settings)
         kind = CountedPage if quick else VerifiedPage
-        return _run(terminal, VERIFY, kind, run, shard=share, watched=_watched(settings, texts, page))
+        watched = _watched(settings, texts, by_hand=quick or bool(page))
+        return _run(terminal, VERIFY, kind, run, shard=share, watched=watched)
 
     return end(manner, work)
 
@@ -213,11 +214,11 @@ def _read_settings(texts: Texts, problems: Iterable[str] = ()) -> Settings:
     return settings
 
 
-def _watched(settings: Settings, texts: Texts, named: list[str] | None) -> Settings:
-    """Who is told of the run. One over pages *named* by hand must not pass for the run over all: it is told only to
-    those whom its own command line names.
+def _watched(settings: Settings, texts: Texts, *, by_hand: bool) -> Settings:
+    """Who is told of the run. A part of the work must not pass for the whole: it is told only to those whom its own
+    command line names.
     """
-    if not named:
+    if not by_hand:
         return settings
     nobody: dict[str, Any] = {name: None for name in MONITORS if texts.get(name) is None}
     return replace(settings, **nobody)

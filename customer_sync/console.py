@@ -22,7 +22,7 @@ from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.findings import CHECK, CheckResult, Finding, State
 from customer_sync.manner import Manner
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult, Problem, counted
+from customer_sync.result import PageResult, PassResult, Problem, Status, counted
 from customer_sync.streams import printable, silence
 from customer_sync.table import Cell, Table, Tone
 
@@ -170,14 +170,14 @@ class Screen:
         facts = {"exit_code": ExitCode.PARTIAL, "next_step": step}
         self.tell(f"{told}. {step}", "red", event="error", message=told, **facts)
         self.traceback(error)
+        self._end = {"message": "broke off", "next_step": step}
 
     def ended(self, code: int) -> None:
         """The last line of a JSON log: how the run ended."""
         if not self._manner.log_json or (self._manner.quiet and code == ExitCode.OK):
             return
-        step = ExitCode(code).next_step
-        facts = {"message": "ended before anything was done", **self._end, "exit_code": code}
-        self._log_object("run_ended", "error" if code else "info", facts | ({"next_step": step} if step else {}))
+        facts = {"message": "ended before anything was done", "next_step": ExitCode(code).next_step}
+        self._log_object("run_ended", "error" if code else "info", {**facts, **self._end, "exit_code": code})
 
     def heading(self, title: str, width: int) -> None:
         """What the findings that follow are about; the longest of their names is *width* cells wide."""
@@ -230,7 +230,7 @@ class Screen:
     def result(self, result: PassResult[Any]) -> None:
         """What the pass did."""
         if self._manner.log_json:
-            self._end = {"message": result.summary, "result": result.as_json()}
+            self._end = {"message": result.summary, "next_step": result.next_step, "result": result.as_json()}
         if self._manner.json:
             self._print(self._out, Text(json.dumps(result.as_json())))
         if self._manner.quiet and result.exit_code == 0:
@@ -275,9 +275,14 @@ class Screen:
                 step = problem.next_step(page_id)
                 self.tell(told, style, event=f"customer_{problem.problem}", **facts, next_step=step)
             if len(page.problems) > _MOST_LISTED:
-                self.tell(f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all")
+                told = f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all"
+                self.tell(told, "red" if page.lacking else "yellow", page_id=page_id, next_step=result.next_step)
+            # A page that is not in order may say why in a warning only.
+            in_order = not result.exit_code or page.status in (Status.OK, Status.OFF)
             for warning in page.warnings:
-                note(f"{where}: {warning}", "yellow", event="page_warning", page_id=page_id)
+                style = "yellow" if in_order else "red"
+                step = page.remedy or result.exit_code.next_step
+                note(f"{where}: {warning}", style, event="page_warning", page_id=page_id, next_step=step)
 
     def _line(self, console: Console, text: str, style: str = "") -> None:
         self._print(console, Text(self._fit(text), style=style))
@@ -295,8 +300,7 @@ class Screen:
         self.unwritable = True
         silence(sys.stdout)
         told = f"Error: the result cannot be written to standard output ({error.strerror})"
-        facts = {"exit_code": ExitCode.PARTIAL, "next_step": "Mend what takes it; the work itself is done."}
-        self.tell(told, "red", event="error", **facts)
+        self.tell(told, "red", event="error", next_step="Mend what takes it.")
 
 
 class _Console(Console):

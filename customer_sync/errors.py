@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
 
 _GOES_ON = "Nothing: the next run goes on from there."
 _NEXT_STEPS = {
-    ExitCode.PARTIAL: "Read what failed; the next run tries failed pages again, but not failed customers.",
+    ExitCode.PARTIAL: "Read what failed: the next run tries failed pages again, backfill --page X failed customers.",
     ExitCode.USAGE: "Mend what is named, then customer-sync check.",
     ExitCode.REFUSED: "A person must act, as the error says; customer-sync check looks at everything.",
     ExitCode.TRY_LATER: _GOES_ON,

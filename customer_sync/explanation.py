@@ -85,8 +85,6 @@ class Explanation(PageResult):
     """Why she is malformed in Pancake."""
     verdict: Verdict | None = None
     """None while it is not known."""
-    remedy: str | None = None
-    """The command that helps."""
 
     @property
     def lacking(self) -> bool:

@@ -17,11 +17,11 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import requests
 import urllib3
-from requests.utils import get_auth_from_url, urldefragauth
+from requests.utils import urldefragauth
 
 from customer_sync.clock import Clock
 from customer_sync.errors import (
@@ -359,20 +359,21 @@ class ApiSession:
 def post(
     url: str, body: bytes, headers: Mapping[str, str], clock: Clock, seconds: float, *, method: str = "POST"
 ) -> str:
-    """Sends it once, within so many seconds, with the login that the address may hold.
+    """Sends it once, with the login that the address may hold; *seconds* to connect, and for the answer.
 
     Returns what went wrong in few words, none of them the address.
     """
-    login = {}
-    if any(user_and_password := get_auth_from_url(url)):
-        login["Authorization"] = "Basic " + b64encode(":".join(user_and_password).encode()).decode()
+    parts, login = urlsplit(url), {}
+    if parts.username is not None:
+        user_and_password = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        login["Authorization"] = f"Basic {b64encode(user_and_password.encode()).decode()}"
     try:
         with closing(Connection(urldefragauth(url), clock, seconds)) as connection:
             answer = connection.send(method, "", {}, {**headers, **login}, body, (seconds, seconds))
             answer.close()
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         return type(error).__name__
-    return "" if answer.ok else f"it answered {answer.status_code}"
+    return "" if 200 <= answer.status_code < 300 else f"it answered {answer.status_code}"
 
 
 def read_http_date(text: str | None) -> float | None:

@@ -66,6 +66,7 @@ class PageToken:
         self._renewing = threading.Lock()
         self._current = page.page_access_token
         self._made: str | None = None
+        self._refused: set[str] = set()
         self._hopeless: ServiceError | None = None
 
     @property
@@ -93,13 +94,14 @@ class PageToken:
             return self._current
 
     def _another_than(self, refused: str, said: str, make: Callable[[str], str]) -> str:
+        self._refused |= {"", refused}
         record = self._records.page(self._page_id)
         self._redact.add(record.page_access_token, record.access_token)
-        if record.page_access_token not in ("", refused):
+        if record.page_access_token not in self._refused:
             log.debug("page %s: FolkForm holds a newer token", self._page_id)
             return record.page_access_token
-        # Unless another machine has made one meanwhile, which would have killed ours, no token can help.
-        if refused == self._made:
+        # Another machine may have made one meanwhile, which kills ours; where none has, no new one can help.
+        if self._made in self._refused:
             problem = f"refuses the new token of page {self._page_id}, too"
             raise TokenRefused(SERVICE, problem, "Check in Pancake what the page and the user may do.", said=said)
         trouble = f"refuses the token of page {self._page_id}" if refused else f"needs a token of page {self._page_id}"

@@ -92,6 +92,8 @@ class PageResult:
     requests: int = 0
     error: CustomerSyncError | None = None
     stopped: StopRequested | None = None
+    remedy: str | None = None
+    """The command that mends what was found, where there is one."""
     warnings: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -330,6 +332,12 @@ class PassResult(Generic[R]):
         idle = not any(page.read or page.complete for page in self.worked_at)
         in_vain = idle or (not self.page_result.GOES_ON and not self.complete)
         return ExitCode.TRY_LATER if self.stopped and in_vain else ExitCode.OK
+
+    @property
+    def next_step(self) -> str:
+        """What to do now that it has ended; empty where nothing is to be done."""
+        remedies = {page.remedy for page in self.pages if page.remedy}
+        return remedies.pop() if len(remedies) == 1 and self.exit_code else self.exit_code.next_step
 
     @property
     def totals(self) -> dict[str, int]:

@@ -26,8 +26,6 @@ class VerifiedPage(PageResult):
     """In FolkForm only."""
     unlisted: int = 0
     """Whom Pancake counts and does not list, so that nobody can compare them."""
-    remedy: str | None = None
-    """The command that brings the missing and the stale ones."""
 
     @property
     def pancake(self) -> int:

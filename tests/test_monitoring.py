@@ -14,6 +14,8 @@ import jq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from customer_sync.clock import Clock
+from customer_sync.locks import PageLocks
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault
 from customer_sync.shard import Shard
@@ -143,6 +145,21 @@ def _nobody_there(start: StartSandbox, run: Command) -> Outcome:
     return run(start(), "status", "--log-format", "json", FOLKFORM_BASE_URL="http://127.0.0.1:9/api/v1")
 
 
+def _counts_differ(start: StartSandbox, run: Command) -> Outcome:
+    return run(_recent(start, 1), "verify", "--quick", "--log-format", "json")
+
+
+def _not_brought(start: StartSandbox, run: Command) -> Outcome:
+    box = _recent(start, 1)
+    return run(box, "explain", "p0000", "--page", only_page(box), "--log-format", "json")
+
+
+def _busy(start: StartSandbox, run: Command) -> Outcome:
+    box = start()
+    with PageLocks(run.lock_dir, Clock(), "incremental").held("incremental", only_page(box)):
+        return run(box, "incremental", "--log-format", "json")
+
+
 def _wrong_settings(start: StartSandbox, run: Command) -> Outcome:
     return run(start(), "check", "--log-format", "json", FOLKFORM_TOKEN="a-wrong-token")
 
@@ -158,6 +175,9 @@ def _wrong_settings(start: StartSandbox, run: Command) -> Outcome:
         (_too_slow, 75, "--max-runtime", "the next run goes on"),
         (_nobody_there, 75, "refused the connection", "the next run goes on"),
         (_wrong_settings, 3, "FolkForm answered 401", "FOLKFORM_TOKEN"),
+        (_counts_differ, 1, "Pancake counts", "customer-sync verify --page"),
+        (_not_brought, 1, "explain: next incremental", "customer-sync incremental"),
+        (_busy, 75, "another run is at page", "the next run goes on"),
     ],
 )
 def test_jq_alone_tells_what_failed(
@@ -355,13 +375,16 @@ def test_metrics_where_every_page_is_off(sandbox: StartSandbox, run: Command, tm
 
 
 def test_a_repair_by_hand_is_no_run_over_all(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
-    """With --page only those are told whom the command line itself names."""
+    """Of a part of the work only those are told whom the command line itself names."""
     box, file = _recent(sandbox, 3), tmp_path / "m.prom"
     page = only_page(box)
     with _monitor() as check:
         theirs = {"CUSTOMER_SYNC_METRICS_FILE": str(file), "CUSTOMER_SYNC_PING_URL": check.url}
-        for command in ("incremental", "backfill", "verify"):
-            assert run(box, command, "--page", page, **theirs).code == 0
+        for arguments in (["--page", page], ["--since", "2020-01-01"]):
+            for command in ("incremental", "backfill"):
+                assert run(box, command, *arguments, **theirs).code == 0
+        for more in (["--page", page], ["--quick"]):
+            assert run(box, "verify", *more, **theirs).code == 0
         assert (check.told, file.exists()) == ([], False)
         assert run(box, "incremental", "--page", page, "--metrics-file", str(file), **theirs).code == 0
         assert (check.told, file.exists()) == ([], True)
@@ -385,8 +408,10 @@ def test_a_login_at_the_gateway(sandbox: StartSandbox, run: Command) -> None:
     with _monitor(401) as gateway:
         url = gateway.url.replace("//", "//user:gateway%40password@")
         outcome = run(_recent(sandbox, 3), "incremental", "-v", "--debug", "--pushgateway", url)
+        assert run(sandbox(), "incremental", "--pushgateway", gateway.url.replace("//", "//only-a-name@")).code == 0
     assert outcome.code == 0
-    assert gateway.logins == ["Basic " + b64encode(b"user:gateway@password").decode()]
+    logins = (b"user:gateway@password", b"only-a-name:")
+    assert gateway.logins == [f"Basic {b64encode(login).decode()}" for login in logins]
     assert "cannot be pushed to the gateway (it answered 401)" in outcome.err
     assert "gateway%40password" not in outcome.said
     assert "gateway@password" not in outcome.said
@@ -481,7 +506,7 @@ def test_a_signal_pings(sandbox: StartSandbox, run: Command) -> None:
     assert [path for path, _ in check.told] == ["/uuid/start", "/uuid/fail"]
 
 
-@pytest.mark.parametrize("status", [404, 500, None])
+@pytest.mark.parametrize("status", [301, 404, 500, None])
 def test_a_monitor_that_does_not_take_it(sandbox: StartSandbox, run: Command, status: int | None) -> None:
     """What becomes of a ping changes no result; its address is a secret all the same."""
     with _monitor(status or 200) as check:

@@ -448,6 +448,25 @@ def test_a_new_token_that_is_refused(shop: Shop, run: Command) -> None:
     assert _hides_tokens(outcome)
 
 
+def test_a_record_that_keeps_no_new_token(shop: Shop, run: Command, in_between: Callable[[Sandbox], Proxy]) -> None:
+    """Where the record goes back to its dead token and Pancake refuses every one, one is made, and no storm begins."""
+    box = shop()
+    page_id = only_page(box)
+    _lose(box, "dead")
+    dead = _stored(box, page_id)
+    box.faults.add(_refusal(105, page_id, times=None))
+    proxy = in_between(box)
+
+    def after(passing: Passing) -> None:
+        if passing.path.endswith(STORE):
+            box.folkform.set_page(page_id, pageAccessToken=dead)
+
+    proxy.after = after
+    outcome = run(None, "incremental", "--max-runtime", "10", **proxy.environment)
+    assert (outcome.code, box.requests.count(None, MAKE)) == (3, 1)
+    assert f"refuses the new token of page {page_id}, too" in outcome.err
+
+
 def test_a_new_token_that_another_machine_replaced(shop: Shop, tmp_path: Path) -> None:
     """Two machines share no lock: the token that one made dies when the other makes one, which stands in FolkForm."""
     box = shop()
