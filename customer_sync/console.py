@@ -261,28 +261,31 @@ class Screen:
         for warning in result.warnings:
             note(f"Warning: {warning}", "yellow", event="warning")
         for page in result.pages:
-            where, page_id = f"Page {_id(page)}", _id(page)
-            if page.error is not None:
-                step = page.error.next_step or page.error.exit_code.next_step
-                facts = {"page_id": page_id, "exit_code": page.error.exit_code, "next_step": step}
-                facts["message"] = f"{where} failed: {page.error.sentence}"
-                self.tell(f"{where} failed: {page.error}", "red", event="page_failed", **facts)
-                self.traceback(page.error)
-            for problem in page.problems[:_MOST_LISTED]:
-                told = f"{where}, {_who(problem)} {problem.problem}: {problem.reason}"
-                facts = {"page_id": page_id, "psid": problem.psid, "id": problem.pancake_id, "reason": problem.reason}
-                style = "red" if page.lacking and problem.problem != "malformed" else "yellow"
-                step = problem.next_step(page_id)
-                self.tell(told, style, event=f"customer_{problem.problem}", **facts, next_step=step)
-            if len(page.problems) > _MOST_LISTED:
-                told = f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all"
-                self.tell(told, "red" if page.lacking else "yellow", page_id=page_id, next_step=result.next_step)
-            # A page that is not in order may say why in a warning only.
-            in_order = not result.exit_code or page.status in (Status.OK, Status.OFF)
-            for warning in page.warnings:
-                style = "yellow" if in_order else "red"
-                step = page.remedy or result.exit_code.next_step
-                note(f"{where}: {warning}", style, event="page_warning", page_id=page_id, next_step=step)
+            self._troubles_of(page, result)
+
+    def _troubles_of(self, page: PageResult, result: PassResult[Any]) -> None:
+        where, page_id = f"Page {_id(page)}", _id(page)
+        if page.error is not None:
+            told, code = f"{where} failed: {page.error.sentence}", page.error.exit_code
+            facts = {"page_id": page_id, "exit_code": code, "next_step": page.error.next_step or code.next_step}
+            self.tell(f"{where} failed: {page.error}", "red", event="page_failed", message=told, **facts)
+            self.traceback(page.error)
+        for problem in page.problems[:_MOST_LISTED]:
+            told = f"{where}, {_who(problem)} {problem.problem}: {problem.reason}"
+            style = "red" if page.lacking and problem.problem != "malformed" else "yellow"
+            facts = {"page_id": page_id, "psid": problem.psid, "id": problem.pancake_id, "reason": problem.reason}
+            facts["next_step"] = problem.next_step(page_id)
+            self.tell(told, style, event=f"customer_{problem.problem}", **facts)
+        if len(page.problems) > _MOST_LISTED:
+            told = f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all"
+            self.tell(told, "red" if page.lacking else "yellow", page_id=page_id, next_step=result.next_step)
+        # A page that is not in order may say why in a warning only.
+        in_order = not result.exit_code or page.status in (Status.OK, Status.OFF)
+        for warning in page.warnings:
+            told, style = f"{where}: {warning}", "yellow" if in_order else "red"
+            facts = {"page_id": page_id, "next_step": page.remedy or result.exit_code.next_step}
+            note = self.tell if result.exit_code else self.note
+            note(told, style, event="page_warning", **facts)
 
     def _line(self, console: Console, text: str, style: str = "") -> None:
         self._print(console, Text(self._fit(text), style=style))
