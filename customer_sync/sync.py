@@ -103,10 +103,8 @@ def sync_new_customers_of_page(run: Run, result: SyncedPage) -> None:
     with run.locks.held(INCREMENTAL, page_id):
         covered = sync.incremental(wishes=run.wishes)
         if run.wishes.since is not None and run.wishes.since < covered.since:
-            # An `--until` below the marks covers nothing, not even the mark's own second.
-            below = covered.since if covered.since <= covered.until else covered.since + 1
             with run.locks.held(BACKFILL, page_id):
-                result.since = sync.backfill(below=below)
+                result.since = sync.backfill(below=_bottom(covered))
     sync.check_readable()
 
 
@@ -120,7 +118,7 @@ def sync_all_customers_of_page(run: Run, result: SyncedPage) -> None:
     with run.locks.held(BACKFILL, page_id):
         with run.locks.held(INCREMENTAL, page_id, wait=True):
             covered = sync.incremental()
-        floor = sync.backfill(below=covered.since)
+        floor = sync.backfill(below=_bottom(covered))
         with run.locks.held(INCREMENTAL, page_id, wait=True):
             top = sync.incremental(above=covered.until)
         result.since, result.until = floor, top.until
@@ -148,7 +146,12 @@ class _PageSync:
         until = int(self._run.clock.now()) - SETTLED
         # Documents ahead of the clock would lift the mark above whoever changes until then.
         newest = self._run.folkform.last_customers(self._page_id, self._span, until)
-        mark = newest_mark(newest, until, self._span)
+        mark = newest_mark(newest, until, self._span, oldest=self._oldest_mark)
+        if mark > until and above is None:
+            self._result.warnings.append(
+                "this machine's clock is behind all that FolkForm holds of the page, so nothing newer was looked for: "
+                "set the clock"
+            )
         since = self._start(mark, wishes) if above is None else above + 1
         if wishes and wishes.until is not None:
             until = min(until, wishes.until)
@@ -181,8 +184,10 @@ class _PageSync:
             wished = min(wished, wishes.since)
         if wished >= mark:
             return mark
-        oldest = oldest_mark(self._run.folkform.oldest_customers(self._page_id, self._span), self._span)
-        return lowered(mark, wished, oldest)
+        return lowered(mark, wished, self._oldest_mark())
+
+    def _oldest_mark(self) -> int | None:
+        return oldest_mark(self._run.folkform.oldest_customers(self._page_id, self._span), self._span)
 
     def backfill(self, *, below: int) -> int:
         """Writes the history before *below*, from the oldest mark down, newest first. Returns how far down it went."""
@@ -305,6 +310,13 @@ class _Receipt:
             raise ContractBroken(FOLKFORM, problem, "Check that it stores what is sent (role, permissions, database).")
         if came_down:
             self._mark, self._landed = mark, 0
+
+
+def _bottom(covered: Window) -> int:
+    """Below which second the history begins. An incremental that ends below the marks, by `--until` or by a clock that
+    is behind, covers nothing, not even the mark's own second.
+    """
+    return covered.since if covered.since <= covered.until else covered.since + 1
 
 
 def _backfill_until(mark: int | None, wishes: Wishes, top: int) -> int:

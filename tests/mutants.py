@@ -91,7 +91,7 @@ MUTANTS = [
     Mutant(
         "5 the newest mark is the newest customer",
         "marks",
-        (("return min(times) if", "return max(times) if"),),
+        (("return min(times)\n", "return max(times)\n"),),
         "trap_05",
     ),
     Mutant(
@@ -192,6 +192,12 @@ MUTANTS = [
                 "        if wished >= mark:\n            return wished\n",
             ),
         ),
+        "trap_15",
+    ),
+    Mutant(
+        "15 a clock that is behind begins below what is covered",
+        "marks",
+        (("return lowest if covered_from is None else max(lowest, covered_from)", "return lowest"),),
         "trap_15",
     ),
     Mutant(

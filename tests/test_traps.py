@@ -616,3 +616,22 @@ def test_trap_15_an_earlier_start_while_too_few_are_stored(
     assert victim.end() == -9
     assert hanging in box.difference().missing
     everybody_arrives(program, box)
+
+
+@pytest.mark.parametrize("pass_name", ["incremental", "backfill"])
+def test_trap_15_a_clock_behind_all_that_is_covered(sandbox: StartSandbox, program: Program, pass_name: str) -> None:
+    """To a clock that is behind, all that FolkForm holds is still to come: nothing is begun anew below it."""
+
+    class ClockBehind(QuickClock):
+        def now(self) -> float:
+            return super().now() - 3600
+
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(60, 60, 10, "covered"))
+    fill_folkform(box)
+    box.pancake.add_customers(page_id, [*people(60, 1200, 10, "below"), *people(60, 2 * DAY, 60, "old")])
+    result = getattr(program, pass_name)(box, ClockBehind())
+    assert result.status is Status.OK
+    assert "this machine's clock is behind all that FolkForm holds" in result.warnings[0]
+    everybody_arrives(program, box)
