@@ -186,11 +186,10 @@ class _Question:
     def _next_pass(self, time: int) -> Verdict:
         """Which pass would bring a customer of this time, as the marks stand."""
         folkform, until = self._run.folkform, int(self._run.clock.now()) - SETTLED
-        oldest = oldest_mark(folkform.oldest_customers(self._page_id, SPAN))
-        newest = folkform.last_customers(self._page_id, SPAN, until)
-        mark = newest_mark(newest, until, oldest=lambda: oldest)
+        mark = newest_mark(folkform.last_customers(self._page_id, SPAN, until), until)
         if time >= mark:
             return Verdict.INCREMENTAL
+        oldest = oldest_mark(folkform.oldest_customers(self._page_id, SPAN))
         if time >= lowered(mark, mark - self._run.overlap, oldest):
             return Verdict.INCREMENTAL
         return Verdict.BACKFILL if oldest is None or time <= oldest else Verdict.PASSED_BY

@@ -5,7 +5,7 @@ The SPAN rule (write.py) keeps those fewer than SPAN, so the SPAN-th newest cust
 SPAN-th oldest never below one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from customer_sync.folkform import StoredVersion
 
@@ -14,20 +14,14 @@ SPAN = 50
 FIRST_RUN = 30 * 86400
 
 
-def newest_mark(
-    newest: Sequence[StoredVersion], until: int, span: int = SPAN, *, oldest: Callable[[], int | None]
-) -> int:
+def newest_mark(newest: Sequence[StoredVersion], until: int, span: int = SPAN) -> int:
     """Where an incremental starts (Unix seconds): all customers from there on may be missing.
 
-    *newest* are the newest *span* customers stored up to *until*. Fewer: at least 30 days, but not below the *oldest*
-    mark. There is one when the others are later than *until*, brought by a machine whose clock is ahead of ours: what
-    that has covered would get a gap below it.
+    *newest* are the newest *span* customers stored up to *until*. Fewer: nothing is known to be covered, so at least 30
+    days.
     """
     times = [stored.time for stored in newest]
-    if len(times) >= span:
-        return min(times)
-    lowest, covered_from = min([until - FIRST_RUN, *times]), oldest()
-    return lowest if covered_from is None else max(lowest, covered_from)
+    return min(times) if len(times) >= span else min([until - FIRST_RUN, *times])
 
 
 def oldest_mark(oldest: Sequence[StoredVersion], span: int = SPAN) -> int | None:

@@ -146,12 +146,9 @@ class _PageSync:
         until = int(self._run.clock.now()) - SETTLED
         # Documents ahead of the clock would lift the mark above whoever changes until then.
         newest = self._run.folkform.last_customers(self._page_id, self._span, until)
-        mark = newest_mark(newest, until, self._span, oldest=self._oldest_mark)
-        if mark > until and above is None:
-            self._result.warnings.append(
-                "this machine's clock is behind all that FolkForm holds of the page, so nothing newer was looked for: "
-                "set the clock"
-            )
+        mark = newest_mark(newest, until, self._span)
+        if above is None and len(newest) < self._span:
+            mark = self._covered_ahead_of_our_clock(until) or mark
         since = self._start(mark, wishes) if above is None else above + 1
         if wishes and wishes.until is not None:
             until = min(until, wishes.until)
@@ -185,6 +182,20 @@ class _PageSync:
         if wished >= mark:
             return mark
         return lowered(mark, wished, self._oldest_mark())
+
+    def _covered_ahead_of_our_clock(self, until: int) -> int | None:
+        """The oldest mark, where our clock is behind it and Pancake's is not; begun below it, a gap would be left.
+
+        What is ahead of Pancake's clock, too, is another writer's mistake.
+        """
+        oldest = self._oldest_mark()
+        if oldest is None:
+            return None
+        pancake_now = self._pancake.get_customers(1, self._run.page_size, 0, until + 1).date
+        if pancake_now is None or pancake_now < oldest:
+            return None
+        self._result.warnings += clocks_differ(pancake_now - self._run.clock.now())
+        return oldest
 
     def _oldest_mark(self) -> int | None:
         return oldest_mark(self._run.folkform.oldest_customers(self._page_id, self._span), self._span)

@@ -268,7 +268,7 @@ class _PageComparison:
         """*owed* are Pancake's times of the missing and the stale."""
         if not owed:
             return
-        lately = min(owed) >= newest_mark(self._newest, until, oldest=lambda: None) and self._result.page.is_sync
+        lately = min(owed) >= newest_mark(self._newest, until) and self._result.page.is_sync
         remedy = "customer-sync incremental" if lately else f"customer-sync backfill --page {self.page_id}"
         self._result.remedy = remedy
         when = " to ".join(dict.fromkeys(map(local_time, (min(owed), max(owed)))))

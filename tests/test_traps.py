@@ -633,5 +633,5 @@ def test_trap_15_a_clock_behind_all_that_is_covered(sandbox: StartSandbox, progr
     box.pancake.add_customers(page_id, [*people(60, 1200, 10, "below"), *people(60, 2 * DAY, 60, "old")])
     result = getattr(program, pass_name)(box, ClockBehind())
     assert result.status is Status.OK
-    assert "this machine's clock is behind all that FolkForm holds" in result.warnings[0]
+    assert "this machine's clock is" in result.warnings[0]
     everybody_arrives(program, box)
