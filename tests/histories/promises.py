@@ -67,8 +67,8 @@ class Promises:
         people += self._pancake.changes - process.changes_before
         of_an_answer = min(kind.page_size, kind.pancake.largest)
         answers = people / of_an_answer
-        # An answer without any time may be any second's: it is read forward and back.
-        timeless = sum(person.defect is Defect.NO_TIME for person in self._pancake.people) / of_an_answer
+        # An answer without any time may be any second's: it is read forward and back, and then in its turn.
+        timeless = 2 * sum(person.defect is Defect.NO_TIME for person in self._pancake.people) / of_an_answer
         # Where not all can be held at once, each piece has to be found by halving the months.
         halvings = 25 if people > kind.largest_piece else 1
         bounds = {
