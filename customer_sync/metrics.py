@@ -13,7 +13,7 @@ from typing import Any
 from customer_sync.clock import Clock
 from customer_sync.errors import ExitCode, SettingsError
 from customer_sync.http import post
-from customer_sync.result import PassResult, Status, SyncedPage
+from customer_sync.result import PageResult, PassResult, Status, SyncedPage
 from customer_sync.streams import printable
 
 try:
@@ -49,7 +49,7 @@ def write_file(path: Path, result: PassResult[Any]) -> None:
     share, each replaces only what it told before.
     """
     if path.suffix != ".prom":
-        shard = f"-{result.shard.index}-of-{result.shard.count}" if result.shard else ""
+        shard = f"-{result.shard.slug}" if result.shard else ""
         path = path / f"customer-sync-{result.name}{shard}.prom"
     own, others = _former(path, result)
     registry = CollectorRegistry()
@@ -149,7 +149,7 @@ def _labels(result: PassResult[Any], **more: str) -> Labels:
     return tuple(sorted({"pass": result.name, **shard, **more}.items()))
 
 
-def _of_page(result: PassResult[Any], page: Any) -> Labels:
+def _of_page(result: PassResult[Any], page: PageResult) -> Labels:
     return _labels(result, page_id=printable(page.page.page_id))
 
 
@@ -161,8 +161,9 @@ def _former(path: Path, result: PassResult[Any]) -> tuple[Former, Former]:
         families = list(text_string_to_metric_families(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):
         return own, others
+    this = _labels(result)
     for sample in chain.from_iterable(family.samples for family in families):
         labels = tuple(sorted(sample.labels.items()))
-        whose = own if _labels(result) == tuple(one for one in labels if one[0] in ("pass", "shard")) else others
+        whose = own if this == tuple(one for one in labels if one[0] in ("pass", "shard")) else others
         whose.setdefault(sample.name.removeprefix(_PREFIX), {})[labels] = sample.value
     return own, others

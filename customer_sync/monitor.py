@@ -49,10 +49,10 @@ class Monitor:
         result, settings = self._result, self._settings
         if settings.metrics_file:
             what = f"written to {settings.metrics_file}"
-            _try("metrics", what, partial(self._metrics.write_file, settings.metrics_file, result))
+            _keep_metrics(what, partial(self._metrics.write_file, settings.metrics_file, result))
         if settings.pushgateway:
             what = "pushed to the gateway"
-            _try("metrics", what, partial(self._metrics.push, settings.pushgateway, result, self._clock))
+            _keep_metrics(what, partial(self._metrics.push, settings.pushgateway, result, self._clock))
         summary = result.summary if result.error is None else f"{result.title}: {result.error}"
         self._end(well=result.exit_code == ExitCode.OK, summary=summary)
 
@@ -67,11 +67,11 @@ class Monitor:
             self._ping.end(well=well, summary=self._redact(summary))
 
 
-def _try(whose: str, what: str, work: Callable[[], None]) -> None:
+def _keep_metrics(what: str, work: Callable[[], None]) -> None:
     """Whatever becomes of it is told, and changes nothing else."""
     try:
         work()
     except Exception as error:
         # Not its own text: an address may carry a login.
         reason = getattr(error, "strerror", None) or type(error).__name__
-        log.warning("the %s cannot be %s (%s)", whose, what, reason)
+        log.warning("the metrics cannot be %s (%s)", what, reason)

@@ -19,8 +19,7 @@ _TIMEOUT = 10.0
 
 def check_of(url: str, result: PassResult[Any]) -> str:
     """The check of one run: `{pass}` and `{shard}` in *url* stand for the run's, so that one setting names them all."""
-    shard = f"{result.shard.index}-of-{result.shard.count}" if result.shard else "all"
-    return url.replace("{pass}", result.name).replace("{shard}", shard)
+    return url.replace("{pass}", result.name).replace("{shard}", result.shard.slug if result.shard else "all")
 
 
 class Ping:

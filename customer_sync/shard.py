@@ -18,6 +18,11 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
+    @property
+    def slug(self) -> str:
+        """As a part of file names and addresses: "2-of-8"."""
+        return f"{self.index}-of-{self.count}"
+
     def holds(self, page_id: str) -> bool:
         """Whether the page is in this shard: the same on every machine, in every process, for ever."""
         # hash() differs from process to process; an id with a broken character must not end the others' run.

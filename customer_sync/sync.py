@@ -194,7 +194,7 @@ class _PageSync:
         pancake_now = self._pancake.get_customers(1, self._run.page_size, 0, until + 1).date
         if pancake_now is None or pancake_now < oldest:
             return None
-        self._result.warnings += clocks_differ(pancake_now - self._run.clock.now())
+        self._compare_clocks(pancake_now)
         return oldest
 
     def _oldest_mark(self) -> int | None:

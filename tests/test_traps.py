@@ -254,7 +254,13 @@ def test_trap_05_two_machines_killed_together(
     for number, has_listed in enumerate(have_listed):
         proxy = in_between(box)
         proxy.environment["CUSTOMER_SYNC_LOCK_DIR"] = str(run.home / f"locks{number}")
-        victims.append(_dies_while_she_hangs(run, proxy, "she", has_listed, go_on))
+        victims.append(Victim(run, proxy, "incremental"))
+
+        def begin(has_listed: threading.Event = has_listed) -> None:
+            has_listed.set()
+            assert go_on.wait(PATIENCE)
+
+        _dies_while_she_hangs(victims[-1], proxy, "she", begin)
     one, other = victims
     one.start()
     assert have_listed[0].wait(PATIENCE)
@@ -268,16 +274,13 @@ def test_trap_05_two_machines_killed_together(
     everybody_arrives(program, box)
 
 
-def _dies_while_she_hangs(
-    run: Command, proxy: Proxy, she: str, has_listed: threading.Event, go_on: threading.Event
-) -> Victim:
-    """An incremental that writes nobody until it may *go_on*, and dies when nobody arrives any more but *she*."""
-    victim, arrived = Victim(run, proxy, "incremental"), threading.Semaphore(0)
+def _dies_while_she_hangs(victim: Victim, proxy: Proxy, she: str, begin: Callable[[], None] = lambda: None) -> None:
+    """Each upsert calls *begin* first; when nobody arrives any more but *she*, the victim dies."""
+    arrived = threading.Semaphore(0)
 
     def before(passing: Passing) -> None:
         if passing.upserts:
-            has_listed.set()
-            assert go_on.wait(PATIENCE)
+            begin()
         if passing.upserts == she:
             while arrived.acquire(timeout=NOTHING_COMES):
                 pass
@@ -288,7 +291,6 @@ def _dies_while_she_hangs(
             arrived.release()
 
     proxy.before, proxy.after = before, after
-    return victim
 
 
 def test_trap_06_a_backfill_beside_an_unfinished_incremental(
@@ -599,19 +601,7 @@ def test_trap_15_an_earlier_start_while_too_few_are_stored(
     hanging = history[100]["psid"]
     proxy = in_between(box)
     victim = Victim(run, proxy, "incremental", "--since", "2020-01-01")
-    others = threading.Semaphore(0)
-
-    def before(passing: Passing) -> None:
-        if passing.upserts == hanging:
-            while others.acquire(timeout=NOTHING_COMES):
-                pass
-            victim.die()
-
-    def after(passing: Passing) -> None:
-        if passing.upserts:
-            others.release()
-
-    proxy.before, proxy.after = before, after
+    _dies_while_she_hangs(victim, proxy, hanging)
     victim.start()
     assert victim.end() == -9
     assert hanging in box.difference().missing
