@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 from customer_sync.clock import Clock
 from customer_sync.errors import ExitCode
+from customer_sync.explain import EXPLAIN
+from customer_sync.explanation import Explanation
 from customer_sync.passes import run_pass
-from customer_sync.readings import run_verify
+from customer_sync.readings import run_explain, run_verify
 from customer_sync.redact import Redactor
 from customer_sync.result import PageResult, PassResult, SyncedPage
 from customer_sync.sandbox import Sandbox
@@ -60,11 +62,17 @@ class Passes:
 
     def __call__(self, at: Sandbox | Proxy, name: str, **wishes: Any) -> PassResult[SyncedPage]:
         """One pass."""
-        return self._run(at, name, SyncedPage, partial(run_pass, wishes=Wishes(**wishes)))
+        return self._run(at, name, SyncedPage, partial(run_pass, page_ids=[], wishes=Wishes(**wishes)))
 
     def verify(self, at: Sandbox | Proxy) -> PassResult[VerifiedPage]:
         """One comparison of both sides."""
-        return self._run(at, VERIFY, VerifiedPage, run_verify)
+        return self._run(at, VERIFY, VerifiedPage, partial(run_verify, page_ids=[]))
+
+    def explain(self, at: Sandbox | Proxy, who: str, page_id: str) -> dict[str, Any]:
+        """What `--json` says of one customer, with the exit code."""
+        result = self._run(at, EXPLAIN, Explanation, partial(run_explain, who=who, page_id=page_id))
+        (page,) = result.pages
+        return {**page.as_json(), "exit_code": int(result.exit_code)}
 
     def _run(self, at: Sandbox | Proxy, name: str, kind: type[R], work: Callable[..., None]) -> PassResult[R]:
         environment = {
@@ -78,7 +86,7 @@ class Passes:
         clock = QuickClock()
         result = PassResult(name, started_at=clock.now(), page_result=kind)
         settings = load_settings(environment, {})
-        work(result, page_ids=[], settings=settings, clock=clock, redact=Redactor(), listener=Unheard())
+        work(result, settings=settings, clock=clock, redact=Redactor(), listener=Unheard())
         result.end(clock.stopping, 0.0)
         return result
 

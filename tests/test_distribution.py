@@ -1,5 +1,6 @@
 """What is built and handed to others: the source, the wheel, and the wheel where nothing else is. Without network."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -176,7 +177,13 @@ def test_without_the_extra(install: Callable[[str], Run]) -> None:
 
 @pytest.mark.slow
 def test_the_demo_with_the_extra(install: Callable[[str], Run]) -> None:
-    """With the extra the whole story is told."""
+    """With the extra, `demo` runs three passes and proves both sides equal in a table."""
     demo = install("sandbox")("demo")
     assert demo.code == 0
+    three = ["incremental", "backfill", "incremental"]
+    assert re.findall(r"^\$ customer-sync (\w+)", demo.out, re.MULTILINE) == three
+    assert re.findall(r"^(\w+): ok, 3 pages", demo.out, re.MULTILINE) == three
+    assert re.search(r"incremental: ok, 3 pages, .* 25 upserted", demo.out)
+    assert len(re.findall(r"│ +400 +│ +400 +│ +0 +│ +0 +│ +0 +│ +yes +│", demo.out)) == 3
     assert "Both sides are equal" in demo.out
+    assert "\x1b" not in demo.said

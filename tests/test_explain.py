@@ -9,6 +9,7 @@ import pytest
 
 from customer_sync.fields import Difference, differences, masked
 from customer_sync.sandbox import Fault, Sandbox
+from customer_sync.sync import BACKFILL, INCREMENTAL
 
 from .conftest import (
     DAY,
@@ -24,25 +25,31 @@ from .conftest import (
     wait_until,
     without_colours,
 )
+from .in_process import Passes
 from .proxy import Passing, Proxy
 
 DIALECTS = ["deployed", "guide", "older"]
 _NAME, _PHONE = "Canary Bích Ngọc", "0987654321"
 
 
-def _explain(run: Command, box: Sandbox, who: str, *more: str) -> Outcome:
-    return run(box, "explain", who, "--page", only_page(box), "--json", *more)
+def _explain(passes: Passes, box: Sandbox, who: str) -> dict[str, Any]:
+    """What is said of a customer of the only page, in this process."""
+    return passes.explain(box, who, only_page(box))
+
+
+def _ran(run: Command, box: Sandbox, who: str) -> Outcome:
+    """How the command ends and what it says of her."""
+    return run(box, "explain", who, "--page", only_page(box), "--json")
 
 
 def _said(outcome: Outcome) -> dict[str, Any]:
-    """What `--json` says of the customer."""
+    """What the command says of the customer with `--json`."""
     (page,) = outcome.json["pages"]
-    return dict(page)
+    return {**page, "exit_code": outcome.code}
 
 
-def _verdict(outcome: Outcome) -> tuple[int, str | None, str | None]:
-    page = _said(outcome)
-    return outcome.code, page["verdict"], page["remedy"]
+def _verdict(page: dict[str, Any]) -> tuple[int, str | None, str | None]:
+    return page["exit_code"], page["verdict"], page["remedy"]
 
 
 def _asked(box: Sandbox, endpoint: str) -> int:
@@ -58,14 +65,13 @@ def _filled(start: StartSandbox, count: int = 300, **behaviour: Any) -> Sandbox:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_in_order(sandbox: StartSandbox, run: Command, dialect: str) -> None:
+def test_in_order(sandbox: StartSandbox, passes: Passes, dialect: str) -> None:
     """The common case costs one request to Pancake, wherever she stands, by her psid as by Pancake's id."""
     box = _filled(sandbox, dialect=dialect)
     for who in ("p0250", "id-p0250"):
         box.requests.clear()
-        outcome = _explain(run, box, who)
-        assert _verdict(outcome) == (0, "in_order", None)
-        page = _said(outcome)
+        page = _explain(passes, box, who)
+        assert _verdict(page) == (0, "in_order", None)
         assert page["pancake"]["psid"] == page["folkform"]["psid"] == "p0250"
         assert page["pancake"]["updated_at"] == page["folkform"]["updated_at"]
         assert page["differences"] == []
@@ -75,92 +81,96 @@ def test_in_order(sandbox: StartSandbox, run: Command, dialect: str) -> None:
 
 def test_json_has_the_frame_of_the_passes(sandbox: StartSandbox, run: Command) -> None:
     """`--json` prints one object of exactly the documented shape."""
-    outcome = _explain(run, _filled(sandbox, 3), "p0001")
+    outcome = _ran(run, _filled(sandbox, 3), "p0001")
     assert outcome.out.count("\n") == 1
     assert list(outcome.json) == [
         *("pass", "status", "complete", "exit_code", "dry_run", "shard", "started_at", "duration_s"),
         *("totals", "error", "stopped", "warnings", "pages"),
     ]
-    assert set(_said(outcome)) == {
+    (page,) = outcome.json["pages"]
+    assert set(page) == {
         *("page_id", "status", "complete", "on", "who", "verdict", "sentence", "remedy", "pancake", "folkform"),
         *("differences", "requests", "error", "warnings", "customers"),
     }
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_the_incremental_brings_whom_it_is_said_to_bring(sandbox: StartSandbox, run: Command, dialect: str) -> None:
+def test_the_incremental_brings_whom_it_is_said_to_bring(sandbox: StartSandbox, passes: Passes, dialect: str) -> None:
     """Missing or stale at the newest end: the next incremental brings her, and does."""
     box = _filled(sandbox, dialect=dialect)
     box.pancake.add_customer(only_page(box), person("new", 60))
     box.pancake.change_customer(only_page(box), "p0200", {"updated_at": ago(90), "name": "Mai"})
     for who, lacks in (("new", "does not hold her"), ("p0200", "holds an older version of her")):
-        outcome = _explain(run, box, who)
-        assert _verdict(outcome) == (1, "next_incremental", "customer-sync incremental")
-        assert f"FolkForm {lacks}; the next incremental brings her" in _said(outcome)["sentence"]
-    assert run(box, "incremental").code == 0
-    assert [_verdict(_explain(run, box, who))[1] for who in ("new", "p0200")] == ["in_order", "in_order"]
+        page = _explain(passes, box, who)
+        assert _verdict(page) == (1, "next_incremental", "customer-sync incremental")
+        assert f"FolkForm {lacks}; the next incremental brings her" in page["sentence"]
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert [_verdict(_explain(passes, box, who))[1] for who in ("new", "p0200")] == ["in_order", "in_order"]
 
 
-def test_who_changed_just_now(sandbox: StartSandbox, run: Command) -> None:
+def test_who_changed_just_now(sandbox: StartSandbox, passes: Passes) -> None:
     """Whom a pass leaves out, because her second is not over, is found all the same."""
     box = _filled(sandbox, 60)
     box.pancake.add_customer(only_page(box), person("new", 0))
-    assert _verdict(_explain(run, box, "new"))[1] == "next_incremental"
+    assert _verdict(_explain(passes, box, "new"))[1] == "next_incremental"
 
 
-def test_a_clock_that_is_behind(sandbox: StartSandbox, run: Command) -> None:
+def test_a_clock_that_is_behind(sandbox: StartSandbox, passes: Passes) -> None:
     """Who changed in what is still the future here is found by Pancake's clock."""
     box = _filled(sandbox, 60, pancake_clock_offset=3600.0)
     box.pancake.change_customer(only_page(box), "p0030", {"updated_at": ago(-3000)})
-    outcome = _explain(run, box, "p0030")
-    assert _verdict(outcome)[1] == "next_incremental"
-    assert _said(outcome)["pancake"]["updated_at"] != _said(outcome)["folkform"]["updated_at"]
+    page = _explain(passes, box, "p0030")
+    assert _verdict(page)[1] == "next_incremental"
+    assert page["pancake"]["updated_at"] != page["folkform"]["updated_at"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS[:2])
-def test_the_backfill_brings_whom_it_is_said_to_bring(sandbox: StartSandbox, run: Command, dialect: str) -> None:
+def test_the_backfill_brings_whom_it_is_said_to_bring(sandbox: StartSandbox, passes: Passes, dialect: str) -> None:
     """Missing below all that FolkForm holds: no incremental brings her, the next backfill does."""
     box = _filled(sandbox, 120, dialect=dialect)
     box.pancake.add_customer(only_page(box), person("old", 150 * DAY))
     expected = (1, "next_backfill", "customer-sync backfill")
-    assert _verdict(_explain(run, box, "old")) == expected
-    assert run(box, "incremental").code == 0
-    assert _verdict(_explain(run, box, "old")) == expected
-    assert run(box, "backfill").code == 0
-    assert _verdict(_explain(run, box, "old"))[1] == "in_order"
+    assert _verdict(_explain(passes, box, "old")) == expected
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert _verdict(_explain(passes, box, "old")) == expected
+    assert passes(box, BACKFILL).exit_code == 0
+    assert _verdict(_explain(passes, box, "old"))[1] == "in_order"
 
 
-def test_few_customers(sandbox: StartSandbox, run: Command) -> None:
+def test_few_customers(sandbox: StartSandbox, passes: Passes) -> None:
     """Where too few are stored to tell what is covered, the older ones are the backfill's."""
     box = _filled(sandbox, 10)
     box.pancake.add_customer(only_page(box), person("old", 150 * DAY))
-    assert _verdict(_explain(run, box, "old"))[1] == "next_backfill"
+    assert _verdict(_explain(passes, box, "old"))[1] == "next_backfill"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS[1:])
-def test_only_a_repair_brings_whom_the_passes_have_passed_by(sandbox: StartSandbox, run: Command, dialect: str) -> None:
+def test_only_a_repair_brings_whom_the_passes_have_passed_by(
+    sandbox: StartSandbox, passes: Passes, run: Command, dialect: str
+) -> None:
     """Missing in the middle of what counts as synced: neither pass brings her, the command that is named does."""
     box = _filled(sandbox, dialect=dialect)
     box.folkform.delete(only_page(box), "p0150")
     repair = f"customer-sync backfill --page {only_page(box)}"
-    for command in ("incremental", "backfill"):
-        assert _verdict(_explain(run, box, "p0150")) == (1, "passed_by", repair)
-        assert run(box, command).code == 0
+    for command in (INCREMENTAL, BACKFILL):
+        assert _verdict(_explain(passes, box, "p0150")) == (1, "passed_by", repair)
+        assert passes(box, command).exit_code == 0
     assert run(box, *shlex.split(repair)[1:]).code == 0
-    assert _verdict(_explain(run, box, "p0150"))[1] == "in_order"
+    assert _verdict(_explain(passes, box, "p0150"))[1] == "in_order"
 
 
-def test_an_overlap_brings_her_sooner(sandbox: StartSandbox, run: Command) -> None:
+def test_an_overlap_brings_her_sooner(sandbox: StartSandbox, passes: Passes) -> None:
     """With an overlap the incremental starts lower, and brings whom it would have passed by."""
     box = _filled(sandbox)
     box.folkform.delete(only_page(box), "p0100")
-    assert _verdict(_explain(run, box, "p0100"))[1] == "passed_by"
-    assert _verdict(_explain(run, box, "p0100", "--overlap", "90d"))[1] == "next_incremental"
-    assert run(box, "incremental", "--overlap", "90d").code == 0
-    assert _verdict(_explain(run, box, "p0100"))[1] == "in_order"
+    assert _verdict(_explain(passes, box, "p0100"))[1] == "passed_by"
+    passes.environment["CUSTOMER_SYNC_OVERLAP"] = "90d"
+    assert _verdict(_explain(passes, box, "p0100"))[1] == "next_incremental"
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert _verdict(_explain(passes, box, "p0100"))[1] == "in_order"
 
 
-def test_a_page_that_is_off(sandbox: StartSandbox, run: Command) -> None:
+def test_a_page_that_is_off(sandbox: StartSandbox, passes: Passes, run: Command) -> None:
     """No pass of all pages brings a customer of a page that is off; the command that is named does."""
     box = _filled(sandbox, 120)
     box.folkform.set_page(only_page(box), isSync=False)
@@ -168,23 +178,23 @@ def test_a_page_that_is_off(sandbox: StartSandbox, run: Command) -> None:
     box.pancake.add_customer(only_page(box), person("old", 150 * DAY))
     for who, command in (("new", "incremental"), ("old", "backfill")):
         remedy = f"customer-sync {command} --page {only_page(box)}"
-        assert _verdict(_explain(run, box, who)) == (1, "page_is_off", remedy)
+        assert _verdict(_explain(passes, box, who)) == (1, "page_is_off", remedy)
         assert run(box, *shlex.split(remedy)[1:]).code == 0
-        assert _verdict(_explain(run, box, who))[1] == "in_order"
+        assert _verdict(_explain(passes, box, who))[1] == "in_order"
 
 
-def test_the_same_version_with_other_fields(sandbox: StartSandbox, run: Command) -> None:
+def test_the_same_version_with_other_fields(sandbox: StartSandbox, passes: Passes, run: Command) -> None:
     """Another writer's change to a field is told, is no failure, and is undone by the command that is named."""
     box = _filled(sandbox, 20)
     box.folkform.upsert({**box.pancake.customers(only_page(box))[3], "page_id": only_page(box), "name": "Mai"})
-    outcome = _explain(run, box, "p0003")
+    page = _explain(passes, box, "p0003")
     remedy = f"customer-sync backfill --page {only_page(box)} --rewrite"
-    assert _verdict(outcome) == (0, "altered", remedy)
-    assert _said(outcome)["differences"] == [
+    assert _verdict(page) == (0, "altered", remedy)
+    assert page["differences"] == [
         {"field": "name", "pancake": "text of 8 characters", "folkform": "text of 3 characters"}
     ]
     assert run(box, *shlex.split(remedy)[1:]).code == 0
-    assert _verdict(_explain(run, box, "p0003"))[1] == "in_order"
+    assert _verdict(_explain(passes, box, "p0003"))[1] == "in_order"
 
 
 @pytest.mark.parametrize(
@@ -200,38 +210,38 @@ def test_malformed(sandbox: StartSandbox, run: Command, changes: dict[str, Any],
     """A malformed customer is found by Pancake's id, with the reason why no pass can bring her."""
     box = _filled(sandbox, 150)
     box.pancake.add_customer(only_page(box), {**person("x", 90), **changes})
-    outcome = _explain(run, box, "id-x")
-    assert _verdict(outcome) == (1, "malformed", None)
+    outcome = _ran(run, box, "id-x")
     page = _said(outcome)
+    assert _verdict(page) == (1, "malformed", None)
     assert (page["pancake"]["malformed"], page["pancake"]["id"], page["folkform"]) == (reason, "id-x", None)
     assert f"({reason}), so no pass can bring her" in page["sentence"]
     assert _NAME not in outcome.said
 
 
-def test_who_has_lost_her_psid(sandbox: StartSandbox, run: Command) -> None:
+def test_who_has_lost_her_psid(sandbox: StartSandbox, passes: Passes) -> None:
     """Whom FolkForm knows by a psid that Pancake has taken from her since is recognised by Pancake's id."""
     box = _filled(sandbox, 150)
     box.pancake.change_customer(only_page(box), "p0100", {"psid": None, "updated_at": ago(90)})
-    outcome = _explain(run, box, "p0100")
-    assert _verdict(outcome)[1] == "malformed"
-    assert (_said(outcome)["folkform"]["psid"], _said(outcome)["pancake"]["psid"]) == ("p0100", None)
+    page = _explain(passes, box, "p0100")
+    assert _verdict(page)[1] == "malformed"
+    assert (page["folkform"]["psid"], page["pancake"]["psid"]) == ("p0100", None)
 
 
-def test_by_pancakes_id_where_folkform_does_not_know_it(sandbox: StartSandbox, run: Command) -> None:
+def test_by_pancakes_id_where_folkform_does_not_know_it(sandbox: StartSandbox, passes: Passes) -> None:
     """Asked for by an id that FolkForm does not hold, she is compared with the document of her psid."""
     box = _filled(sandbox, 60)
     box.pancake.change_customer(only_page(box), "p0030", {"id": "another-id"})
-    outcome = _explain(run, box, "another-id")
-    assert _verdict(outcome)[1] == "altered"
-    assert [one["field"] for one in _said(outcome)["differences"]] == ["id"]
+    page = _explain(passes, box, "another-id")
+    assert _verdict(page)[1] == "altered"
+    assert [one["field"] for one in page["differences"]] == ["id"]
 
 
 def test_only_in_folkform(sandbox: StartSandbox, run: Command) -> None:
     """Whom Pancake does not list any more stays in FolkForm; that is said after the whole page was read."""
     box = _filled(sandbox)
     box.pancake.remove_customer(only_page(box), "p0020")
-    outcome = _explain(run, box, "p0020")
-    assert _verdict(outcome) == (1, "only_in_folkform", None)
+    outcome = _ran(run, box, "p0020")
+    assert _verdict(_said(outcome)) == (1, "only_in_folkform", None)
     assert (_said(outcome)["pancake"], _said(outcome)["folkform"]["psid"]) == (None, "p0020")
     assert f"looking for her among 279 customers of page {only_page(box)}: about 3 requests" in outcome.err
 
@@ -239,8 +249,8 @@ def test_only_in_folkform(sandbox: StartSandbox, run: Command) -> None:
 def test_on_neither_side(sandbox: StartSandbox, run: Command) -> None:
     """Whom nobody knows is looked for in the whole page, which is said before it is read, and then to be unknown."""
     box = _filled(sandbox)
-    outcome = _explain(run, box, "nobody")
-    assert _verdict(outcome) == (1, "unknown", None)
+    outcome = _ran(run, box, "nobody")
+    assert _verdict(_said(outcome)) == (1, "unknown", None)
     assert "Neither side has a customer nobody" in _said(outcome)["sentence"]
     assert f"looking for her among 300 customers of page {only_page(box)}: about 3 requests" in outcome.err
 
@@ -249,7 +259,7 @@ def test_a_search_stops_where_she_is(sandbox: StartSandbox, run: Command) -> Non
     """Nothing below her is read, and nothing is announced where one answer is enough."""
     box = _filled(sandbox)
     box.pancake.change_customer(only_page(box), "p0290", {"updated_at": ago(60)})
-    outcome = _explain(run, box, "p0290")
+    outcome = _ran(run, box, "p0290")
     assert (_asked(box, "/page_customers"), outcome.err) == (2, "")
 
 
@@ -280,7 +290,7 @@ def test_who_changes_while_she_is_looked_for(
 
     proxy.before = _changes_at(number, change)
     outcome = run(None, "explain", "p0250", "--page", only_page(box), "--json", **proxy.environment)
-    assert _verdict(outcome) == (1, "next_incremental", "customer-sync incremental")
+    assert _verdict(_said(outcome)) == (1, "next_incremental", "customer-sync incremental")
 
 
 @pytest.mark.parametrize(
@@ -291,18 +301,17 @@ def test_who_changes_while_she_is_looked_for(
         {"window_precision": "exact"},
         {"total": False},
         {"page_size_cut": 30},
-        {"pancake_429": "body", "pancake_limit": 5},
     ],
     ids=str,
 )
-def test_however_pancake_behaves(sandbox: StartSandbox, run: Command, behaviour: dict[str, Any]) -> None:
+def test_however_pancake_behaves(sandbox: StartSandbox, passes: Passes, behaviour: dict[str, Any]) -> None:
     """Whatever its window means: who is in order, moved up, missing or gone is told right."""
     box = _filled(sandbox, 150, **behaviour)
     page_id = only_page(box)
     box.pancake.change_customer(page_id, "p0120", {"updated_at": ago(90)})
     box.folkform.delete(page_id, "p0075")
     box.pancake.remove_customer(page_id, "p0090")
-    verdicts = {who: _verdict(_explain(run, box, who))[1] for who in ("p0100", "p0120", "p0075", "p0090")}
+    verdicts = {who: _verdict(_explain(passes, box, who))[1] for who in ("p0100", "p0120", "p0075", "p0090")}
     assert verdicts == {
         "p0100": "in_order",
         "p0120": "next_incremental",
@@ -311,12 +320,22 @@ def test_however_pancake_behaves(sandbox: StartSandbox, run: Command, behaviour:
     }
 
 
+def test_a_limit_is_kept_to(sandbox: StartSandbox, run: Command) -> None:
+    """Who is looked for further than Pancake allows at once is found all the same."""
+    box = _filled(sandbox, 150, pancake_limit=5, page_size_cut=30)
+    box.pancake.change_customer(only_page(box), "p0149", {"updated_at": ago(90)})
+    box.folkform.delete(only_page(box), "p0120")
+    verdicts = [_verdict(_said(_ran(run, box, who)))[1] for who in ("p0149", "p0120")]
+    assert verdicts == ["next_incremental", "next_backfill"]
+    assert any(request.status == 429 for request in box.requests.recent)
+
+
 def test_without_a_total_it_says_that_it_does_not_know(sandbox: StartSandbox, run: Command) -> None:
     """Where Pancake does not tell how many customers there are, that is what is said before all are read."""
     box = _filled(sandbox, 150, total=False)
     box.pancake.remove_customer(only_page(box), "p0120")
     for who in ("nobody", "p0120"):
-        assert _explain(run, box, who).err.count("Pancake does not tell how many") == 1
+        assert _ran(run, box, who).err.count("Pancake does not tell how many") == 1
 
 
 _PRIVATE = {"name": _NAME, "phone_numbers": [_PHONE], "email": "canary@example.com", "notes": [{"message": _NAME}]}
@@ -393,8 +412,8 @@ def test_exit_codes(sandbox: StartSandbox, run: Command, failure: str) -> None:
     box = _filled(sandbox, 3)
     fault, code = FAILURES[failure]
     box.faults.add(fault)
-    outcome = _explain(run, box, "p0001")
-    assert _verdict(outcome) == (code, None, None)
+    outcome = _ran(run, box, "p0001")
+    assert _verdict(_said(outcome)) == (code, None, None)
     assert (_said(outcome)["pancake"], _said(outcome)["folkform"] is None) == (None, "FolkForm" in failure)
     assert {request.method for request in box.requests.recent} == {"GET"}
     assert "unknown" in run(box, "explain", "p0001", "--page", only_page(box)).out
@@ -408,7 +427,7 @@ def test_signals(sandbox: StartSandbox, run: Command, sent: signal.Signals, code
     wait_until(lambda: _asked(box, "/page_customers") > 0)
     process.send_signal(sent)
     outcome = run.end(process)
-    assert _verdict(outcome) == (code, None, None)
+    assert _verdict(_said(outcome)) == (code, None, None)
     assert outcome.json["status"] == "interrupted"
 
 

@@ -67,7 +67,7 @@ def everybody_arrives(passes: Passes, box: Sandbox) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_misbehaviour_alone(sandbox: StartSandbox, impatient: Passes, kind: str) -> None:
     """One request in five of both services meets it."""
-    box = sandbox(pages=2, customers=30)
+    box = sandbox(pages=2, customers=15)
     box.faults.add(fault(kind, probability=0.2))
     tells_what_it_could_not_do(impatient(box, BACKFILL))
     everybody_arrives(impatient, box)

@@ -1,6 +1,6 @@
 """SIGKILL at any request of a pass: the next undisturbed passes make both sides equal.
 
-`make kills` kills at every request, one run after the other; `make test` at a few of them.
+`make kills` kills at every request, one run after the other; `make test` at one of each kind.
 """
 
 import os
@@ -19,8 +19,8 @@ from .proxy import Lost, Passing, Proxy
 from .victim import Victim
 
 _PASSES = {"incremental": ["incremental"], "backfill": ["backfill"], "full": ["backfill", "--full"]}
-_SPREAD = {False: (4, 60), True: (33, 90)}
-"""Requests, by whether the effect comes before the death."""
+_SPREAD = {(True, False): 4, (True, True): 33, (False, False): 60, (False, True): 90}
+"""The request that `make test` kills at, by whether FolkForm was filled and whether the effect comes before."""
 # More requests than any of these passes makes; a pass that ends before its kill ends the numbers.
 _MOST = 400
 
@@ -79,7 +79,7 @@ def test_killed_at_any_request(
 ) -> None:
     """Whatever had arrived when the program died, both passes bring the rest: nobody is missing, nobody is stale."""
     box = world(sandbox, passes, filled)
-    for number in range(1, _MOST) if os.environ.get("KILLS") == "all" else _SPREAD[after]:
+    for number in range(1, _MOST) if os.environ.get("KILLS") == "all" else [_SPREAD[filled, after]]:
         proxy = in_between(box)
         if kill_at(Victim(run, proxy, *_PASSES[name]), proxy, number, after=after) != -9:
             break  # It has ended before.

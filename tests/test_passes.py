@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from customer_sync.sandbox import Behaviour
+from customer_sync.sync import BACKFILL, INCREMENTAL
 
 from .conftest import (
     DAY,
@@ -23,6 +24,7 @@ from .conftest import (
     wait_until,
     writes,
 )
+from .in_process import Passes
 
 _KINDS = get_type_hints(Behaviour)
 DIALECTS, FOUND, PATHS = (get_args(_KINDS[name]) for name in ("dialect", "found", "customer_path"))
@@ -345,16 +347,16 @@ _WORLDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("world", _WORLDS.values(), ids=_WORLDS)
-def test_changes_during_the_walk(sandbox: StartSandbox, run: Command, world: dict[str, Any]) -> None:
+def test_changes_during_the_walk(sandbox: StartSandbox, passes: Passes, world: dict[str, Any]) -> None:
     """However Pancake answers, and while customers change at every answer, nobody is missed."""
     box = sandbox(customers=150, changes_per_list=3, **world)
     # What changes in a run lies beyond it: Pancake's clock is behind until the last run.
     box.behaviour.pancake_clock_offset = -20.0
-    assert run(box, "incremental").code == 0
-    assert run(box, "backfill").code == 0
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert passes(box, BACKFILL).exit_code == 0
     box.behaviour.changes_per_list, box.behaviour.pancake_clock_offset = 0, 0.0
-    last = run(box, "incremental", "--json")
-    assert (last.code, box.difference().equal) == (0, True)
+    last = passes(box, INCREMENTAL)
+    assert (last.exit_code, box.difference().equal) == (0, True)
     assert last.totals["upserted"] > 0
     assert forbidden(box) == []
 

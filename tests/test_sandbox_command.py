@@ -1,6 +1,5 @@
-"""`customer-sync sandbox` and `customer-sync demo`: everything can be tried without an account."""
+"""`customer-sync sandbox`: everything can be tried without an account. (`demo` is told in test_distribution.)"""
 
-import re
 import signal
 import socket
 import sqlite3
@@ -109,22 +108,6 @@ def _refused(outcome: Outcome, *parts: str) -> None:
     assert "Traceback" not in outcome.err
     assert "itself failed" not in outcome.err
     assert all(part in outcome.err for part in parts)
-
-
-def test_the_demo(run: Command) -> None:
-    """`demo` runs three passes and proves both sides equal in a table."""
-    outcome = run(None, "demo")
-    assert outcome.code == 0
-    assert re.findall(r"^(\w+): ok, 3 pages", outcome.out, re.MULTILINE) == ["incremental", "backfill", "incremental"]
-    assert re.findall(r"^\$ customer-sync (\w+)", outcome.out, re.MULTILINE) == [
-        "incremental",
-        "backfill",
-        "incremental",
-    ]
-    assert re.search(r"incremental: ok, 3 pages, .* 25 upserted", outcome.out)
-    assert len(re.findall(r"│ +400 +│ +400 +│ +0 +│ +0 +│ +0 +│ +yes +│", outcome.out)) == 3
-    assert "Both sides are equal" in outcome.out
-    assert "\x1b" not in outcome.said
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])

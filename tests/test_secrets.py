@@ -94,17 +94,32 @@ def test_nothing_comes_out_of_a_usual_run(box: Sandbox, run: Command, arguments:
     comes_out_clean(box, run, outcome)
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["explain", "p7"], ["explain", "id-0"]])
-def test_nothing_comes_out_of_what_only_looks(box: Sandbox, run: Command, arguments: list[str]) -> None:
+@pytest.fixture
+def looked_at(box: Sandbox) -> Sandbox:
+    """The same page with a token that Pancake takes, for commands that make no new one."""
+    box.folkform.set_page(only_page(box), pageAccessToken=box.pancake.page_token(only_page(box)))
+    return box
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["explain", "p7"]])
+def test_nothing_comes_out_of_what_only_looks(looked_at: Sandbox, run: Command, arguments: list[str]) -> None:
     """Nor of the commands that look at pages and customers, whatever fails."""
     for number, (failure, fault) in enumerate(FAILURES.items()):
-        box.faults.clear()
+        looked_at.faults.clear()
         if fault:
-            box.faults.add(fault)
+            looked_at.faults.add(fault)
         more = ["--json"] if number % 2 else []
-        outcome = run(box, *arguments, "--page", only_page(box), "-v", "--debug", *more)
+        outcome = run(looked_at, *arguments, "--page", only_page(looked_at), "-v", "--debug", *more)
         assert outcome.code in (0, 1, 3, 75), failure
-        comes_out_clean(box, run, outcome)
+        comes_out_clean(looked_at, run, outcome)
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_nothing_comes_out_of_a_malformed_customer(looked_at: Sandbox, run: Command, more: list[str]) -> None:
+    """Nor of a look at her who cannot be synced."""
+    outcome = run(looked_at, "explain", "id-0", "--page", only_page(looked_at), "-v", "--debug", *more)
+    assert "psid is missing" in outcome.said
+    comes_out_clean(looked_at, run, outcome)
 
 
 @pytest.mark.parametrize("command", ["incremental", "check"])

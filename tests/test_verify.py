@@ -117,7 +117,9 @@ def _crowd() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_200_random_damages(sandbox: StartSandbox, passes: Passes, dialect: str) -> None:
-    """Whoever is lost, aged or extra is found, and nobody else; `--full` heals it with as many writes as needed."""
+    """Whoever is lost, aged or extra is found, and nobody else; `--full` heals it with as many writes as needed, which
+    is tried of every third.
+    """
     box = sandbox(dialect=dialect, page_size_cut=25)
     passes.environment["CUSTOMER_SYNC_PAGE_SIZE"] = "25"
     box.pancake.add_customers(only_page(box), _crowd())
@@ -129,6 +131,8 @@ def test_200_random_damages(sandbox: StartSandbox, passes: Passes, dialect: str)
         result = passes.verify(box)
         assert found(result) == damage, f"seed {seed}"
         assert result.exit_code == (1 if any(damage.values()) else 0)
+        if seed % 3:
+            continue
         before = writes(box)
         assert passes(box, BACKFILL, full=True).exit_code == 0
         assert writes(box) - before == len(damage["missing"]) + len(damage["stale"]), f"seed {seed}"
