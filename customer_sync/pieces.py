@@ -12,6 +12,8 @@ from customer_sync.walk import CustomerWalk
 
 LARGEST_PIECE = 2000
 _MORE_THAN_ONE = 2
+# A piece may have twice as many as it is to have, and three are held: one written, one waiting, one being read.
+_TOGETHER = 2 * 3
 
 
 class Pieces:
@@ -28,7 +30,7 @@ class Pieces:
         self._walk = walk
         self._window = window
         self._largest = largest
-        self._aim = max(largest // 4, 1)
+        self._aim = max(largest // _TOGETHER, 1)
         """How many customers a piece is to have, more or less."""
         self._honoured = True
         """Whether Pancake keeps to the windows asked; otherwise small ones are no cheaper than large ones."""
