@@ -40,24 +40,24 @@ _FOLKFORMS = [
 
 
 @pytest.mark.parametrize(("dialect", "found", "customer_path"), _FOLKFORMS)
-def test_both_passes(sandbox: StartSandbox, run: Command, dialect: str, found: str, customer_path: str) -> None:
+def test_both_passes(sandbox: StartSandbox, passes: Passes, dialect: str, found: str, customer_path: str) -> None:
     """In every dialect: recent customers first, nothing written twice, then the history, then what changed."""
     box = sandbox(dialect=dialect, found=found, customer_path=customer_path)
     recent, history = people(RECENT, 60, 3600, "new"), people(HISTORY, 40 * DAY, 3600, "old")
     box.pancake.add_customers(only_page(box), recent + history)
 
-    first = run(box, "incremental", "--json")
-    assert (first.code, first.totals["upserted"]) == (0, RECENT)
+    first = passes(box, INCREMENTAL)
+    assert (first.exit_code, first.totals["upserted"]) == (0, RECENT)
     assert all(psid.startswith("old") for psid in box.difference().missing)
 
-    history_run = run(box, "backfill", "--json")
-    assert (history_run.code, history_run.totals["upserted"]) == (0, HISTORY)
-    assert history_run.json["complete"]
+    history_run = passes(box, BACKFILL)
+    assert (history_run.exit_code, history_run.totals["upserted"]) == (0, HISTORY)
+    assert history_run.complete
     assert box.difference().equal
 
     change_lately(box, 7)
-    changes = run(box, "incremental", "--json")
-    assert (changes.code, changes.totals["upserted"]) == (0, 7)
+    changes = passes(box, INCREMENTAL)
+    assert (changes.exit_code, changes.totals["upserted"]) == (0, 7)
     assert box.difference().equal
     assert forbidden(box) == []
 

@@ -153,7 +153,7 @@ def test_an_empty_window_asks_nothing() -> None:
     assert pancake.asked == []
 
 
-@pytest.mark.parametrize("count", [5_000, 20_000])
+@pytest.mark.parametrize("count", [2_500, 10_000])
 def test_requests_grow_with_the_customers(count: int) -> None:
     """Evenly spread, all the giving up and reading again costs at most three times the plain reading."""
     pancake = LivePancake(people([number * DAYS_30 / count for number in range(count)]))
@@ -161,7 +161,7 @@ def test_requests_grow_with_the_customers(count: int) -> None:
     assert len(pancake.asked) <= 3 * count / 100 + 25 * log2(count)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_requests_stay_bounded_for_bursts(seed: int) -> None:
     """Bursts of one second, far apart, cost a search each (the window's halvings), not more."""
     rng = random.Random(seed)
