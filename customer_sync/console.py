@@ -22,7 +22,7 @@ from customer_sync.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.findings import CHECK, CheckResult, Finding, State
 from customer_sync.manner import Manner
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult, Problem, Status, counted
+from customer_sync.result import FAILED, PageResult, PassResult, Problem, Status, SyncedPage, counted
 from customer_sync.streams import printable, silence
 from customer_sync.table import Cell, Table, Tone
 
@@ -74,6 +74,11 @@ class Screen:
     def page_started(self, result: PageResult) -> None:
         if self._bars is not None:
             self._bars.start_page(result)
+
+    def customer_failed(self, result: SyncedPage, problem: Problem) -> None:
+        """Who is passed over is named at once: a run that is killed tells nothing any more."""
+        if result.failed <= _MOST_LISTED:
+            self._problem(result, problem)
 
     def page_ended(self, result: PageResult) -> None:
         if self._bars is not None:
@@ -270,14 +275,12 @@ class Screen:
             facts = {"page_id": page_id, "exit_code": code, "next_step": page.error.next_step or code.next_step}
             self.tell(f"{where} failed: {page.error}", "red", event="page_failed", message=told, **facts)
             self.traceback(page.error)
-        for problem in page.problems[:_MOST_LISTED]:
-            told = f"{where}, {_who(problem)} {problem.problem}: {problem.reason}"
-            style = "red" if page.lacking and problem.problem != "malformed" else "yellow"
-            facts = {"page_id": page_id, "psid": problem.psid, "id": problem.pancake_id, "reason": problem.reason}
-            facts["next_step"] = problem.next_step(page_id)
-            self.tell(told, style, event=f"customer_{problem.problem}", **facts)
-        if len(page.problems) > _MOST_LISTED:
-            told = f"{where}: {len(page.problems) - _MOST_LISTED:,} more such customers; --json lists all"
+        named_before = [problem for problem in page.problems if problem.problem == FAILED]
+        named_now = [problem for problem in page.problems if problem.problem != FAILED]
+        for problem in named_now[:_MOST_LISTED]:
+            self._problem(page, problem)
+        if more := len(named_before[_MOST_LISTED:]) + len(named_now[_MOST_LISTED:]):
+            told = f"{where}: {more:,} more such customers; --json lists all"
             self.tell(told, "red" if page.lacking else "yellow", page_id=page_id, next_step=result.next_step)
         # A page that is not in order may say why in a warning only.
         in_order = not result.exit_code or page.status in (Status.OK, Status.OFF)
@@ -286,6 +289,13 @@ class Screen:
             facts = {"page_id": page_id, "next_step": page.remedy or result.exit_code.next_step}
             note = self.tell if result.exit_code else self.note
             note(told, style, event="page_warning", **facts)
+
+    def _problem(self, page: PageResult, problem: Problem) -> None:
+        told = f"Page {_id(page)}, {_who(problem)} {problem.problem}: {problem.reason}"
+        style = "red" if page.lacking and problem.problem != "malformed" else "yellow"
+        facts = {"page_id": _id(page), "psid": problem.psid, "id": problem.pancake_id, "reason": problem.reason}
+        facts["next_step"] = problem.next_step(_id(page))
+        self.tell(told, style, event=f"customer_{problem.problem}", **facts)
 
     def _line(self, console: Console, text: str, style: str = "") -> None:
         self._print(console, Text(self._fit(text), style=style))

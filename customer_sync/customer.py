@@ -12,7 +12,9 @@ _HOUR = r"(?:[01]\d|2[0-3])"
 _LAYOUT = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\d(?:\.\d{{1,9}})?(?:Z|[+-]{_HOUR}:[0-5]\d)?", flags=re.ASCII)
 # Eight digits are a date to many people, and from twelve on milliseconds.
 _UNIX_SECONDS = re.compile(r"\d{1,7}|\d{9,11}", flags=re.ASCII)
-_PHONE = re.compile(r"(?<!\d)(?:\+|0)\d(?:[ .-]?\d){7,}")
+_DIGITS = re.compile(r"\(\+?\d{1,4}\)(?:[\s./-]*\d){4,}|\+?\d(?:[\s.()/-]*\d){7,}")
+# However a phone number begins (0, +84, 84 or nothing), it ends alike.
+_END_OF_PHONE = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What may be shown of her without telling who she is.
 IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
@@ -54,16 +56,24 @@ class Customer:
         # Without its accents a detail is as long as its composed form; a longer one than the text is not in it.
         details = {normalize("NFC", detail) for detail in _details(self.data)}
         details = {detail for detail in details if 1 < len(detail) <= len(text)}
-        # However a phone number is written: no other run of digits is as long and as much worth hiding.
-        text = _PHONE.sub(lambda found: found[0] if found[0] == self.psid else "…", text)
+        ends = {_digits(run)[-_END_OF_PHONE:] for detail in details for run in _DIGITS.findall(detail)}
+        text = _DIGITS.sub(lambda found: "…" if self._is_phone(found[0], ends) else found[0], text)
         for detail in sorted(details, key=len, reverse=True):
-            pattern = "".join(map(_with_or_without_accent, normalize("NFD", detail)))
+            pattern = r"\s+".join(
+                "".join(map(_with_or_without_accent, word)) for word in normalize("NFD", detail).split()
+            )
             if len(detail) < _SHORTEST_ANYWHERE:
                 flags = re.IGNORECASE if len(detail) > 2 else re.NOFLAG  # "An" is a name, "an" is not.
                 text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text, flags=flags)
             else:
                 text = re.sub(pattern, "…", text, flags=re.IGNORECASE)
         return normalize("NFC", text)
+
+    def _is_phone(self, run: str, ends: set[str]) -> bool:
+        """Whether a run of digits is a phone number: it begins like one, or ends like one of hers."""
+        if run == self.psid:
+            return False
+        return run.lstrip("(").startswith(("+", "0")) or any(end in _digits(run) for end in ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,10 @@ class Malformed:
     reason: str
     identity: str
     """Tells malformed customers apart."""
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
 
 
 def _with_or_without_accent(character: str) -> str:

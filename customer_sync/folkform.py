@@ -156,7 +156,7 @@ class FolkFormClient:
         """Every customer of a page who has a time, newest first, read as they are asked for; those after *until*
         (Unix seconds) are left out.
         """
-        yield from self._in_order(page_id, newest_first=True, batch=LARGEST_LIMIT, until=until)
+        yield from self._in_order(page_id, self.time_field(), newest_first=True, batch=LARGEST_LIMIT, until=until)
 
     def versions_by_psid(self, page_id: str) -> Iterator[StoredVersion]:
         """Every customer of a page, with a time or without (0), in the order of their psids."""
@@ -255,23 +255,21 @@ class FolkFormClient:
         return _documents(self._get(f"{self._customers}/find", params, about=about))
 
     def _first(self, page_id: str, limit: int, *, newest_first: bool, until: int | None = None) -> list[StoredVersion]:
-        batch = min(limit, LARGEST_LIMIT)
-        found = list(islice(self._in_order(page_id, newest_first=newest_first, batch=batch, until=until), limit))
-        if self._time_field is TimeField.UPDATED_AT and any(
-            _text_second(stored.version) != stored.time for stored in found
-        ):
+        batch, field = min(limit, LARGEST_LIMIT), self.time_field()
+        found = list(islice(self._in_order(page_id, field, newest_first=newest_first, batch=batch, until=until), limit))
+        # Another page may have found it out meanwhile: what counts is what this one was asked by.
+        if field is TimeField.UPDATED_AT and any(_text_second(stored.version) != stored.time for stored in found):
             # What was learned from a sample does not hold here: the time of a write must never be a mark.
             self._time_field = TimeField.VERSION
             return self._first(page_id, limit, newest_first=newest_first, until=until)
         return found
 
     def _in_order(
-        self, page_id: str, *, newest_first: bool, batch: int, until: int | None = None
+        self, page_id: str, field: TimeField | None, *, newest_first: bool, batch: int, until: int | None = None
     ) -> Iterator[StoredVersion]:
         """A page's customers by Pancake's time. A new request starts at the last time seen, so that nobody is
         missed between two; who shares that time is read twice and given once.
         """
-        field = self.time_field()
         if field is None:
             return
         documents = self._documents_in_order(page_id, field, newest_first, batch, until)

@@ -12,7 +12,7 @@ from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, SettingsError, StopRequested
 from customer_sync.locks import BusyError
 from customer_sync.page import Page
-from customer_sync.result import PageResult, Status
+from customer_sync.result import PageResult, Problem, Status, SyncedPage
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ class Listener(Protocol):
     """Who is told how a run goes on, from several threads; the result is filled in as it goes."""
 
     def page_started(self, result: PageResult) -> None: ...
+
+    def customer_failed(self, result: SyncedPage, problem: Problem) -> None: ...
 
     def page_ended(self, result: PageResult) -> None: ...
 

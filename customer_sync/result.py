@@ -51,6 +51,9 @@ _NEXT_STEPS = {
 }
 
 
+FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A customer of whom something is to be told."""
@@ -200,9 +203,11 @@ class SyncedPage(PageResult):
     def lacking(self) -> bool:
         return self.failed > 0
 
-    def add_failed(self, customer: Customer, reason: str) -> None:
+    def add_failed(self, customer: Customer, reason: str) -> Problem:
         self.failed += 1
-        self.problems.append(Problem(customer.psid, customer.pancake_id, "failed", reason))
+        problem = Problem(customer.psid, customer.pancake_id, FAILED, reason)
+        self.problems.append(problem)
+        return problem
 
     def words(self) -> list[str]:
         counts = [(self.read, "read"), (self.upserted, _done(self.dry_run)), (self.unchanged, "unchanged")]

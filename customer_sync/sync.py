@@ -267,7 +267,7 @@ class _PageSync:
                 heard(customer)
 
         def failed(customer: Customer, error: ServiceError) -> None:
-            self._result.add_failed(customer, error.sentence)
+            self._run.listener.customer_failed(self._result, self._result.add_failed(customer, error.sentence))
 
         return CustomerWriter(self._run.upserts, order, stored, written, failed, bound_from=bound_from)
 

@@ -12,13 +12,16 @@ from itertools import pairwise
 from typing import Protocol
 
 from customer_sync.customer import Customer, Malformed, Window, read_customer
-from customer_sync.errors import ContractBroken
+from customer_sync.errors import ContractBroken, Unreachable
 from customer_sync.pancake import LARGEST_PAGE_SIZE, SERVICE, CustomerList
 
 # A second that is still running, or whose commits come late, is not read.
 SETTLED = 2
 _MOST_ALIKE = 10
+_MOST_ALIKE_WITHOUT_IDS = 1000
 _LOOKS_AT_NOBODY = 3
+_LOOKS_ABOVE = 10
+_END_OF_TIME = 2**31 - 1
 
 
 class CustomerSource(Protocol):
@@ -155,20 +158,37 @@ class CustomerWalk:
         return _Answer(rows, first, ends, times[-1] if times else None)
 
     def _list(self, number: int, size: int) -> CustomerList:
-        """One answer. An empty one ends the walk, so it is not believed at once when its own total says otherwise."""
+        """One answer. An empty one ends the walk, so it is not believed at once when its own total says otherwise, or
+        when the window still holds whoever was listed last.
+        """
         for _ in range(_LOOKS_AT_NOBODY):
             # `since` is always 0: a window that looks at `inserted_at` would hide old customers who changed.
             listed = self._pancake.get_customers(number, size, 0, self._upper)
-            if listed.customers or (listed.total or 0) <= (number - 1) * size:
-                break
+            expected = number == 1 and self._last_rows
+            if listed.customers or ((listed.total or 0) <= (number - 1) * size and not expected):
+                return listed
+        if expected:
+            self._refuse_forgetting(self._last_rows[-1])
         return listed
+
+    def _refuse_forgetting(self, last: Customer | Malformed) -> None:
+        """Raises Unreachable unless she who was listed last has changed since, and stands above the window now."""
+        for number in range(1, _LOOKS_ABOVE + 1):
+            listed = self._pancake.get_customers(number, LARGEST_PAGE_SIZE, 0, _END_OF_TIME).customers
+            rows = [read_customer(data, self._page_id) for data in listed]
+            if _identity(last) in map(_identity, rows):
+                return
+            if not rows or any(row.updated_at is not None and row.updated_at <= self._upper for row in rows):
+                break
+        raise Unreachable(SERVICE, "listed nobody in the middle of its list")
 
     def _refuse_endless(self, number: int, rows: list[Customer | Malformed]) -> None:
         """Customers who change may push the same rows into the next answer, but not time after time."""
-        alike = number > 1 and rows == self._last_rows and any(isinstance(row, Customer) for row in rows)
-        self._alike = self._alike + 1 if alike else 0
+        self._alike = self._alike + 1 if number > 1 and rows and rows == self._last_rows else 0
         self._last_rows = rows
-        if self._alike == _MOST_ALIKE:
+        # Malformed customers without an id look alike, and there may be many of them.
+        have_ids = any(isinstance(row, Customer) or row.pancake_id or row.psid for row in rows)
+        if self._alike == (_MOST_ALIKE if have_ids else _MOST_ALIKE_WITHOUT_IDS):
             raise ContractBroken(SERVICE, "answers every page_number alike")
 
     def _first_answer(self, listed: CustomerList) -> None:
@@ -201,6 +221,10 @@ class CustomerWalk:
     def _forget_later_than(self, second: int) -> None:
         """Nobody later can be listed again, so that memory does not grow with the history."""
         self._seen = {psid: time for psid, time in self._seen.items() if time <= second}
+
+
+def _identity(row: Customer | Malformed) -> str:
+    return row.psid if isinstance(row, Customer) else row.identity
 
 
 def _from(second: int, rows: list[Customer | Malformed]) -> list[Customer | Malformed]:

@@ -12,7 +12,7 @@ from customer_sync.explanation import Explanation
 from customer_sync.passes import run_pass
 from customer_sync.readings import run_explain, run_verify
 from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult, SyncedPage
+from customer_sync.result import PageResult, PassResult, Problem, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.settings import load_settings
 from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
@@ -48,6 +48,8 @@ class Unheard:
     """Listens to a pass and says nothing."""
 
     def page_started(self, result: PageResult) -> None: ...
+
+    def customer_failed(self, result: SyncedPage, problem: Problem) -> None: ...
 
     def page_ended(self, result: PageResult) -> None: ...
 

@@ -72,8 +72,14 @@ MUTANTS = [
                 "            return TimeField.UPDATED_AT\n        return TimeField.VERSION",
                 "            pass\n        return TimeField.UPDATED_AT",
             ),
-            ("if self._time_field is TimeField.UPDATED_AT and any(", "if False and any("),
+            ("if field is TimeField.UPDATED_AT and any(", "if False and any("),
         ),
+        "trap_04",
+    ),
+    Mutant(
+        "4 what one page finds out is believed of what another was answered before",
+        "folkform",
+        (("if field is TimeField.UPDATED_AT and any(", "if self._time_field is TimeField.UPDATED_AT and any("),),
         "trap_04",
     ),
     Mutant(
@@ -130,6 +136,18 @@ MUTANTS = [
         "trap_08",
     ),
     Mutant(
+        "8 an answer with nobody ends the list wherever it comes",
+        "walk",
+        (("expected = number == 1 and self._last_rows", "expected = False"),),
+        "trap_08",
+    ),
+    Mutant(
+        "8 nobody is believed when it is answered three times",
+        "walk",
+        (("        if expected:\n            self._refuse_forgetting(self._last_rows[-1])\n", ""),),
+        "trap_08",
+    ),
+    Mutant(
         "9 the window ends with the second asked for",
         "walk",
         (("get_customers(number, size, 0, self._upper)", "get_customers(number, size, 0, self._upper - 1)"),),
@@ -146,6 +164,12 @@ MUTANTS = [
         "12 whose tries ran out is passed over",
         "write",
         (("self._given_up.append((customer, error))", "self._pass_over(customer, error)"),),
+        "trap_12",
+    ),
+    Mutant(
+        "12 who is passed over is named at the end only",
+        "console",
+        (("        if result.failed <= _MOST_LISTED:\n            self._problem(result, problem)\n", ""),),
         "trap_12",
     ),
     Mutant(

@@ -294,6 +294,25 @@ def test_hides_details_however_they_are_written(message: str, hidden: str) -> No
     assert customer(**personal).hide(message) == hidden
 
 
+@pytest.mark.parametrize("kept", ["0903154539", "+84903154539", "84903154539", "090 315 4539", "903154539"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        *("0903154539", "+84903154539", "84903154539", "903154539", "0084903154539", "(+84) 903-154-539"),
+        *("(0903) 154 539", "0903/154/539", "0903\u00a0154\u00a0539", "84-903.154.539", "+84 (0) 903 154 539"),
+    ],
+)
+def test_hides_a_phone_number_however_it_is_written(kept: str, told: str) -> None:
+    """A server that writes a number in its own way does not give it away either."""
+    assert customer(phone_numbers=[kept]).hide(f"25149: {told} is taken") == "25149: … is taken"
+    assert customer(phone_numbers=["", "0987654321"]).hide("order 84903154 of 2026") == "order 84903154 of 2026"
+
+
+def test_hides_a_name_with_other_spaces() -> None:
+    """How many spaces there are between two words tells no names apart."""
+    assert customer(name="Mai  Thao").hide("Mai Thao, Mai\u00a0 Thao") == "…, …"
+
+
 def test_hiding_leaves_the_message_readable() -> None:
     """Ids, times, codes and ordinary words stay, though a short name is part of a word."""
     message = "VAL_002 psid 25149 of page 104 at 2025-12-07T10:23:23 cannot be stored: Another An has an index"

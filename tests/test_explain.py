@@ -159,13 +159,14 @@ def test_only_a_repair_brings_whom_the_passes_have_passed_by(
     assert _verdict(_explain(passes, box, "p0150"))[1] == "in_order"
 
 
-def test_an_overlap_brings_her_sooner(sandbox: StartSandbox, passes: Passes) -> None:
+def test_an_overlap_brings_her_sooner(sandbox: StartSandbox, passes: Passes, run: Command) -> None:
     """With an overlap the incremental starts lower, and brings whom it would have passed by."""
     box = _filled(sandbox)
     box.folkform.delete(only_page(box), "p0100")
     assert _verdict(_explain(passes, box, "p0100"))[1] == "passed_by"
+    asked = ("explain", "p0100", "--page", only_page(box), "--json")
+    assert _verdict(_said(run(box, *asked, "--overlap", "90d")))[1] == "next_incremental"
     passes.environment["CUSTOMER_SYNC_OVERLAP"] = "90d"
-    assert _verdict(_explain(passes, box, "p0100"))[1] == "next_incremental"
     assert passes(box, INCREMENTAL).exit_code == 0
     assert _verdict(_explain(passes, box, "p0100"))[1] == "in_order"
 
@@ -320,14 +321,15 @@ def test_however_pancake_behaves(sandbox: StartSandbox, passes: Passes, behaviou
     }
 
 
-def test_a_limit_is_kept_to(sandbox: StartSandbox, run: Command) -> None:
-    """Who is looked for further than Pancake allows at once is found all the same."""
-    box = _filled(sandbox, 150, pancake_limit=5, page_size_cut=30)
+@pytest.mark.parametrize("told", ["status", "body"])
+def test_pancakes_limit_is_waited_for(sandbox: StartSandbox, run: Command, told: str) -> None:
+    """Who is looked for further than Pancake allows at once is found all the same, however it says "too often"."""
+    box = _filled(sandbox, 150, pancake_limit=5, pancake_429=told, page_size_cut=30)
     box.pancake.change_customer(only_page(box), "p0149", {"updated_at": ago(90)})
     box.folkform.delete(only_page(box), "p0120")
     verdicts = [_verdict(_said(_ran(run, box, who)))[1] for who in ("p0149", "p0120")]
     assert verdicts == ["next_incremental", "next_backfill"]
-    assert any(request.status == 429 for request in box.requests.recent)
+    assert any(request.status == 429 for request in box.requests.recent) == (told == "status")
 
 
 def test_without_a_total_it_says_that_it_does_not_know(sandbox: StartSandbox, run: Command) -> None:

@@ -4,6 +4,7 @@ Each test fails when the rule of its row is removed. Between the program and the
 test can do something at a chosen request: change a customer, run another pass, kill the program.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ from customer_sync.locks import PageLocks
 from customer_sync.marks import SPAN
 from customer_sync.redact import Redactor
 from customer_sync.result import Status, SyncedPage
-from customer_sync.sandbox import Sandbox
+from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.services import Services
 from customer_sync.settings import load_settings
 from customer_sync.sync import Run, Wishes, sync_all_customers, sync_new_customers
@@ -199,6 +200,37 @@ def test_trap_04_the_time_of_the_write_is_no_mark(sandbox: StartSandbox, program
     assert box.difference().equal
 
 
+def test_trap_04_two_pages_find_it_out_at_once(
+    sandbox: StartSandbox, run: Command, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """One page finds that `updatedAt` is the time of the write, while another's answer by `updatedAt` is under way."""
+    box = sandbox(pages=3, dialect="guide")
+    sampled, *pages = box.pancake.page_ids()
+    box.pancake.add_customers(sampled, people(120, 2 * DAY, 3600, "sampled"))
+    fill_folkform(box)
+    box.behaviour.dialect = "older"
+    for page_id in pages:
+        box.pancake.add_customers(page_id, people(120, 2 * DAY, 3600, page_id))
+        for customer in box.pancake.customers(page_id):
+            box.folkform.upsert({**customer, "page_id": page_id})
+        for document in box.folkform.documents(page_id):
+            box.folkform.store({**document, "updatedAt": document["updatedAt"] - 600_000})
+        box.pancake.add_customers(page_id, people(5, 3600, 60, f"new-{page_id}"))
+    found_out = threading.Event()
+
+    def before(passing: Passing) -> None:
+        sort = passing.query.get("options", "")
+        if "panCakeData.updated_at" in json.loads(sort or "{}").get("sort", {}):
+            found_out.set()
+        elif pages[1] in passing.query.get("filter", "") and "updatedAt" in json.loads(sort or "{}").get("sort", {}):
+            found_out.wait(PATIENCE)
+
+    proxy = in_between(box)
+    proxy.before = before
+    assert run(None, "incremental", **proxy.environment).code == 0
+    assert box.difference().equal
+
+
 @pytest.mark.parametrize("pass_name", ["incremental", "backfill"])
 def test_trap_05_killed_with_one_upsert_hanging(
     sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy], pass_name: str
@@ -359,6 +391,30 @@ def test_trap_07_a_backfill_holds_an_old_copy(
     assert box.difference().equal
 
 
+@pytest.mark.parametrize(("total", "answers"), [(False, 1), (False, 9), (True, 9)])
+def test_trap_08_answers_with_nobody_in_the_middle(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy], total: bool, answers: int
+) -> None:
+    """Pancake lists nobody for a while, though its list goes on: that is not the end, and nothing newer is written."""
+    box, asked = sandbox(total=total), 0
+    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "there"))
+    fill_folkform(box)
+    box.pancake.add_customers(only_page(box), people(300, 60, 60, "coming"))
+    nobody = json.dumps({"success": True, "customers": [], **({"total": 280} if total else {})}).encode()
+
+    def before(passing: Passing) -> bytes | None:
+        nonlocal asked
+        asked += passing.path.endswith("/page_customers")
+        return nobody if passing.path.endswith("/page_customers") and 1 < asked <= 1 + answers else None
+
+    proxy = in_between(box)
+    proxy.before = before
+    first = program.incremental(proxy)
+    assert (first.status is Status.OK) == (answers < 3)
+    program.incremental(box)
+    assert box.difference().equal
+
+
 def test_trap_08_a_window_that_looks_at_inserted_at(sandbox: StartSandbox, program: Program) -> None:
     """Old customers who change lately are brought, whatever time Pancake's window looks at."""
     box = sandbox(window="inserted_at")
@@ -440,6 +496,32 @@ def test_trap_12_tries_run_out_for_one_customer(
     result = program.incremental(proxy)
     assert (result.status, result.failed, tries["p0100"]) == (Status.OK, 0, 6)
     assert box.difference().equal
+
+
+def test_trap_12_who_is_passed_over_has_been_named(
+    sandbox: StartSandbox, run: Command, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """A pass that is killed later on has told of her already: no pass after it will meet her again."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "old"))
+    fill_folkform(box)
+    box.pancake.add_customers(only_page(box), people(200, 60, 60))
+    box.faults.add(Fault("status", service="folkform", psid="p0190", status=403, times=1, message="blocked"))
+    proxy = in_between(box)
+    victim = Victim(run, proxy, "incremental", "--quiet")
+
+    def before(passing: Passing) -> None:
+        if passing.upserts == "p0020":
+            victim.die()
+
+    proxy.before = before
+    victim.start()
+    outcome = victim.ended()
+    assert outcome.code == -9
+    assert "psid p0190 failed: FolkForm " in outcome.err
+    for name in ("incremental", "backfill"):
+        run(box, name)
+    assert box.difference().missing == ["p0190"]
 
 
 def test_trap_12_an_outage_passes_nobody(

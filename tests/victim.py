@@ -3,7 +3,7 @@
 import subprocess
 import threading
 
-from .conftest import Command
+from .conftest import Command, Outcome
 from .proxy import PATIENCE, Lost, Proxy
 
 
@@ -31,5 +31,9 @@ class Victim:
 
     def end(self) -> int:
         """Returns how it ended."""
+        return self.ended().code
+
+    def ended(self) -> Outcome:
+        """How it ended, and what it had said."""
         assert self._process
-        return self._run.end(self._process).code
+        return self._run.end(self._process)

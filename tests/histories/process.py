@@ -17,7 +17,7 @@ from customer_sync.http import Call
 from customer_sync.page import Page
 from customer_sync.pancake import CustomerList
 from customer_sync.rate_limiter import AdaptiveRateLimiter
-from customer_sync.result import PageResult, SyncedPage
+from customer_sync.result import PageResult, Problem, SyncedPage
 from customer_sync.sign_in import BearerToken
 from customer_sync.sync import INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
 from customer_sync.walk import CustomerSource
@@ -161,6 +161,9 @@ class Process:
         """Nobody needs to know."""
 
     page_ended = page_started
+
+    def customer_failed(self, result: SyncedPage, problem: Problem) -> None:
+        """The result names her."""
 
     def tell(self, what: str) -> None:
         self.world.story.tell(self.name, what)
