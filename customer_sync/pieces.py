@@ -8,6 +8,8 @@ so that writing begins soon and the next one is read meanwhile.
 from collections.abc import Callable, Iterator
 
 from customer_sync.customer import Customer, Malformed, Window
+from customer_sync.errors import Unreachable
+from customer_sync.pancake import SERVICE
 from customer_sync.walk import CustomerWalk
 
 LARGEST_PIECE = 2000
@@ -34,6 +36,8 @@ class Pieces:
         """How many customers a piece is to have, more or less."""
         self._honoured = True
         """Whether Pancake keeps to the windows asked; otherwise small ones are no cheaper than large ones."""
+        self._nobody_until = -1
+        """Up to which second Pancake has listed nobody at all."""
         self._malformed: dict[str, Malformed] = {}
 
     @property
@@ -70,8 +74,16 @@ class Pieces:
                 cut = _older_half(piece, customers[-1].updated_at)
             if cut is not None:
                 break
+        self._refuse_holes(walk, piece)
         self._note(walk, piece)
         return customers[::-1], cut
+
+    def _refuse_holes(self, walk: CustomerWalk, piece: Window) -> None:
+        """Raises Unreachable when somebody stands where an older piece found nobody: she would be passed by."""
+        if walk.lowest is None:
+            self._nobody_until = piece.until
+        elif walk.lowest <= self._nobody_until:
+            raise Unreachable(SERVICE, "listed nobody where it lists somebody now")
 
     def _first_cut(self, walk: CustomerWalk) -> int | None:
         """The end of a first piece, from how many customers Pancake counts in the window; None where they are few.

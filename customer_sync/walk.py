@@ -60,6 +60,8 @@ class CustomerWalk:
         """Whether Pancake has shown a customer later than asked."""
         self.pancake_now: float | None = None
         """Pancake's clock at the first answer, Unix seconds."""
+        self.lowest: int | None = None
+        """The earliest second that was listed, also below *since*; None while nobody was."""
         self.total: int | None = None
         """How many customers there are up to *until*, as Pancake says."""
         self._pancake = pancake
@@ -147,8 +149,9 @@ class CustomerWalk:
         times = [row.updated_at for row in rows if row.updated_at is not None]
         if any(later > before for before, later in pairwise(times)):
             raise ContractBroken(SERVICE, "did not list the newest customers first")
-        if times and times[0] > self._upper:
-            self.ignores_window = True
+        if times:
+            self.lowest = times[-1] if self.lowest is None else min(self.lowest, times[-1])
+            self.ignores_window = self.ignores_window or times[0] > self._upper
         first = (number - 1) * size
         # A short answer ends the list only when the total agrees: the server may have cut page_size.
         ends = not rows or (len(rows) < size and listed.total == first + len(rows))
@@ -158,27 +161,35 @@ class CustomerWalk:
         return _Answer(rows, first, ends, times[-1] if times else None)
 
     def _list(self, number: int, size: int) -> CustomerList:
-        """One answer. An empty one ends the walk, so it is not believed at once when its own total says otherwise, or
-        when the window still holds whoever was listed last.
-        """
+        """One answer. An empty one ends the walk, so it is not believed at once where somebody must be expected."""
         for _ in range(_LOOKS_AT_NOBODY):
             # `since` is always 0: a window that looks at `inserted_at` would hide old customers who changed.
             listed = self._pancake.get_customers(number, size, 0, self._upper)
-            expected = number == 1 and self._last_rows
-            if listed.customers or ((listed.total or 0) <= (number - 1) * size and not expected):
+            if listed.customers or not self._expects_somebody(number, size, listed.total):
                 return listed
-        if expected:
+        if number == 1 and self._last_rows:
             self._refuse_forgetting(self._last_rows[-1])
         return listed
+
+    def _expects_somebody(self, number: int, size: int, total: int | None) -> bool:
+        """Whether an answer with nobody is odd: it counts some itself, the window holds whoever was listed last, or
+        the answer before was a full one. Where nothing was listed yet, an incremental's window holds older customers.
+        """
+        if total is not None and total > (number - 1) * size:
+            return True
+        if number > 1:
+            return len(self._last_rows) == size > 1
+        return bool(self._last_rows) or (total is None and self.since > 0)
 
     def _refuse_forgetting(self, last: Customer | Malformed) -> None:
         """Raises Unreachable unless she who was listed last has changed since, and stands above the window now."""
         for number in range(1, _LOOKS_ABOVE + 1):
             listed = self._pancake.get_customers(number, LARGEST_PAGE_SIZE, 0, _END_OF_TIME).customers
             rows = [read_customer(data, self._page_id) for data in listed]
-            if _identity(last) in map(_identity, rows):
+            above = [row for row in rows if row.updated_at is None or row.updated_at > self._upper]
+            if _identity(last) in map(_identity, above):
                 return
-            if not rows or any(row.updated_at is not None and row.updated_at <= self._upper for row in rows):
+            if not rows or len(above) < len(rows):
                 break
         raise Unreachable(SERVICE, "listed nobody in the middle of its list")
 

@@ -138,13 +138,16 @@ MUTANTS = [
     Mutant(
         "8 an answer with nobody ends the list wherever it comes",
         "walk",
-        (("expected = number == 1 and self._last_rows", "expected = False"),),
+        (
+            ("return bool(self._last_rows) or (total is None and self.since > 0)", "return False"),
+            ("        if number == 1 and self._last_rows:\n", "        if False:\n"),
+        ),
         "trap_08",
     ),
     Mutant(
         "8 nobody is believed when it is answered three times",
         "walk",
-        (("        if expected:\n            self._refuse_forgetting(self._last_rows[-1])\n", ""),),
+        (("            self._refuse_forgetting(self._last_rows[-1])\n", "            pass\n"),),
         "trap_08",
     ),
     Mutant(

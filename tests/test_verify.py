@@ -223,14 +223,15 @@ def test_pancakes_clock_counts(sandbox: StartSandbox, passes: Passes, hours: int
 def test_an_answer_that_leaves_somebody_out(
     sandbox: StartSandbox, passes: Passes, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
-    """Pancake lists nobody where its own total counts many: nobody takes that for the end of the page."""
-    box = sandbox(customers=300)
+    """Pancake lists nobody where its own total counts many, and no walk can tell: that is not taken for equal."""
+    box = sandbox(customers=300, window="ignored")
     fill_folkform(box)
     proxy = in_between(box)
 
     def emptied(passing: Passing) -> bytes | None:
-        is_second = "page_customers" in passing.path and proxy.counts["page_customers"] >= 3
-        return b'{"success": true, "total": 201, "customers": []}' if is_second else None
+        # Before it are the count, the first answer, and the same again when the window turns out to be ignored.
+        is_second = "page_customers" in passing.path and proxy.counts["page_customers"] >= 4
+        return b'{"success": true, "total": 300, "customers": []}' if is_second else None
 
     proxy.before = emptied
     result = passes.verify(proxy)

@@ -384,6 +384,18 @@ def test_an_empty_answer_is_not_asked_for_ever() -> None:
     assert len(pancake.asked) == 5
 
 
+def test_who_is_still_listed_has_not_moved_up() -> None:
+    """She who was listed last stands where she stood, as a wider window shows: so an answer with nobody was no end."""
+
+    class Forgetful(LivePancake):
+        def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
+            answer = super().get_customers(page_number, page_size, since, until)
+            return CustomerList([], None, answer.date) if until < T0 + 60 else answer
+
+    with pytest.raises(Unreachable, match="listed nobody in the middle of its list"):
+        walked(walk(Forgetful(people(range(80))), page_size=10))
+
+
 def test_an_empty_answer_without_a_total_is_asked_again() -> None:
     """Whoever was listed last is still in the window, so an answer with nobody is not the end of it."""
     pancake = ForgetfulPancake(people(range(0, 2500, 10)), total=no_total)

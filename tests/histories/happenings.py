@@ -132,6 +132,14 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Nobody:
+    """Pancake's next answer lists nobody, whatever there is."""
+
+    def happen(self, world: "World", process: "Process", /) -> None:  # noqa: ARG002
+        process.empty_answers += 1
+
+
+@dataclass(frozen=True)
 class Stop:
     """SIGTERM."""
 

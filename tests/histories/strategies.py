@@ -13,6 +13,7 @@ from tests.histories.happenings import (
     Happening,
     Kill,
     Meddling,
+    Nobody,
     Refusal,
     Stop,
     TimePasses,
@@ -100,7 +101,7 @@ rushes = st.builds(
 incidents = st.one_of(
     st.lists(st.tuples(calls, life), max_size=4),
     rushes,
-    st.lists(st.tuples(calls | upserts, faults | trouble), max_size=2),
+    st.lists(st.tuples(calls | upserts, faults | trouble | st.just(Nobody())), max_size=2),
 )
 ends: st.SearchStrategy[list[tuple[Moment, Happening]]] = st.one_of(
     st.just([]),
