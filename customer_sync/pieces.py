@@ -80,9 +80,9 @@ class Pieces:
 
     def _refuse_holes(self, walk: CustomerWalk, piece: Window) -> None:
         """Raises Unreachable when somebody stands where an older piece found nobody: she would be passed by."""
-        if walk.lowest is None:
+        if walk.lists_nobody:
             self._nobody_until = piece.until
-        elif walk.lowest <= self._nobody_until:
+        elif walk.lowest is not None and walk.lowest <= self._nobody_until:
             raise Unreachable(SERVICE, "listed nobody where it lists somebody now")
 
     def _first_cut(self, walk: CustomerWalk) -> int | None:

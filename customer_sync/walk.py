@@ -60,8 +60,10 @@ class CustomerWalk:
         """Whether Pancake has shown a customer later than asked."""
         self.pancake_now: float | None = None
         """Pancake's clock at the first answer, Unix seconds."""
+        self.lists_nobody = False
+        """Whether the first answer was an empty one."""
         self.lowest: int | None = None
-        """The earliest second that was listed, also below *since*; None while nobody was."""
+        """The earliest second that was listed, also below *since*."""
         self.total: int | None = None
         """How many customers there are up to *until*, as Pancake says."""
         self._pancake = pancake
@@ -204,6 +206,7 @@ class CustomerWalk:
 
     def _first_answer(self, listed: CustomerList) -> None:
         self._asked = True
+        self.lists_nobody = not listed.customers
         self.total = listed.total
         self.pancake_now = listed.date
         if listed.date is not None:

@@ -205,7 +205,7 @@ MUTANTS = [
         (
             (' or self._find(\n            {pancake_time.value: {"$gt": 0}}, {"limit": 1}\n        ):', ":"),
             ("if all(_updated_at_is_pancakes(document) for document in sample):", "if True:"),
-            ("if self._time_field is TimeField.UPDATED_AT and any(", "if False and any("),
+            ("if field is TimeField.UPDATED_AT and any(", "if False and any("),
         ),
         "trap_14",
     ),

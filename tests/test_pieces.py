@@ -147,6 +147,16 @@ def test_a_piece_with_nobody_is_not_believed_when_the_next_one_shows_somebody() 
     assert found == []
 
 
+def test_who_has_no_time_is_somebody() -> None:
+    """Answers of malformed customers alone, with no time to be read, are no answers with nobody."""
+    timeless = people(range(150, 180), "timeless")
+    for person in timeless:
+        person.shown = {"updated_at": None}
+    read = pieces(LivePancake(people(range(100)) + timeless), until=200)
+    assert len(flat(read)) == 100
+    assert len(read.malformed) == 30
+
+
 def test_pancakes_clock_ends_the_last_piece() -> None:
     """`until` comes down to two seconds before Pancake's clock, and nothing is read beyond it."""
     read = pieces(LivePancake(people(range(300)), date=T0 + 200), until=299)
