@@ -53,11 +53,11 @@ class Customer:
     def hide(self, text: str) -> str:
         """Takes her name, with and without accents, phone numbers and every other personal detail out of *text*."""
         text = normalize("NFD", text)
-        # Without its accents a detail is as long as its composed form; a longer one than the text is not in it.
-        details = {normalize("NFC", detail) for detail in _details(self.data)}
-        details = {detail for detail in details if 1 < len(detail) <= len(text)}
+        details = {" ".join(normalize("NFC", detail).split()) for detail in _details(self.data)}
         ends = {_digits(run)[-_END_OF_PHONE:] for detail in details for run in _DIGITS.findall(detail)}
         text = _DIGITS.sub(lambda found: "…" if self._is_phone(found[0], ends) else found[0], text)
+        # Without its accents a detail is as long as its composed form; a longer one than the text is not in it.
+        details = {detail for detail in details if 1 < len(detail) <= len(text)}
         for detail in sorted(details, key=len, reverse=True):
             pattern = r"\s+".join(
                 "".join(map(_with_or_without_accent, word)) for word in normalize("NFD", detail).split()

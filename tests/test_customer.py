@@ -309,8 +309,11 @@ def test_hides_a_phone_number_however_it_is_written(kept: str, told: str) -> Non
 
 
 def test_hides_a_name_with_other_spaces() -> None:
-    """How many spaces there are between two words tells no names apart."""
+    """How many spaces there are between two words tells no names apart; spaces alone are nobody's."""
+    assert customer(name="   ", notes=["\t\n"]).hide("E11000   duplicate") == "E11000   duplicate"
     assert customer(name="Mai  Thao").hide("Mai Thao, Mai\u00a0 Thao") == "…, …"
+    assert customer(name="Mai  Thao", phone_numbers=["+84 903 154 539"]).hide("Mai Thao") == "…"
+    assert customer(phone_numbers=["+84 903 154 539"]).hide("903154539") == "…"
 
 
 def test_hiding_leaves_the_message_readable() -> None:
