@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 RIVALS := .venv-rivals
 # The tests wait as much as they work.
-AT_ONCE := $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
+AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sandbox record test test-cron histories acceptance kills mutants bench bench-long bench-rivals check format clean
