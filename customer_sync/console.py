@@ -77,8 +77,7 @@ class Screen:
 
     def customer_failed(self, result: SyncedPage, problem: Problem) -> None:
         """Who is passed over is named at once: a run that is killed tells nothing any more."""
-        if result.failed <= _MOST_LISTED:
-            self._problem(result, problem)
+        self._problem(result, problem)
 
     def page_ended(self, result: PageResult) -> None:
         if self._bars is not None:
@@ -275,12 +274,11 @@ class Screen:
             facts = {"page_id": page_id, "exit_code": code, "next_step": page.error.next_step or code.next_step}
             self.tell(f"{where} failed: {page.error}", "red", event="page_failed", message=told, **facts)
             self.traceback(page.error)
-        named_before = [problem for problem in page.problems if problem.problem == FAILED]
-        named_now = [problem for problem in page.problems if problem.problem != FAILED]
-        for problem in named_now[:_MOST_LISTED]:
+        to_name = [problem for problem in page.problems if problem.problem != FAILED]
+        for problem in to_name[:_MOST_LISTED]:
             self._problem(page, problem)
-        if more := len(named_before[_MOST_LISTED:]) + len(named_now[_MOST_LISTED:]):
-            told = f"{where}: {more:,} more such customers; --json lists all"
+        if len(to_name) > _MOST_LISTED:
+            told = f"{where}: {len(to_name) - _MOST_LISTED:,} more such customers; --json lists all"
             self.tell(told, "red" if page.lacking else "yellow", page_id=page_id, next_step=result.next_step)
         # A page that is not in order may say why in a warning only.
         in_order = not result.exit_code or page.status in (Status.OK, Status.OFF)

@@ -12,6 +12,7 @@ _HOUR = r"(?:[01]\d|2[0-3])"
 _LAYOUT = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\d(?:\.\d{{1,9}})?(?:Z|[+-]{_HOUR}:[0-5]\d)?", flags=re.ASCII)
 # Eight digits are a date to many people, and from twelve on milliseconds.
 _UNIX_SECONDS = re.compile(r"\d{1,7}|\d{9,11}", flags=re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DIGITS = re.compile(r"\(\+?\d{1,4}\)(?:[\s./-]*\d){4,}|\+?\d(?:[\s.()/-]*\d){7,}")
 # However a phone number begins (0, +84, 84 or nothing), it ends alike.
 _END_OF_PHONE = 8
@@ -54,26 +55,23 @@ class Customer:
         """Takes her name, with and without accents, phone numbers and every other personal detail out of *text*."""
         text = normalize("NFD", text)
         details = {" ".join(normalize("NFC", detail).split()) for detail in _details(self.data)}
-        ends = {_digits(run)[-_END_OF_PHONE:] for detail in details for run in _DIGITS.findall(detail)}
-        text = _DIGITS.sub(lambda found: "…" if self._is_phone(found[0], ends) else found[0], text)
+        hers = {_digits(run) for detail in details for run in _DIGITS.findall(detail) if not _DATE.match(run)}
         # Without its accents a detail is as long as its composed form; a longer one than the text is not in it.
         details = {detail for detail in details if 1 < len(detail) <= len(text)}
-        for detail in sorted(details, key=len, reverse=True):
-            pattern = r"\s+".join(
-                "".join(map(_with_or_without_accent, word)) for word in normalize("NFD", detail).split()
-            )
-            if len(detail) < _SHORTEST_ANYWHERE:
-                flags = re.IGNORECASE if len(detail) > 2 else re.NOFLAG  # "An" is a name, "an" is not.
-                text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text, flags=flags)
-            else:
-                text = re.sub(pattern, "…", text, flags=re.IGNORECASE)
-        return normalize("NFC", text)
+        # Words first: a number that is hidden within them would leave the rest of them.
+        in_words = {detail for detail in details if any(map(str.isalpha, detail))}
+        text = _without(in_words, text)
+        text = _DIGITS.sub(lambda found: "…" if self._is_phone(found[0], hers) else found[0], text)
+        return normalize("NFC", _without(details - in_words, text))
 
-    def _is_phone(self, run: str, ends: set[str]) -> bool:
-        """Whether a run of digits is a phone number: it begins like one, or ends like one of hers."""
-        if run == self.psid:
+    def _is_phone(self, run: str, hers: set[str]) -> bool:
+        """Whether a run of digits is a phone number: it begins like one, or ends like one of *hers*."""
+        if run in (self.psid, self.page_id):
             return False
-        return run.lstrip("(").startswith(("+", "0")) or any(end in _digits(run) for end in ends)
+        if run.lstrip("(").startswith(("+", "0")) and "/" not in run:
+            return True
+        digits = _digits(run)
+        return any(her[-_END_OF_PHONE:] in digits or digits[-_END_OF_PHONE:] in her for her in hers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,19 @@ class Malformed:
     reason: str
     identity: str
     """Tells malformed customers apart."""
+
+
+def _without(details: set[str], text: str) -> str:
+    """*text* with these details hidden, the longest first."""
+    for detail in sorted(details, key=len, reverse=True):
+        words = normalize("NFD", detail).split()
+        pattern = r"\s+".join("".join(map(_with_or_without_accent, word)) for word in words)
+        if len(detail) < _SHORTEST_ANYWHERE:
+            flags = re.IGNORECASE if len(detail) > 2 else re.NOFLAG  # "An" is a name, "an" is not.
+            text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text, flags=flags)
+        else:
+            text = re.sub(pattern, "…", text, flags=re.IGNORECASE)
+    return text
 
 
 def _digits(text: str) -> str:

@@ -25,6 +25,8 @@ class Pieces:
         """*walk* starts a walk through a window."""
         self.until = window.until
         """Comes down as the walks' does."""
+        self.covered_until = window.since - 1
+        """Up to where Pancake has listed anybody: what it showed empty is not taken for read."""
         self.skipped = 0
         """How many customers were later than the window."""
         self.pancake_now: float | None = None
@@ -53,6 +55,8 @@ class Pieces:
             if cut is not None:
                 width = cut - since
                 continue
+            if self._nobody_until < piece.until:
+                self.covered_until = min(piece.until, self.until)
             yield customers
             since = piece.until + 1
             if len(customers) < self._aim:

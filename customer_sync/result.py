@@ -334,6 +334,9 @@ class PassResult(Generic[R]):
                 return code
         if any(page.status in (Status.PARTIAL, Status.DIFFERS, Status.FAILED) for page in self.pages):
             return ExitCode.PARTIAL
+        # Where a time limit ends a pass, the next one goes on, but not with whom this one has passed over.
+        if self.page_result.GOES_ON and any(page.lacking for page in self.pages):
+            return ExitCode.PARTIAL
         idle = not any(page.read or page.complete for page in self.worked_at)
         in_vain = idle or (not self.page_result.GOES_ON and not self.complete)
         return ExitCode.TRY_LATER if self.stopped and in_vain else ExitCode.OK

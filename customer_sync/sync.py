@@ -120,8 +120,8 @@ def sync_all_customers_of_page(run: Run, result: SyncedPage) -> None:
             covered = sync.incremental()
         floor = sync.backfill(below=_bottom(covered))
         with run.locks.held(INCREMENTAL, page_id, wait=True):
-            top = sync.incremental(above=covered.until)
-        result.since, result.until = floor, top.until
+            sync.incremental(above=covered.until)
+        result.since = floor
         if not run.wishes.dry_run:
             sync.compare_counts()
     sync.check_readable()
@@ -168,7 +168,7 @@ class _PageSync:
             self._note_read(pieces.skipped, pieces.malformed)
         self._compare_clocks(pieces.pancake_now)
         self._result.since, self._result.until = max(since, 0), pieces.until
-        return Window(max(since, 0), pieces.until)
+        return Window(max(since, 0), pieces.covered_until)
 
     def _stored_between(self, since: int, mark: int) -> list[StoredVersion]:
         versions = self._run.folkform.versions(self._page_id, mark)

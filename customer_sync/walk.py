@@ -74,6 +74,8 @@ class CustomerWalk:
         # The next second is asked for: whether 22.7 is inside `until=22` is not documented.
         self._upper = window.until + 1
         self._asked = False
+        self._edge: Customer | Malformed | None = None
+        """Who was read last when the window came down to her second; she is still in it, unless she has changed."""
         self._last_rows: list[Customer | Malformed] = []
         self._alike = 0
         self._seen: dict[str, int] = {}
@@ -93,6 +95,7 @@ class CustomerWalk:
             if self._is_last(answer) or answer.lowest is None:
                 return
             self._upper = answer.lowest + 1
+            self._edge = next(row for row in reversed(answer.rows) if row.updated_at is not None)
             self._forget_later_than(self._upper)
 
     def _by_page_number(self, answer: _Answer) -> Iterator[list[Customer]]:
@@ -169,27 +172,27 @@ class CustomerWalk:
             listed = self._pancake.get_customers(number, size, 0, self._upper)
             if listed.customers or not self._expects_somebody(number, size, listed.total):
                 return listed
-        if number == 1 and self._last_rows:
-            self._refuse_forgetting(self._last_rows[-1])
+        if number == 1 and self._edge is not None:
+            self._refuse_forgetting(self._edge)
         return listed
 
     def _expects_somebody(self, number: int, size: int, total: int | None) -> bool:
-        """Whether an answer with nobody is odd: it counts some itself, the window holds whoever was listed last, or
-        the answer before was a full one. Where nothing was listed yet, an incremental's window holds older customers.
+        """Whether an answer with nobody is odd: it counts some itself, somebody stands at the window's edge, or the
+        answer before was a full one. Where nothing was listed yet, an incremental's window holds older customers.
         """
         if total is not None and total > (number - 1) * size:
             return True
         if number > 1:
             return len(self._last_rows) == size > 1
-        return bool(self._last_rows) or (total is None and self.since > 0)
+        return self._edge is not None or (total is None and self.since > 0)
 
-    def _refuse_forgetting(self, last: Customer | Malformed) -> None:
-        """Raises Unreachable unless she who was listed last has changed since, and stands above the window now."""
+    def _refuse_forgetting(self, edge: Customer | Malformed) -> None:
+        """Raises Unreachable unless she who stood at the window's edge has changed since, and stands above it now."""
         for number in range(1, _LOOKS_ABOVE + 1):
             listed = self._pancake.get_customers(number, LARGEST_PAGE_SIZE, 0, _END_OF_TIME).customers
             rows = [read_customer(data, self._page_id) for data in listed]
-            above = [row for row in rows if row.updated_at is None or row.updated_at > self._upper]
-            if _identity(last) in map(_identity, above):
+            above = [row for row in rows if row.updated_at is None or row.updated_at >= self._upper]
+            if _identity(edge) in map(_identity, above):
                 return
             if not rows or len(above) < len(rows):
                 break

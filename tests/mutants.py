@@ -126,7 +126,7 @@ MUTANTS = [
     Mutant(
         "7 a backfill ends without an incremental",
         "sync",
-        (("top = sync.incremental(above=covered.until)", "top = covered"),),
+        (("sync.incremental(above=covered.until)", "pass"),),
         "trap_07",
     ),
     Mutant(
@@ -139,15 +139,21 @@ MUTANTS = [
         "8 an answer with nobody ends the list wherever it comes",
         "walk",
         (
-            ("return bool(self._last_rows) or (total is None and self.since > 0)", "return False"),
-            ("        if number == 1 and self._last_rows:\n", "        if False:\n"),
+            ("return self._edge is not None or (total is None and self.since > 0)", "return False"),
+            ("        if number == 1 and self._edge is not None:\n", "        if False:\n"),
         ),
         "trap_08",
     ),
     Mutant(
         "8 nobody is believed when it is answered three times",
         "walk",
-        (("            self._refuse_forgetting(self._last_rows[-1])\n", "            pass\n"),),
+        (("            self._refuse_forgetting(self._edge)\n", "            pass\n"),),
+        "trap_08",
+    ),
+    Mutant(
+        "8 what was shown empty counts as read",
+        "pieces",
+        (("if self._nobody_until < piece.until:", "if True:"),),
         "trap_08",
     ),
     Mutant(
@@ -172,7 +178,7 @@ MUTANTS = [
     Mutant(
         "12 who is passed over is named at the end only",
         "console",
-        (("        if result.failed <= _MOST_LISTED:\n            self._problem(result, problem)\n", ""),),
+        (("        self._problem(result, problem)\n", ""),),
         "trap_12",
     ),
     Mutant(

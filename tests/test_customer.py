@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from unicodedata import normalize
@@ -306,6 +307,22 @@ def test_hides_a_phone_number_however_it_is_written(kept: str, told: str) -> Non
     """A server that writes a number in its own way does not give it away either."""
     assert customer(phone_numbers=[kept]).hide(f"25149: {told} is taken") == "25149: … is taken"
     assert customer(phone_numbers=["", "0987654321"]).hide("order 84903154 of 2026") == "order 84903154 of 2026"
+
+
+def test_hides_what_holds_a_number_as_a_whole() -> None:
+    """A number inside a detail is not all that is hidden of it; one detail may hold two numbers."""
+    address = "giao 12 Lê Lợi, 84903154539"
+    shopper = customer(email="maithao19901203@gmail.com", notes=[address, "0903154539 - 0987654321"])
+    for told in ("maithao19901203@gmail.com", address, "84903154539", "987654321"):
+        assert shopper.hide(f"{told}.") == "…."
+
+
+def test_hides_no_ids_and_dates() -> None:
+    """Her psid, the page's id and a time stay, even where a detail of hers holds the same digits."""
+    shopper = customer(psid="25149177694676594", seen="2025-12-07T01:02:03", thread="104001234567890_25149177694676594")
+    shopper = replace(shopper, page_id="104001234567890")
+    told = "psid 25149177694676594, page 104001234567890 at 2025-12-07T10:23:23, 07/12/2025"
+    assert shopper.hide(told) == told
 
 
 def test_hides_a_name_with_other_spaces() -> None:

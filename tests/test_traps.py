@@ -415,6 +415,30 @@ def test_trap_08_answers_with_nobody_in_the_middle(
     assert box.difference().equal
 
 
+def test_trap_08_a_backfill_that_is_shown_nobody_at_first(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """What its first incremental was shown empty is not taken for read: its last one reads it again."""
+    box, asked = sandbox(), 0
+    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "there"))
+    fill_folkform(box)
+    box.pancake.add_customers(only_page(box), people(120, 60, 60, "coming"))
+
+    def before(passing: Passing) -> bytes | None:
+        nonlocal asked
+        asked += passing.path.endswith("/page_customers")
+        return (
+            b'{"success": true, "customers": [], "total": 0}'
+            if asked == 1 and "page_customers" in passing.path
+            else None
+        )
+
+    proxy = in_between(box)
+    proxy.before = before
+    assert program.backfill(proxy).status is Status.OK
+    assert box.difference().equal
+
+
 def test_trap_08_a_window_that_looks_at_inserted_at(sandbox: StartSandbox, program: Program) -> None:
     """Old customers who change lately are brought, whatever time Pancake's window looks at."""
     box = sandbox(window="inserted_at")
