@@ -114,6 +114,17 @@ def test_the_time_limit_is_soft(sandbox: StartSandbox, run: Command) -> None:
     assert box.difference().equal
 
 
+def test_whom_a_pass_in_time_has_passed_over_is_a_failure(sandbox: StartSandbox, run: Command) -> None:
+    """The next run goes on, but not with her whom FolkForm refused before the time limit came: exit code 1."""
+    box = sandbox(folkform_latency=0.1)
+    box.pancake.add_customers(only_page(box), people(300, 60, 60))
+    box.faults.add(Fault("status", service="folkform", psid="p0290", status=400, message="taken"))
+    outcome = run(box, "incremental", "--json", "--workers", "4", "--max-runtime", "4s")
+    assert (outcome.code, outcome.json["status"], outcome.totals["failed"]) == (1, "interrupted", 1)
+    assert outcome.totals["upserted"] < 299
+    assert "psid p0290 failed" in outcome.err
+
+
 @contextmanager
 def _full_pipe() -> Iterator[int]:
     """A pipe that takes nothing more, and that nobody empties."""
