@@ -216,18 +216,23 @@ def test_trap_04_two_pages_find_it_out_at_once(
         for document in box.folkform.documents(page_id):
             box.folkform.store({**document, "updatedAt": document["updatedAt"] - 600_000})
         box.pancake.add_customers(page_id, people(5, 3600, 60, f"new-{page_id}"))
-    found_out = threading.Event()
+    arrived, found_out = threading.Event(), threading.Event()
 
     def before(passing: Passing) -> None:
-        sort = passing.query.get("options", "")
-        if "panCakeData.updated_at" in json.loads(sort or "{}").get("sort", {}):
+        sort, filter_ = (passing.query.get(name, "{}") for name in ("options", "filter"))
+        by = json.loads(sort).get("sort", {})
+        if "panCakeData.updated_at" in by:
             found_out.set()
-        elif pages[1] in passing.query.get("filter", "") and "updatedAt" in json.loads(sort or "{}").get("sort", {}):
+        elif "updatedAt" in by and pages[0] in filter_:
+            arrived.wait(PATIENCE)
+        elif "updatedAt" in by and pages[1] in filter_:
+            arrived.set()
             found_out.wait(PATIENCE)
 
     proxy = in_between(box)
     proxy.before = before
     assert run(None, "incremental", **proxy.environment).code == 0
+    assert (arrived.is_set(), found_out.is_set()) == (True, True)
     assert box.difference().equal
 
 
