@@ -42,16 +42,14 @@ _TONES = {
 }
 
 
+FAILED = "failed"
 _NEXT_STEPS = {
-    "failed": "Mend what the reason says, then customer-sync backfill --page {}.",
+    FAILED: "Mend what the reason says, then customer-sync backfill --page {}.",
     "malformed": "Pancake must mend it.",
     "missing": "customer-sync backfill --page {} brings her.",
     "stale": "customer-sync backfill --page {} brings her.",
     "extra": "Nothing, where she was merged or deleted in Pancake.",
 }
-
-
-FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
