@@ -8,11 +8,10 @@ import pytest
 
 from customer_sync.customer import Customer, Window
 from customer_sync.errors import Unreachable
-from customer_sync.pancake import CustomerList
 from customer_sync.pieces import LARGEST_PIECE, Pieces
 from customer_sync.walk import SETTLED, CustomerWalk
 
-from .test_walk import MICROSECONDS, PAGE, T0, LivePancake, Person, people, psids
+from .test_walk import MICROSECONDS, PAGE, T0, BlindBelow, LivePancake, Person, people, psids
 
 DAYS_30 = 30 * 86_400
 
@@ -133,14 +132,7 @@ def test_times_never_fall_where_many_change_and_the_window_is_ignored() -> None:
 
 def test_a_piece_with_nobody_is_not_believed_when_the_next_one_shows_somebody() -> None:
     """An older piece that was empty only because Pancake answered so would be a hole below the newer one."""
-
-    class Forgetful(LivePancake):
-        def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
-            answer = super().get_customers(page_number, page_size, since, until)
-            return CustomerList([], answer.total, answer.date) if until < T0 + 10 else answer
-
-    pancake = Forgetful(people(range(200)))
-    read = iter(pieces(pancake, until=200, largest=40))
+    read = iter(pieces(BlindBelow(10, people(range(200))), until=200, largest=40))
     found: list[Customer] = []
     with pytest.raises(Unreachable, match="listed nobody where it lists somebody now"):
         found.extend(flat(read))

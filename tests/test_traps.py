@@ -120,6 +120,28 @@ def everybody_arrives(program: Program, box: Sandbox) -> None:
     assert box.difference().equal, box.difference()
 
 
+def half_filled(box: Sandbox, *, there: list[dict[str, Any]], coming: list[dict[str, Any]]) -> None:
+    """The only page's customers: FolkForm holds those *there*, nobody has brought the *coming* ones yet."""
+    box.pancake.add_customers(only_page(box), there)
+    fill_folkform(box)
+    box.pancake.add_customers(only_page(box), coming)
+
+
+def lists_nobody(requests: range, total: int | None) -> Callable[[Passing], bytes | None]:
+    """Pancake's answers to these of the requests for its list, counted from 1, hold nobody."""
+    asked = 0
+    nobody = json.dumps({"success": True, "customers": [], **({} if total is None else {"total": total})}).encode()
+
+    def before(passing: Passing) -> bytes | None:
+        nonlocal asked
+        if not passing.path.endswith("/page_customers"):
+            return None
+        asked += 1
+        return nobody if asked in requests else None
+
+    return before
+
+
 def change_at(box: Sandbox, age: float, count: int) -> list[str]:
     """Changes customers so many seconds ago by Pancake's clock. Returns their psids."""
     box.behaviour.pancake_clock_offset = -age
@@ -166,9 +188,7 @@ def test_trap_03_an_incremental_killed_half_way(
 ) -> None:
     """SIGKILL at the hundredth of two hundred upserts: the mark stands below the rest, and they arrive next time."""
     box = sandbox()
-    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "old"))
-    fill_folkform(box)
-    box.pancake.add_customers(only_page(box), people(200, 60, 60, "new"))
+    half_filled(box, there=people(80, 20 * DAY, 60, "old"), coming=people(200, 60, 60, "new"))
     assert kill_at_upsert(run, in_between(box), 100, "incremental") == -9
     assert 80 < len(box.difference().missing) < 180
     everybody_arrives(program, box)
@@ -179,9 +199,7 @@ def test_trap_03_a_backfill_killed_half_way(
 ) -> None:
     """The same for the history: the oldest mark stands above the rest."""
     box = sandbox()
-    box.pancake.add_customers(only_page(box), people(80, 60, 60, "new"))
-    fill_folkform(box)
-    box.pancake.add_customers(only_page(box), people(200, 40 * DAY, 60, "old"))
+    half_filled(box, there=people(80, 60, 60, "new"), coming=people(200, 40 * DAY, 60, "old"))
     # Half way through a batch of a hundred: fifty of the first one were there already.
     assert kill_at_upsert(run, in_between(box), 130, "backfill") == -9
     assert 50 < len(box.difference().missing) < 130
@@ -242,13 +260,10 @@ def test_trap_05_killed_with_one_upsert_hanging(
 ) -> None:
     """The first upsert hangs while later ones arrive; killed then, the next passes still bring her."""
     box, proxy = sandbox(), None
-    page_id = only_page(box)
     there, coming = people(80, 20 * DAY, 60, "there"), people(160, 60, 60, "coming")
     if pass_name == "backfill":
         there, coming = people(80, 60, 60, "there"), people(160, 40 * DAY, 60, "coming")
-    box.pancake.add_customers(page_id, there)
-    fill_folkform(box)
-    box.pancake.add_customers(page_id, coming)
+    half_filled(box, there=there, coming=coming)
     first = coming[-1]["psid"] if pass_name == "incremental" else coming[0]["psid"]
     proxy = in_between(box)
     victim = Victim(run, proxy, pass_name)
@@ -282,9 +297,11 @@ def test_trap_05_two_machines_killed_together(
     """Two passes without a common lock have read different lists; both die while she hangs, and others have arrived."""
     box = sandbox()
     page_id = only_page(box)
-    box.pancake.add_customers(page_id, people(80, 20 * DAY, 60, "there"))
-    fill_folkform(box)
-    box.pancake.add_customers(page_id, [*people(60, 60, 60, "later"), *people(60, 5000, 60, "sooner")])
+    half_filled(
+        box,
+        there=people(80, 20 * DAY, 60, "there"),
+        coming=[*people(60, 60, 60, "later"), *people(60, 5000, 60, "sooner")],
+    )
     box.pancake.add_customer(page_id, person("she", 10_000))
     have_listed, go_on = [threading.Event(), threading.Event()], threading.Event()
     victims = []
@@ -401,19 +418,10 @@ def test_trap_08_answers_with_nobody_in_the_middle(
     sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy], total: bool, answers: int
 ) -> None:
     """Pancake lists nobody for a while, though its list goes on: that is not the end, and nothing newer is written."""
-    box, asked = sandbox(total=total), 0
-    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "there"))
-    fill_folkform(box)
-    box.pancake.add_customers(only_page(box), people(300, 60, 60, "coming"))
-    nobody = json.dumps({"success": True, "customers": [], **({"total": 280} if total else {})}).encode()
-
-    def before(passing: Passing) -> bytes | None:
-        nonlocal asked
-        asked += passing.path.endswith("/page_customers")
-        return nobody if passing.path.endswith("/page_customers") and 1 < asked <= 1 + answers else None
-
+    box = sandbox(total=total)
+    half_filled(box, there=people(80, 20 * DAY, 60, "there"), coming=people(300, 60, 60, "coming"))
     proxy = in_between(box)
-    proxy.before = before
+    proxy.before = lists_nobody(range(2, 2 + answers), 280 if total else None)
     first = program.incremental(proxy)
     assert (first.status is Status.OK) == (answers < 3)
     program.incremental(box)
@@ -424,22 +432,10 @@ def test_trap_08_a_backfill_that_is_shown_nobody_at_first(
     sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
     """What its first incremental was shown empty is not taken for read: its last one reads it again."""
-    box, asked = sandbox(), 0
-    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "there"))
-    fill_folkform(box)
-    box.pancake.add_customers(only_page(box), people(120, 60, 60, "coming"))
-
-    def before(passing: Passing) -> bytes | None:
-        nonlocal asked
-        asked += passing.path.endswith("/page_customers")
-        return (
-            b'{"success": true, "customers": [], "total": 0}'
-            if asked == 1 and "page_customers" in passing.path
-            else None
-        )
-
+    box = sandbox()
+    half_filled(box, there=people(80, 20 * DAY, 60, "there"), coming=people(120, 60, 60, "coming"))
     proxy = in_between(box)
-    proxy.before = before
+    proxy.before = lists_nobody(range(1, 2), 0)
     assert program.backfill(proxy).status is Status.OK
     assert box.difference().equal
 
@@ -479,9 +475,11 @@ def test_trap_10_a_second_that_is_still_running(
     """A customer whose commit comes one second late is not passed by the mark of those who were quicker."""
     box = sandbox()
     page_id, now = only_page(box), int(time.time()) - 3600
-    box.pancake.add_customers(page_id, people(80, 2 * DAY, 60, "old"))
-    fill_folkform(box)
-    box.pancake.add_customers(page_id, [person_at(f"quick{number}", now + number / 100) for number in range(60)])
+    half_filled(
+        box,
+        there=people(80, 2 * DAY, 60, "old"),
+        coming=[person_at(f"quick{number}", now + number / 100) for number in range(60)],
+    )
     proxy = in_between(box)
     proxy.date = now if earlier_clock == "Pancake's" else now + 1000
     program.incremental(proxy, QuickClock(now if earlier_clock == "ours" else None))
@@ -532,9 +530,7 @@ def test_trap_12_who_is_passed_over_has_been_named(
 ) -> None:
     """A pass that is killed later on has told of her already: no pass after it will meet her again."""
     box = sandbox()
-    box.pancake.add_customers(only_page(box), people(80, 20 * DAY, 60, "old"))
-    fill_folkform(box)
-    box.pancake.add_customers(only_page(box), people(200, 60, 60))
+    half_filled(box, there=people(80, 20 * DAY, 60, "old"), coming=people(200, 60, 60))
     box.faults.add(Fault("status", service="folkform", psid="p0190", status=403, times=1, message="blocked"))
     proxy = in_between(box)
     victim = Victim(run, proxy, "incremental", "--quiet")
@@ -558,9 +554,7 @@ def test_trap_12_an_outage_passes_nobody(
 ) -> None:
     """FolkForm goes down in the middle of a pass: nobody is reported as failed, and the next pass brings the rest."""
     box = sandbox()
-    box.pancake.add_customers(only_page(box), people(80, 2 * DAY, 60, "old"))
-    fill_folkform(box)
-    box.pancake.add_customers(only_page(box), people(120, 60, 60))
+    half_filled(box, there=people(80, 2 * DAY, 60, "old"), coming=people(120, 60, 60))
     proxy = in_between(box)
     down, upserts = threading.Event(), threading.Semaphore(60)
 
@@ -648,16 +642,11 @@ def test_trap_15_by_hand_a_window_may_grow_but_opens_no_gap(
 ) -> None:
     """`--since yesterday` after ten days of lag (`--until` below the oldest mark) leaves nobody out."""
     box = sandbox()
-    page_id = only_page(box)
     if pass_name == "incremental":
-        box.pancake.add_customers(page_id, people(80, 10 * DAY, 60, "there"))
-        fill_folkform(box)
-        box.pancake.add_customers(page_id, people(200, 60, 1000, "coming"))
+        half_filled(box, there=people(80, 10 * DAY, 60, "there"), coming=people(200, 60, 1000, "coming"))
         asked = run(box, "incremental", "--since", str(int(time.time()) - DAY))
     else:
-        box.pancake.add_customers(page_id, people(80, 60, 60, "there"))
-        fill_folkform(box)
-        box.pancake.add_customers(page_id, people(200, 40 * DAY, 4000, "coming"))
+        half_filled(box, there=people(80, 60, 60, "there"), coming=people(200, 40 * DAY, 4000, "coming"))
         asked = run(box, "backfill", "--until", str(int(time.time()) - 45 * DAY))
     assert asked.code == 0
     everybody_arrives(program, box)
@@ -689,10 +678,7 @@ def test_trap_15_an_earlier_start_killed_half_way(
 ) -> None:
     """An incremental that starts below all that FolkForm holds, killed in the history, leaves no gap above it."""
     box = sandbox()
-    page_id = only_page(box)
-    box.pancake.add_customers(page_id, people(80, 60, 60, "there"))
-    fill_folkform(box)
-    box.pancake.add_customers(page_id, people(200, 40 * DAY, 60, "history"))
+    half_filled(box, there=people(80, 60, 60, "there"), coming=people(200, 40 * DAY, 60, "history"))
     code = kill_at_upsert(run, in_between(box), 130, "incremental", *arguments)
     # The overlap never reaches into the history; `--since` writes it as a backfill does.
     assert code == (0 if arguments[0] == "--overlap" else -9)
@@ -728,10 +714,11 @@ def test_trap_15_a_clock_behind_all_that_is_covered(sandbox: StartSandbox, progr
             return super().now() - 3600
 
     box = sandbox()
-    page_id = only_page(box)
-    box.pancake.add_customers(page_id, people(60, 60, 10, "covered"))
-    fill_folkform(box)
-    box.pancake.add_customers(page_id, [*people(60, 1200, 10, "below"), *people(60, 2 * DAY, 60, "old")])
+    half_filled(
+        box,
+        there=people(60, 60, 10, "covered"),
+        coming=[*people(60, 1200, 10, "below"), *people(60, 2 * DAY, 60, "old")],
+    )
     result = getattr(program, pass_name)(box, ClockBehind())
     assert result.status is Status.OK
     assert "this machine's clock is" in result.warnings[0]

@@ -384,29 +384,29 @@ def test_an_empty_answer_is_not_asked_for_ever() -> None:
     assert len(pancake.asked) == 5
 
 
+class BlindBelow(LivePancake):
+    """Lists nobody in a window that ends before this many seconds after T0, though it counts them."""
+
+    def __init__(self, second: int, people: Iterable[Person], *, total: Total = right_total) -> None:
+        super().__init__(people, total=total)
+        self._second = T0 + second
+
+    def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
+        answer = super().get_customers(page_number, page_size, since, until)
+        return CustomerList([], answer.total, answer.date) if until < self._second else answer
+
+
 def test_nobody_below_a_second_that_fills_answers_is_not_believed() -> None:
     """After a burst it is the customer at the window's edge who tells, not one of the burst."""
-
-    class Forgetful(LivePancake):
-        def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
-            answer = super().get_customers(page_number, page_size, since, until)
-            return CustomerList([], answer.total, answer.date) if until < T0 + 100 else answer
-
     burst = people([100 + number / 1000 for number in range(150)], "burst")
     with pytest.raises(Unreachable, match="listed nobody in the middle of its list"):
-        walked(walk(Forgetful(people(range(90)) + burst)))
+        walked(walk(BlindBelow(100, people(range(90)) + burst)))
 
 
 def test_who_is_still_listed_has_not_moved_up() -> None:
     """She who was listed last stands where she stood, as a wider window shows: so an answer with nobody was no end."""
-
-    class Forgetful(LivePancake):
-        def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
-            answer = super().get_customers(page_number, page_size, since, until)
-            return CustomerList([], None, answer.date) if until < T0 + 60 else answer
-
     with pytest.raises(Unreachable, match="listed nobody in the middle of its list"):
-        walked(walk(Forgetful(people(range(80))), page_size=10))
+        walked(walk(BlindBelow(60, people(range(80)), total=no_total), page_size=10))
 
 
 def test_an_empty_answer_without_a_total_is_asked_again() -> None:
