@@ -33,6 +33,8 @@ _SAMPLE = 100
 MOST_PSIDS = 50
 _LONGEST_LIST = 1500
 _MILLISECONDS_FROM = 10**11
+# The first second that no date holds: 10000-01-01T00:00:00Z.
+_END_OF_TIME = 253_402_300_800
 # A text with a zone may sort this much before or after its true time.
 _ZONES_EAST, _ZONES_WEST = 14 * 3600, 12 * 3600
 
@@ -178,7 +180,8 @@ class FolkFormClient:
         stored: dict[str, StoredVersion] = {}
         for some in _in_short_lists(psids):
             found = self._find({"pageId": page_id, "psid": {"$in": some}}, {"limit": LARGEST_LIMIT}, page_id)
-            stored |= {document["psid"]: _stored(document, self._time_of(document) or 0) for document in found}
+            known = (document for document in found if document.get("psid") in some)
+            stored |= {document["psid"]: _stored(document, self._time_of(document) or 0) for document in known}
         return stored
 
     def customer(self, page_id: str, name: str) -> StoredCustomer | None:
@@ -437,10 +440,11 @@ def _text_time(version: str) -> int:
 
 
 def _read_time(value: Any) -> int | None:
-    """Whole Unix seconds of a stored time; None for 0, which is no time, and for what is no number."""
+    """Whole Unix seconds of a stored time; None for 0, which is no time, and for what is no number or no date holds."""
     if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
         return None
-    return int(value // 1000 if value > _MILLISECONDS_FROM else value)
+    seconds = value // 1000 if value > _MILLISECONDS_FROM else value
+    return int(seconds) if seconds < _END_OF_TIME else None
 
 
 def _updated_at_is_pancakes(document: dict[str, Any]) -> bool:

@@ -677,6 +677,22 @@ def test_a_document_without_psid_is_passed_over(psid: Any) -> None:
         assert [one.psid for one in client(server.url).last_customers(PAGE, 5)] == ["1"]
 
 
+@pytest.mark.parametrize("psid", [None, 5, ["1"], "2"])
+def test_who_was_not_asked_for_is_passed_over(psid: Any) -> None:
+    """Of the customers looked up by psid nobody else is told, and nobody without one."""
+    documents = [_document(psid, 2_000_000_000_000), _document("1", 1_000_000_000_000)]
+    with canned(documents) as server:
+        assert list(client(server.url).versions_of(PAGE, ["1"])) == ["1"]
+
+
+@pytest.mark.parametrize("time", [float("1e300"), 10**400, 253_402_300_800_000])
+def test_a_time_after_all_dates_is_none(time: Any) -> None:
+    """A time that no date can hold is no mark and hides nobody."""
+    documents = [_document("2", time), _document("1", 253_402_300_799_999)]
+    with canned(documents) as server:
+        assert [one.time for one in client(server.url).last_customers(PAGE, 5)] == [253_402_300_799]
+
+
 @pytest.mark.parametrize("data", [None, 5, "x", [], {}, {"updated_at": 5}, {"updated_at": None}])
 def test_a_document_without_version_has_none(data: Any) -> None:
     """A stored customer whose version cannot be told is not mistaken for unchanged."""

@@ -160,6 +160,38 @@ DOCUMENTS: dict[str, bytes] = {
     "a list of lists": success(b"[[]]"),
     "items of texts": success(b'{"items": ["x"]}'),
 }
+TIMES: dict[str, bytes] = {
+    "infinite": b"1e400",
+    "infinite, negative": b"-1e400",
+    "the largest double": b"1.7976931348623157e308",
+    "a huge integer": b"1" + b"0" * 400,
+    "a huge integer, negative": b"-1" + b"0" * 400,
+    "seconds after all dates": b"253402300800000",
+    "zero": b"0",
+    "a fraction": b"1e-300",
+    "true": b"true",
+    "a text": b'"2026-01-01T00:00:00"',
+    "an object": b'{"$date": "2026-01-01T00:00:00Z"}',
+    "a list": b"[[1766656122]]",
+}
+STRANGE_DOCUMENTS: dict[str, bytes] = {
+    **{
+        f"{field} {name}": b'{"psid": "p", "%s": %s}' % (field.encode(), time)
+        for name, time in TIMES.items()
+        for field in ("panCakeUpdatedAt", "updatedAt")
+    },
+    **{f"version {name}": b'{"psid": "p", "panCakeData": {"updated_at": %s}}' % time for name, time in TIMES.items()},
+    "version after all dates": b'{"psid": "p", "panCakeData": {"updated_at": "9999-12-31T23:59:59-23:59"}}',
+    "no psid": b'{"panCakeUpdatedAt": 1766656122000}',
+    **{
+        f"psid {psid.decode()}": b'{"psid": %s, "panCakeUpdatedAt": 1766656122000}' % psid
+        for psid in (b"null", b"5", b"1e400", b"true", b'""', b'["p"]', b'{"$ne": ""}')
+    },
+    **{
+        f"data {data.decode()}": b'{"psid": "p", "panCakeUpdatedAt": 1766656122000, "panCakeData": %s}' % data
+        for data in (b"null", b"1e400", b'"x"', b"[[]]", b'{"updated_at": [[]], "id": 1e400}')
+    },
+}
 COUNTS = {"a text": b'"5"', "null": b"null", "true": b"true", "a float": b"1.5", "a list": b"[1]", "an object": b"{}"}
 
 
@@ -173,6 +205,25 @@ def test_what_is_no_answer_of_folkform(
     proxy.before = instead_of(ending, (ENVELOPES | DOCUMENTS)[name])
     told_clearly(passes(proxy, BACKFILL))
     assert box.folkform.documents(only_page(box)) == []
+
+
+@pytest.mark.parametrize("name", STRANGE_DOCUMENTS)
+def test_a_strange_document(
+    sandbox: StartSandbox, passes: Passes, in_between: Callable[[Sandbox], Proxy], name: str
+) -> None:
+    """A document whose psid or time nobody can read keeps nobody out, or the page fails with FolkForm named."""
+    box = sandbox(customers=2)
+    proxy = in_between(box)
+    proxy.before = instead_of("/find", success(b"[%s]" % STRANGE_DOCUMENTS[name]))
+    for pass_name in (INCREMENTAL, BACKFILL):
+        result = passes(proxy, pass_name)
+        if not result.complete:
+            told_clearly(result)
+    if result.complete:
+        assert box.difference().equal
+    (compared,) = passes.verify(proxy).pages
+    for error in (compared.error, passes.explain(proxy, "p", only_page(box))["error"]):
+        assert "customer-sync itself" not in str(error)
 
 
 @pytest.mark.parametrize("name", ENVELOPES)
@@ -360,5 +411,13 @@ def test_a_number_that_no_double_holds(
 def test_there_are_enough_of_them() -> None:
     """The tables hold what was promised."""
     assert (
-        len(LISTS) + len(ENVELOPES) + len(DOCUMENTS) + len(COUNTS) + len(MALFORMED) + len(WELCOME) + len(PSIDS) >= 150
+        len(LISTS)
+        + len(ENVELOPES)
+        + len(DOCUMENTS)
+        + len(STRANGE_DOCUMENTS)
+        + len(COUNTS)
+        + len(MALFORMED)
+        + len(WELCOME)
+        + len(PSIDS)
+        >= 150
     )
