@@ -16,6 +16,13 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DIGITS = re.compile(r"\(\+?\d{1,4}\)(?:[\s./-]*\d){4,}|\+?\d(?:[\s.()/-]*\d){7,}")
 # However a phone number begins (0, +84, 84 or nothing), it ends alike.
 _END_OF_PHONE = 8
+# What may stand for a time and cannot be a name or a phone number: a broken layout, Unix time, a few digits.
+_IMPERSONAL_VALUE = re.compile(
+    r"\d{4}-\d\d?-\d\d?(?:[Tt ]\d\d?:\d\d?(?::\d\d?)?(?:[.,]\d{0,9})?(?:[Zz]| ?[+-]\d\d(?::?\d\d)?)?)?"
+    r"|1[4-9]\d{8}(?:\d{3}){0,3}(?:\.\d{1,6})?|\d{0,4}|True|False",
+    flags=re.ASCII,
+)
+_KINDS = {dict: "an object", list: "a list", int: "a number", float: "a number"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What may be shown of her without telling who she is.
 IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
@@ -82,8 +89,8 @@ class Malformed:
     psid: str | None
     updated_at: int | None
     reason: str
-    identity: str
-    """Tells malformed customers apart."""
+    identity: str = field(repr=False)
+    """Tells malformed customers apart; all that Pancake said about her where it gave her no id."""
 
 
 def _without(details: set[str], text: str) -> str:
@@ -139,12 +146,13 @@ def parse_customer_updated_at(text: Any) -> int:
     """Unix seconds (floored, UTC) of Pancake's `updated_at`; without a zone it is UTC.
 
     Takes the guide's layouts: microseconds, none, RFC 3339, nanoseconds, any offset.
-    Raises ValueError, quoting the value, for anything else and for times not after 1970, which mean "no time".
+    Raises ValueError for anything else and for times not after 1970, which mean "no time". It quotes the value unless
+    that may be a person's name or number.
     """
     if not isinstance(text, str):
-        raise ValueError("updated_at is missing" if text is None else f"updated_at is not a text: {text!r:.80}")
+        raise ValueError("updated_at is missing" if text is None else f"updated_at is not a text{_shown(text)}")
     if not _LAYOUT.fullmatch(text):
-        raise ValueError(f"updated_at is not a time: {text!r:.80}")
+        raise ValueError(f"updated_at is not a time{_shown(text)}")
     try:
         moment = datetime.fromisoformat(text)  # Every customer's, so not dateutil's, which takes forty times as long.
         since_epoch = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
@@ -154,6 +162,15 @@ def parse_customer_updated_at(text: Any) -> int:
     if seconds <= 0:
         raise ValueError(f"updated_at is no time of a customer: {text!r:.80}")
     return seconds
+
+
+def _shown(value: Any) -> str:
+    """The end of a sentence about a value: itself where it can only be a time, else what kind of value it is."""
+    if _IMPERSONAL_VALUE.fullmatch(str(value)):
+        return f": {value!r}"
+    if isinstance(value, str):
+        return f" but a text of length {len(value):,}"
+    return f" but {_KINDS.get(type(value), 'something else')}"
 
 
 def parse_moment(text: str, *, end_of_day: bool = False) -> int:
