@@ -1,21 +1,19 @@
 """A customer as Pancake lists her, and the times she carries."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unicodedata import combining, normalize
+
+from customer_sync.personal import IMPERSONAL as IMPERSONAL
+from customer_sync.personal import hide_personal
 
 # The four layouts of the guide; Python alone would also take years, weeks and bare dates.
 _HOUR = r"(?:[01]\d|2[0-3])"
 _LAYOUT = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\d(?:\.\d{{1,9}})?(?:Z|[+-]{_HOUR}:[0-5]\d)?", flags=re.ASCII)
 # Eight digits are a date to many people, and from twelve on milliseconds.
 _UNIX_SECONDS = re.compile(r"\d{1,7}|\d{9,11}", flags=re.ASCII)
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_DIGITS = re.compile(r"\(\+?\d{1,4}\)(?:[\s./-]*\d){4,}|\+?\d(?:[\s.()/-]*\d){7,}")
-# However a phone number begins (0, +84, 84 or nothing), it ends alike.
-_END_OF_PHONE = 8
 # What may stand for a time and cannot be a name or a phone number: a broken layout, Unix time, a few digits.
 _IMPERSONAL_VALUE = re.compile(
     r"\d{4}-\d\d?-\d\d?(?:[Tt ]\d\d?:\d\d?(?::\d\d?)?(?:[.,]\d{0,9})?(?:[Zz]| ?[+-]\d\d(?::?\d\d)?)?)?"
@@ -24,11 +22,6 @@ _IMPERSONAL_VALUE = re.compile(
 )
 _KINDS = {dict: "an object", list: "a list", int: "a number", float: "a number"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What may be shown of her without telling who she is.
-IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
-# A shorter detail may be part of an ordinary word, and is then left there.
-_SHORTEST_ANYWHERE = 6
-_ACCENTS = "[\u0300-\u036f]*"
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].+)?", flags=re.ASCII)
 
 
@@ -59,26 +52,8 @@ class Customer:
         return read_pancake_id(self.data)
 
     def hide(self, text: str) -> str:
-        """Takes her name, with and without accents, phone numbers and every other personal detail out of *text*."""
-        text = normalize("NFD", text)
-        details = {" ".join(normalize("NFC", detail).split()) for detail in _details(self.data)}
-        hers = {_digits(run) for detail in details for run in _DIGITS.findall(detail) if not _DATE.match(run)}
-        # Without its accents a detail is as long as its composed form; a longer one than the text is not in it.
-        details = {detail for detail in details if 1 < len(detail) <= len(text)}
-        # Words first: a number that is hidden within them would leave the rest of them.
-        in_words = {detail for detail in details if any(map(str.isalpha, detail))}
-        text = _without(in_words, text)
-        text = _DIGITS.sub(lambda found: "…" if self._is_phone(found[0], hers) else found[0], text)
-        return normalize("NFC", _without(details - in_words, text))
-
-    def _is_phone(self, run: str, hers: set[str]) -> bool:
-        """Whether a run of digits is a phone number: it begins like one, or ends like one of *hers*."""
-        if run in (self.psid, self.page_id):
-            return False
-        if run.lstrip("(").startswith(("+", "0")) and "/" not in run:
-            return True
-        digits = _digits(run)
-        return any(her[-_END_OF_PHONE:] in digits or digits[-_END_OF_PHONE:] in her for her in hers)
+        """Takes her name, phone numbers and every other personal detail, however written, out of *text*."""
+        return hide_personal(text, self.data, (self.psid, self.page_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,30 +66,6 @@ class Malformed:
     reason: str
     identity: str = field(repr=False)
     """Tells malformed customers apart; all that Pancake said about her where it gave her no id."""
-
-
-def _without(details: set[str], text: str) -> str:
-    """*text* with these details hidden, the longest first."""
-    for detail in sorted(details, key=len, reverse=True):
-        words = normalize("NFD", detail).split()
-        pattern = r"\s+".join("".join(map(_with_or_without_accent, word)) for word in words)
-        if len(detail) < _SHORTEST_ANYWHERE:
-            flags = re.IGNORECASE if len(detail) > 2 else re.NOFLAG  # "An" is a name, "an" is not.
-            text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text, flags=flags)
-        else:
-            text = re.sub(pattern, "…", text, flags=re.IGNORECASE)
-    return text
-
-
-def _digits(text: str) -> str:
-    return re.sub(r"\D", "", text)
-
-
-def _with_or_without_accent(character: str) -> str:
-    """A pattern for one character of a decomposed text: accents are characters of their own there, but for đ."""
-    if combining(character):
-        return ""
-    return ("[dđ]" if character in "dđDĐ" else re.escape(character)) + _ACCENTS
 
 
 def read_customer(data: Any, page_id: str) -> Customer | Malformed:
@@ -201,15 +152,3 @@ def _read_by_hand(text: str) -> datetime:
     from dateutil.parser import isoparse  # Slow to load, and only people write times so freely.
 
     return isoparse(text.replace(" ", "T"))
-
-
-def _details(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key not in IMPERSONAL:
-                yield from _details(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _details(inner)
-    elif isinstance(value, str | int) and not isinstance(value, bool):
-        yield str(value)

@@ -1,15 +1,19 @@
 """Reading a customer and her times, and keeping who she is out of every message."""
 
+import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from unicodedata import normalize
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from customer_sync.customer import Customer, Malformed, parse_customer_updated_at, parse_moment, read_customer
+from customer_sync.personal import hide_anybodys
 
 PAGE_ID = "104000000000001"
 SECOND = 1566656122  # 2019-08-24T14:15:22Z
@@ -402,6 +406,173 @@ def test_hides_the_longer_detail_first() -> None:
 def test_what_looks_like_a_pattern_is_text() -> None:
     """A name full of special characters is hidden as it stands."""
     assert customer(name=r"(.*)+ \d[x]").hide(r"a (.*)+ \d[x] b") == "a … b"
+
+
+_BICH = {
+    "name": "Nguyễn Thị Bích Đào",
+    "phone_numbers": ["+84 903 154 539"],
+    "email": "bich.dao+shop@example.com",
+    "notes": [{"message": 'Gọi\n"trước" 50%', "created_by": {"name": "Trần Tú"}}],
+}
+_HERS = [_BICH["name"], "+84 903 154 539", "bich.dao+shop@example.com", 'Gọi\n"trước" 50%']
+
+
+def _lower(encoded: str) -> str:
+    return re.sub("%..", lambda found: found[0].lower(), encoded)
+
+
+@pytest.mark.parametrize("detail", _HERS)
+@pytest.mark.parametrize(
+    "write",
+    [
+        *(quote, quote_plus, lambda text: _lower(quote(text, safe="")), lambda text: _lower(quote_plus(text))),
+        lambda text: quote(normalize("NFD", text)),
+        *(lambda text: json.dumps(text)[1:-1], lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1]),
+        lambda text: json.dumps(text, ensure_ascii=False)[1:-1].upper().replace("\\N", "\\n"),
+        lambda text: re.sub(r"u....", lambda found: found[0].upper().replace("U", "u"), json.dumps(text)[1:-1]),
+    ],
+    ids=["quote", "plus", "lower quote", "lower plus", "NFD", "JSON", "JSON twice", "upper", "upper JSON"],
+)
+def test_hides_what_was_encoded(detail: str, write: Callable[[str], str]) -> None:
+    """A detail that a service quotes as it stood in an address or in JSON is hidden as well."""
+    told = f"dup key {{x: '{write(detail)}'}} of 25149 at 2025-12-07T10:23:23+07:00"
+    assert customer(**_BICH).hide(told) == "dup key {x: '…'} of 25149 at 2025-12-07T10:23:23+07:00"
+
+
+@pytest.mark.parametrize(
+    "kept", ["GET /x?a=%7B%22b%22%3A1%7D is 100%25", r"a \u0041 \"b\" \/ c", "e\u0301 %C3%A9 %zz %E1%BB"]
+)
+def test_what_holds_nothing_of_hers_stays_encoded(kept: str) -> None:
+    """A message without anything to hide is told as it came."""
+    assert customer(**_BICH).hide(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("message", "hidden"),
+    [
+        ("Bích and Đào, Dao Bich: Nguyễn", "… and …, … …: …"),
+        ("B\u00edch, B%C3%ADch, Tran Tú", "…, …, …"),
+        (normalize("NFD", "Thị"), "…"),
+        ("bích dao NGUYEN", "bích dao NGUYEN"),
+        ("Thịnh, Bíchs, xBích, Thiy", "Thịnh, Bíchs, xBích, Thiy"),
+    ],
+)
+def test_hides_single_words_of_a_name(message: str, hidden: str) -> None:
+    """Whole words of three letters and more, in their own case, so that ordinary words stay."""
+    assert customer(**_BICH).hide(message) == hidden
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *(
+            "84987654321",
+            "84 987 654 321",
+            "+84987654321",
+            "0987654321",
+            "(0987) 654 321",
+            "098.765.4321",
+            "02838221234",
+        ),
+        *(
+            "Other.Person+x@mail.example.vn",
+            "o@x.vn",
+            "ọe@x.vn",
+            "other%40example.com",
+            "%2B84+987+654+321",
+            "0 987 654 321",
+        ),
+    ],
+)
+def test_hides_numbers_and_addresses_of_others(told: str) -> None:
+    """A phone number or an e-mail address that is not hers is somebody's, too."""
+    for message in ("{} is taken by '{}'.", "key={}, psid 25149177694676594 {} 1766656122"):
+        assert customer(**_BICH).hide(message.format(told, told)) == message.format("…", "…")
+        assert hide_anybodys(message.format(told, told)) == message.format("…", "…")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *("25149", "25149177694676594", "104001234567890", "65a1b2c3d4e5f0901234567f", "090123456709012345670901"),
+        *(
+            "600208cc-0901-4234-9567-0901234567ab",
+            "2025-12-07",
+            "2025-12-07 10:23:23",
+            "2025-12-07T10:23:23.012345678Z",
+        ),
+        *(
+            "0001-01-01T00:00:00Z",
+            "07/12/2025",
+            "07-12-2025",
+            "07.12.2025",
+            "1766656122",
+            "1766656122123",
+            "0, 1766656122",
+        ),
+        *(
+            "0 1766656122",
+            "84",
+            "849876543210",
+            "84987654",
+            "VAL_002",
+            "127.0.0.1:27017",
+            "10.0.0.12:8080",
+            "5 @ 3",
+            "a@b",
+        ),
+    ],
+)
+def test_ids_and_times_stay(kept: str) -> None:
+    """Whoever has to act finds the ids and times of a message in it, also beside what is hidden."""
+    shopper = customer(**_BICH)
+    for message, hidden in (("{}", "{}"), ("{} x", "{} x"), ("Bích 0987654321, {}, a@x.vn", "… …, {}, …")):
+        assert shopper.hide(message.format(kept)) == hidden.format(kept)
+    assert hide_anybodys(f"0987654321, {kept}") == f"…, {kept}"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *("25149177694676594", "104001234567890", "65a1b2c3d4e5f0901234567f", "600208cc-0901-4234-9567-0901234567ab"),
+        *("2025-12-07", "07.12.2025", "1766656122", "1766656122123"),
+    ],
+)
+@pytest.mark.parametrize("told", ["0987654321", "+84987654321", "84987654321", "0903154539"])
+def test_ids_and_times_beside_a_number_stay(kept: str, told: str) -> None:
+    """A space does not make one number of a phone number and an id or a time, on either side of it."""
+    for message in ("{} {}.", "{}-{}."):
+        assert customer(**_BICH).hide(message.format(told, kept)) == message.format("…", kept)
+        assert hide_anybodys(message.format(told, kept)) == message.format("…", kept)
+    assert hide_anybodys(f"{kept} {told}.") == f"{kept} …."
+
+
+def test_her_own_ids_stay() -> None:
+    """Her psid and her page's id are told, though they begin like a phone number or are a detail of hers, too."""
+    shopper = replace(customer(psid="0987654321", fb={"id_": "0987654321", "page": "0901234567"}), page_id="0901234567")
+    told = "0987654321 of 0901234567"
+    assert shopper.hide(f"{told}: 0911222333 is taken") == f"{told}: … is taken"
+
+
+@pytest.mark.parametrize("name", ["\u0301\u0323", "\u0301 \u0323", " \u0301"])
+def test_accents_alone_are_nobodys(name: str) -> None:
+    """A detail without a letter hides nothing, and leaves no holes in a message."""
+    assert customer(name=name, notes=[name]).hide("E11000 duplicate é") == "E11000 duplicate é"
+    assert customer(name=f"Mai {name} Thao").hide("Mai Thao, Mai") == "…, …"
+
+
+def test_hides_marks_that_are_no_accents() -> None:
+    """Names whose script writes its vowels and tones as marks are hidden as well."""
+    assert customer(name="น้ำฝน").hide("น้ำฝน is taken") == "… is taken"
+
+
+def test_hiding_takes_no_time() -> None:
+    """Neither a long message nor a long detail keeps a run waiting."""
+    shopper = customer(name="x" * 5_000, notes=["\\n" * 10_000, "0" * 10_000])
+    started = time.monotonic()
+    for text in ("x" * 50_000, "0 " * 20_000, "+" * 50_000, "\\" * 50_000, "%" * 50_000, "a@" * 20_000, "1." * 20_000):
+        shopper.hide(text)
+    assert time.monotonic() - started < 10
 
 
 def test_a_customer_shows_no_personal_details() -> None:
