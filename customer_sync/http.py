@@ -33,6 +33,7 @@ from customer_sync.errors import (
     TokenRefused,
     Unreachable,
 )
+from customer_sync.personal import hide_anybodys
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
 from customer_sync.transport import Connection
@@ -84,8 +85,9 @@ class Service:
 class Call:
     """What to ask. *about* is the page it is asked for (None: no page), *tries* how often at most.
 
-    *hide* takes out of the service's own words what must not be shown; *finishes* something that was begun, so that
-    it is still asked when a stop was requested meanwhile.
+    *hide* takes out of the service's own words what must not be shown: anybody's phone number and e-mail address, and
+    more where it is known whom the call is about. *finishes* something that was begun, so that it is still asked when
+    a stop was requested meanwhile.
     """
 
     method: str
@@ -95,7 +97,7 @@ class Call:
     headers: Mapping[str, str] | None = None
     about: str | None = None
     tries: int = TRIES
-    hide: Callable[[str], str] = str
+    hide: Callable[[str], str] = hide_anybodys
     finishes: bool = False
 
 

@@ -619,6 +619,21 @@ def test_what_a_call_hides_is_never_told(caplog: pytest.LogCaptureFixture) -> No
     assert "Mai" not in caplog.text
 
 
+def test_phone_numbers_and_addresses_are_never_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a call is about, the service's words come without them; ids, dates and its code stay."""
+    caplog.set_level(logging.DEBUG, "customer_sync")
+    said = {
+        "message": "%2B84901234567, thao@example.com, 0901 234 567: psid 25149177694676594, 2026-01-31",
+        "code": 102,
+    }
+    for bad in (reply(said, 400), reply(said, 500), reply({"success": False, **said})):
+        with RawServer(bad) as server, pytest.raises(ServiceError) as failure:
+            Caller(server.url).call(tries=2)
+        assert failure.value.said == "102: …, …, …: psid 25149177694676594, 2026-01-31"
+    assert "thao@" not in caplog.text
+    assert "234" not in caplog.text
+
+
 class WatchedClock(Clock):
     """The machine's clock; it tells when somebody waits."""
 

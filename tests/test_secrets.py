@@ -1,5 +1,6 @@
 """Canary tokens, passwords, names and phone numbers everywhere they can be: none of them ever comes out."""
 
+import json
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -22,11 +23,11 @@ PAGE_TOKEN = "canary/page+token=&%41"
 
 
 def canaries(box: Sandbox) -> list[str]:
-    """Whatever must not come out, as it is and URL-encoded."""
-    plain = [*SECRETS.values(), PAGE_TOKEN, *box.folkform.tokens, *NAMES, *PHONES, "canary@example.com"]
+    """Whatever must not come out, as it is, URL-encoded and escaped."""
+    plain = [*SECRETS.values(), PAGE_TOKEN, *box.folkform.tokens, *NAMES, "Bích", *PHONES, "canary@example.com"]
     for page_id in box.pancake.page_ids():
         plain += [token for token in (box.pancake.page_token(page_id), box.pancake.user_token(page_id)) if token]
-    return [form for text in plain for form in (text, quote(text, safe=""), quote_plus(text))]
+    return [form for text in plain for form in (text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1])]
 
 
 @pytest.fixture
@@ -43,11 +44,8 @@ def box(sandbox: StartSandbox) -> Sandbox:
     rows[1]["updated_at"] = "yesterday"
     started.pancake.add_customers(page_id, rows)
     started.folkform.set_page(page_id, pageAccessToken=PAGE_TOKEN)
-    started.faults.add(
-        Fault(
-            "status", service="folkform", psid="p5", status=400, times=None, message="{name}, {phone} is taken: CANARY"
-        )
-    )
+    message = f"{{name}}, {{phone}} is taken: CANARY, Bích, {quote_plus(NAMES[0])}, {json.dumps(NAMES[0])[1:-1]}"
+    started.faults.add(Fault("status", service="folkform", psid="p5", status=400, times=None, message=message))
     return started
 
 
@@ -119,6 +117,27 @@ def test_nothing_comes_out_of_a_malformed_customer(looked_at: Sandbox, run: Comm
     """Nor of a look at her who cannot be synced."""
     outcome = run(looked_at, "explain", "id-0", "--page", only_page(looked_at), "-v", "--debug", *more)
     assert "psid is missing" in outcome.said
+    comes_out_clean(looked_at, run, outcome)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "arguments"),
+    [
+        *(("/page_customers", ["backfill", "-v", "--debug"]), ("/page_customers", ["verify", "--log-format", "json"])),
+        *(("/find", ["backfill", "--log-format", "json"]), ("/find", ["verify", "--json", "-v"])),
+        *(("/count", ["backfill", "--log-format", "json", "-v"]), ("/count", ["verify", "--quick", "--json"])),
+    ],
+)
+def test_nothing_comes_out_of_what_is_refused(
+    looked_at: Sandbox, run: Command, endpoint: str, arguments: list[str]
+) -> None:
+    """Nor of a list, a search or a count, where nobody knows whom the service quotes; a date stays."""
+    told = [*PHONES, "84901234567", "canary@example.com"]
+    message = f"refused since 2026-01-31: {'; '.join(form for text in told for form in (text, quote_plus(text)))}"
+    looked_at.faults.add(Fault("status", endpoint=endpoint, status=400, times=None, message=message))
+    outcome = run(looked_at, *arguments)
+    assert "refused since 2026-01-31" in outcome.said
+    assert "84901234567" not in outcome.said
     comes_out_clean(looked_at, run, outcome)
 
 
