@@ -19,7 +19,9 @@ _ESCAPED = re.compile(r"(?<!\\)(?:\\+u[0-9a-fA-F]{4})+")
 _HEX_ID = r"(?<![0-9A-Za-z])(?:[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9A-Za-z])"
 _LONG_ID = r"(?<!\d)\d{15,17}(?!\d)"
 _YEAR = r"(?:0001|19\d\d|20\d\d)"
-_DATE = rf"(?<!\d)(?:{_YEAR}-[01]\d-[0-3]\d(?:[T ]\d\d:[\d:.]+)?|[0-3]\d[-./][01]\d[-./]{_YEAR})(?!\d)"
+_TIME = r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[+-]\d\d:\d\d)?"
+_DAY = rf"{_YEAR}-[01]\d-[0-3]\d|[0-3]\d[-./][01]\d[-./]{_YEAR}"
+_DATE = rf"(?<!\d)(?:(?:{_DAY})(?:[T ]{_TIME})?|{_TIME})(?!\d)"
 _UNIX_TIME = r"(?<!\d)1\d{9}(?:\d{3})?(?!\d)"
 # However it is written, a number has eight digits, and behind a prefix in parentheses four.
 _NUMBER = r"\(\+?\d{1,4}\)(?:[\s./+-]*\d){4,}|\+?\d(?:[\s.()/+-]*\d){7,}"
