@@ -1,5 +1,9 @@
 """FolkForm and Pancake going away, in the middle and for a while: no try storm, no false mark, nobody lost."""
 
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -7,10 +11,11 @@ import pytest
 from customer_sync.errors import ExitCode, Unreachable
 from customer_sync.http import TRIES
 from customer_sync.result import Status
+from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault
 from customer_sync.sync import BACKFILL, INCREMENTAL
 
-from .conftest import StartSandbox
+from .conftest import Command, StartSandbox, only_page, people, writes
 from .in_process import IN_FLIGHT, WORKERS, Passes
 
 
@@ -23,6 +28,17 @@ def test_folkform_down_from_the_start(sandbox: StartSandbox, passes: Passes) -> 
     assert (result.exit_code, result.pages) == (ExitCode.TRY_LATER, [])
     assert box.requests.count("folkform") == TRIES
     assert box.requests.count("pancake") == 0
+    passes.undisturbed(box)
+
+
+def test_pancake_down_from_the_start(sandbox: StartSandbox, run: Command, passes: Passes) -> None:
+    """One sentence, after five tries: nothing was written, and the next passes bring everybody."""
+    box = sandbox(customers=20)
+    with box.faults.add(Fault("reset", service="pancake", times=None)):
+        outcome = run(box, "backfill", "-q")
+    sentence, _summary = outcome.err.splitlines()
+    assert all(part in sentence for part in ("Pancake broke the connection off", "five times", "PANCAKE_BASE_URL"))
+    assert (outcome.code, box.requests.count("pancake"), writes(box)) == (75, TRIES, 0)
     passes.undisturbed(box)
 
 
@@ -41,6 +57,42 @@ def test_folkform_down_in_the_middle(sandbox: StartSandbox, passes: Passes, kind
     assert len(begun) == 1
     assert {page.requests for page in result.pages if page not in begun} == {1}
     passes.undisturbed(box)
+
+
+@contextmanager
+def down_for_ten_seconds(box: Sandbox, service: Any, *, skip: int) -> Iterator[None]:
+    """From the request after *skip* ones on, and until one set of tries at least has run out."""
+    with box.faults.add(Fault("reset", service=service, times=None, skip=skip)):
+        yield
+        box.requests.wait_for(lambda request: request.fault == "reset", timeout=60)
+        time.sleep(10)
+        box.requests.wait_for(lambda request: request.fault == "reset", count=TRIES, timeout=60)
+
+
+@pytest.mark.slow
+def test_folkform_down_for_ten_seconds(sandbox: StartSandbox, run: Command) -> None:
+    """The tries of who is in flight run out sooner, but those of who waits behind them last: the pass survives it."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(150, 60, 60))
+    with down_for_ten_seconds(box, "folkform", skip=50):
+        process = run.start(box, "incremental", "--json")
+    outcome = run.end(process)
+    assert (outcome.code, outcome.totals["upserted"], outcome.totals["failed"]) == (0, 150, 0)
+    assert max(Counter(request.psid for request in box.requests.recent if request.psid).values()) > TRIES
+    assert box.difference().equal
+
+
+@pytest.mark.slow
+def test_pancake_down_for_ten_seconds(sandbox: StartSandbox, run: Command) -> None:
+    """The five tries do not last so long: the page ends, what was read is written, and the next pass goes on."""
+    box = sandbox(customers=300)
+    with down_for_ten_seconds(box, "pancake", skip=3):
+        process = run.start(box, "backfill", "--json")
+    outcome = run.end(process)
+    assert (outcome.code, outcome.json["status"], outcome.totals["failed"]) == (75, "failed", 0)
+    assert len(box.difference().missing) == 300 - outcome.totals["upserted"] > 0
+    assert run(box, "backfill").code == 0
+    assert box.difference().equal
 
 
 def test_an_outage_that_ends_in_time(sandbox: StartSandbox, passes: Passes) -> None:
