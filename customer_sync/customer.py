@@ -115,9 +115,14 @@ def parse_customer_updated_at(text: Any) -> int:
     return seconds
 
 
+def tells_only_a_time(value: Any) -> bool:
+    """Whether a value looks like a time, be it a wrong one, and like nobody's name or number."""
+    return bool(_IMPERSONAL_VALUE.fullmatch(str(value)))
+
+
 def _shown(value: Any) -> str:
     """The end of a sentence about a value: itself where it can only be a time, else what kind of value it is."""
-    if _IMPERSONAL_VALUE.fullmatch(str(value)):
+    if tells_only_a_time(value):
         return f": {value!r}"
     if isinstance(value, str):
         return f" but a text of length {len(value):,}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from customer_sync.clock import ago, local_time
 from customer_sync.customer import parse_customer_updated_at, read_pancake_id
-from customer_sync.fields import Difference, differences
+from customer_sync.fields import Difference, differences, masked
 from customer_sync.result import PageResult, PassResult
 from customer_sync.table import Cell, Column, Table, Tone
 
@@ -65,8 +65,13 @@ class Side:
         except ValueError:
             return None
 
+    @property
+    def shown_version(self) -> str | None:
+        """Her version, unless it is none and may be something personal."""
+        return self.version and masked(_VERSION, self.version)
+
     def as_json(self) -> dict[str, Any]:
-        return {"psid": self.psid, "id": self.pancake_id, _VERSION: self.version, "time": self.time}
+        return {"psid": self.psid, "id": self.pancake_id, _VERSION: self.shown_version, "time": self.time}
 
 
 @dataclass
@@ -154,7 +159,7 @@ class Explanation(PageResult):
     def _words(self, side: Side | None) -> str:
         if side is None:
             return self._absent
-        version = ", ".join(filter(None, (side.version or "none", self._when(side))))
+        version = ", ".join(filter(None, (side.shown_version or "none", self._when(side))))
         return f"version {version}, psid {side.psid or 'none'}, id {side.pancake_id or 'none'}"
 
     @classmethod
@@ -188,7 +193,7 @@ class Explanation(PageResult):
         if side is None:
             return Cell(self._absent, tone=Tone.BAD)
         same = self.pancake and self.folkform and self.pancake.version == self.folkform.version
-        return Cell(side.version or "none", self._when(side), Tone.GOOD if same else Tone.DOUBTFUL)
+        return Cell(side.shown_version or "none", self._when(side), Tone.GOOD if same else Tone.DOUBTFUL)
 
     @property
     def _absent(self) -> str:

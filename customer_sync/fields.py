@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from customer_sync.customer import IMPERSONAL
+from customer_sync.customer import tells_only_a_time
+from customer_sync.personal import IMPERSONAL
 from customer_sync.result import counted
 
 _LONGEST = 80
+_TIMES = {"updated_at", "inserted_at"}
 _ABSENT = object()
 
 
@@ -39,7 +41,8 @@ def masked(name: str, value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, str):
-        return value[:_LONGEST] if name in IMPERSONAL else f"text of {counted(len(value), 'character')}"
+        tells_nobody = name in IMPERSONAL and (name not in _TIMES or tells_only_a_time(value))
+        return value[:_LONGEST] if tells_nobody else f"text of {counted(len(value), 'character')}"
     if isinstance(value, list):
         return f"list of {len(value):,}"
     return f"object of {counted(len(value), 'field')}" if isinstance(value, dict) else "number"
