@@ -10,6 +10,9 @@ hole.
 A customer whose tries ran out stays unfinished. As soon as FolkForm is known to answer — another upsert got through,
 or a cheap call did — she gets one more full set of tries; then she is reported and passed over. When FolkForm does
 not answer either, it is down, and the page ends.
+
+So many refusals in a row that they may be about us and not about customers are put to the proof: somebody whom FolkForm
+holds is sent once more. When she gets through, it is about them.
 """
 
 import sys
@@ -23,7 +26,7 @@ from typing import Protocol, Self, TypeGuard
 
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
-from customer_sync.errors import Refused, ServiceError, TokenRefused, Unreachable
+from customer_sync.errors import Refused, ServiceError, StopRequested, TokenRefused, Unreachable
 from customer_sync.folkform import SERVICE, StoredVersion
 from customer_sync.marks import SPAN
 
@@ -84,9 +87,11 @@ class CustomerWriter:
         failed: Callable[[Customer, ServiceError], None],
         *,
         bound_from: int | None = None,
+        somebody_stored: Callable[[], Customer | None] = lambda: None,
     ) -> None:
         """*stored* are the documents of the mark's answer. Who comes before *bound_from* (Unix seconds) in the order
-        moves no mark, and the rule does not bind her; None binds all.
+        moves no mark, and the rule does not bind her; None binds all. *somebody_stored* is one whom FolkForm holds
+        already as she is.
         """
         self._upserts = upserts
         self._order = order
@@ -101,11 +106,13 @@ class CustomerWriter:
         """Places of the customers whose upsert has not ended, ascending."""
         self._last_place = -sys.maxsize
         self._in_flight = 0
-        self._given_up: list[tuple[Customer, Unreachable]] = []
+        self._given_up: dict[Customer, Unreachable] = {}
         """Whose first set of tries ran out."""
-        self._second_tries: set[Customer] = set()
-        """Who has her second set of tries."""
+        self._second_tries: dict[Customer, Unreachable] = {}
+        """Who has her second set of tries, and how the first one ended."""
         self._failed_in_a_row = 0
+        self._somebody_stored = somebody_stored
+        self._last_written: Customer | None = None
         self._ended = False
         self._outcomes = upserts.outcomes()
 
@@ -140,8 +147,13 @@ class CustomerWriter:
         try:
             if error is None:
                 self.finish()
+        except StopRequested as stop:
+            error = stop
+            raise
         finally:
             self._abandon()
+            if isinstance(error, StopRequested):
+                self._name_who_was_tried_in_vain()
 
     def _place(self, time: int) -> int:
         return time * self._order.value
@@ -204,25 +216,26 @@ class CustomerWriter:
 
     def _arrived(self, customer: Customer) -> None:
         self._failed_in_a_row = 0
+        self._last_written = customer
         self._finish(customer)
         self._written(customer)
 
     def _tries_ran_out(self, customer: Customer, error: Unreachable) -> None:
         if customer not in self._second_tries:
-            self._given_up.append((customer, error))
+            self._given_up[customer] = error
         else:  # Whoever got through since proves nothing: FolkForm may have gone down after that.
             self._upserts.ping(customer.page_id)
             self._pass_over(customer, error)
             self._refuse_too_many(error)
 
     def _ask_whether_folkform_is_up(self) -> None:
-        self._upserts.ping(self._given_up[0][0].page_id)
+        self._upserts.ping(next(iter(self._given_up)).page_id)
         self._try_again()
 
     def _try_again(self) -> None:
-        for customer, _ in self._given_up:
-            self._second_tries.add(customer)
+        for customer in self._given_up:
             self._submit(customer)
+        self._second_tries |= self._given_up
         self._given_up.clear()
 
     def _pass_over(self, customer: Customer, error: ServiceError) -> None:
@@ -231,15 +244,35 @@ class CustomerWriter:
         self._failed(customer, error)
 
     def _refuse_too_many(self, error: ServiceError) -> None:
-        """So many in a row are not about customers."""
-        if not isinstance(error, Refused | Unreachable) and self._failed_in_a_row >= _MOST_NOES:
+        """So many in a row are not about customers, unless others still get through."""
+        forbidden = not isinstance(error, Refused | Unreachable)
+        if self._failed_in_a_row < (_MOST_NOES if forbidden else self._upserts.span):
+            return
+        if self._others_get_through():
+            self._failed_in_a_row = 0
+        elif forbidden:
             raise error
-        if self._failed_in_a_row >= self._upserts.span:
+        else:
             problem = f"failed for {self._failed_in_a_row} customers in a row"
             raise Refused(SERVICE, problem, "Nothing more of this page was tried.", said=error.sentence)
 
+    def _others_get_through(self) -> bool:
+        somebody = self._last_written or self._somebody_stored()
+        if somebody is None:
+            return False
+        try:
+            self._upserts.upsert(somebody)
+        except ServiceError:
+            return False
+        return True
+
+    def _name_who_was_tried_in_vain(self) -> None:
+        """FolkForm answered others but not them, and nothing more is tried: who stands in the way is to be known."""
+        for customer, error in self._second_tries.items():
+            self._failed(customer, error)
+
     def _finish(self, customer: Customer) -> None:
-        self._second_tries.discard(customer)
+        self._second_tries.pop(customer, None)
         self._unfinished.remove(self._place(customer.updated_at))
 
     def _abandon(self) -> None:

@@ -22,6 +22,7 @@ PATIENCE = 20.0
 NOTHING_COMES = 0.2
 OUTAGE = Unreachable("FolkForm", "answered 503")
 REFUSAL = Refused("FolkForm", "refused the request")
+FORBIDDEN = TokenRefused("FolkForm", "answered 403", status=403)
 OLDEST_FIRST, NEWEST_FIRST = Order.OLDEST_FIRST, Order.NEWEST_FIRST
 BOTH_ORDERS = pytest.mark.parametrize("order", list(Order))
 
@@ -103,8 +104,9 @@ class FolkForm:
         span: int = 15,
         clock: Clock | None = None,
         bound_from: int | None = None,
+        known: Customer | None = None,
     ) -> Iterator[CustomerWriter]:
-        """A writer into this FolkForm; *stored* are the times of the mark's answer."""
+        """A writer into this FolkForm; *stored* are the times of the mark's answer, *known* is one whom it holds."""
 
         def written(customer: Customer) -> None:
             self.written.append(customer.psid)
@@ -116,7 +118,9 @@ class FolkForm:
         bound = None if bound_from is None else T0 + bound_from
         with ThreadPoolExecutor(workers) as pool:
             upserts = Upserts(pool, workers, self.upsert, self.ping, clock or Clock(), span)
-            with CustomerWriter(upserts, order, documents, written, failed, bound_from=bound) as writer:
+            with CustomerWriter(
+                upserts, order, documents, written, failed, bound_from=bound, somebody_stored=lambda: known
+            ) as writer:
                 yield writer
 
 
@@ -530,13 +534,45 @@ def test_a_forbidden_customer_blocks_nobody() -> None:
 
     def act(psid: str, _: int) -> None:
         if psid == "c3":
-            raise TokenRefused("FolkForm", "answered 403", status=403)
+            raise FORBIDDEN
 
     folkform = FolkForm(act)
     with folkform.writer() as writer:
         writer.write(crowd(range(20)))
     assert len(folkform.written) == 19
     assert len(folkform.failed) == 1
+
+
+@pytest.mark.parametrize(("no", "proofs"), [(FORBIDDEN, 10), (REFUSAL, 3)])
+@pytest.mark.parametrize("in_this_pass", [False, True])
+def test_others_still_get_through(no: ServiceError, proofs: int, in_this_pass: bool) -> None:
+    """Many refused in a row block nobody while somebody whom FolkForm holds is still taken: it is about them."""
+
+    def act(psid: str, _: int) -> None:
+        if psid.startswith("c"):
+            raise no
+
+    folkform = FolkForm(act)
+    known = customer("known", 0)
+    with folkform.writer(workers=1, span=10, known=None if in_this_pass else known) as writer:
+        writer.write([*([known] if in_this_pass else []), *crowd(range(1, 32)), customer("last", 40)])
+    assert folkform.written[-1] == "last"
+    assert len(folkform.failed) == 31
+    assert folkform.tries["known"] == proofs + in_this_pass
+
+
+@pytest.mark.parametrize("no", [FORBIDDEN, REFUSAL])
+def test_nobody_gets_through_any_more(no: ServiceError) -> None:
+    """When she whom FolkForm holds is refused, too, it is about us: the page ends after one look."""
+
+    def act(_psid: str, _: int) -> None:
+        raise no
+
+    folkform = FolkForm(act)
+    with pytest.raises(ServiceError), folkform.writer(workers=1, span=10, known=customer("known", 0)) as writer:
+        writer.write(crowd(range(1, 32)))
+    assert folkform.tries["known"] == 1
+    assert len(folkform.failed) <= 12
 
 
 @pytest.mark.parametrize(("status", "heard", "failed"), [(401, "c0", {0}), (403, "c4", {3, 4, 5})])
@@ -582,6 +618,25 @@ def test_a_stop_request() -> None:
         writer.write(customers())
     assert sorted(folkform.written) == ["c0", "c1"]
     _everything_ends(folkform, 2)
+
+
+@pytest.mark.parametrize("customers", [2, 9])
+@pytest.mark.parametrize(("at_try", "named"), [(1, []), (2, ["c0"])])
+def test_a_stop_request_while_one_is_in_the_way(customers: int, at_try: int, named: list[str]) -> None:
+    """Whose tries have run out once though FolkForm takes others is named, when a time limit ends the second ones."""
+    clock = Clock()
+
+    def act(psid: str, number: int) -> None:
+        if psid == "c0" and number == at_try:
+            clock.stop(StopRequested("Ended by the time limit", ExitCode.OK))
+            clock.check()
+        elif psid == "c0":
+            _outage()
+
+    folkform = FolkForm(act)
+    with pytest.raises(StopRequested), folkform.writer(clock=clock, workers=1) as writer:
+        writer.write(crowd([0] * customers))
+    assert folkform.failed == named
 
 
 def test_an_error_of_the_reading_side() -> None:
