@@ -178,13 +178,13 @@ class CustomerWalk:
 
     def _expects_somebody(self, number: int, size: int, total: int | None) -> bool:
         """Whether an answer with nobody is odd: it counts some itself, somebody stands at the window's edge, or the
-        answer before was a full one. Where nothing was listed yet, an incremental's window holds older customers.
+        answer before was a full one. Where nothing was listed yet, only its own count tells that there is nobody.
         """
         if total is not None and total > (number - 1) * size:
             return True
         if number > 1:
             return len(self._last_rows) == size > 1
-        return self._edge is not None or (total is None and self.since > 0)
+        return self._edge is not None or total is None
 
     def _refuse_forgetting(self, edge: Customer | Malformed) -> None:
         """Raises Unreachable unless she who stood at the window's edge has changed since, and stands above it now."""
