@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from customer_sync.errors import CustomerSyncError, SettingsError
 log = logging.getLogger(__name__)
 
 _POLL = 0.2
+_LENGTH = 1000
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -35,6 +36,24 @@ class Holder:
     def __str__(self) -> str:
         process = "" if self.pid is None else f" (process {self.pid})"
         return f"{self.command}{process}" + ("" if self.since is None else f" since {local_time(self.since)}")
+
+
+class HeldLock:
+    """A lock while it is held. Its file outlives whoever holds it, and keeps since when a pass is not finished."""
+
+    def __init__(self, handle: int, holder: Holder) -> None:
+        self.unfinished_since = _read_unfinished_since(handle)
+        """After which second a pass that never came to its end may have stored an older version, Unix seconds."""
+        self._handle = handle
+        self._holder = holder
+        self.note_unfinished(self.unfinished_since)
+
+    def note_unfinished(self, since: int | None) -> None:
+        """Leaves word of it, or with None that all is finished; a full disk must not keep the pass from running."""
+        self.unfinished_since = since
+        word = json.dumps({**asdict(self._holder), "unfinished_since": since}).encode()
+        with suppress(OSError):  # All of one length, so that a kill leaves the old word or the new one.
+            os.pwrite(self._handle, word.ljust(_LENGTH), 0)
 
 
 class PageLocks:
@@ -60,7 +79,7 @@ class PageLocks:
             raise _unusable(directory, PermissionError(0, "it belongs to somebody else"))
 
     @contextmanager
-    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> Iterator[None]:
+    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> Iterator[HeldLock]:
         """Holds the lock of a pass and page. Taken already: waits for it, or raises BusyError."""
         handle = self._open(pass_name, page_id)
         try:
@@ -72,8 +91,7 @@ class PageLocks:
                 log.info("waiting: %s", busy)
                 while not _taken(handle):
                     self._clock.sleep(_POLL)
-            self._sign(handle)
-            yield
+            yield HeldLock(handle, Holder(self._command, os.getpid(), int(self._clock.now())))
         finally:
             os.close(handle)
 
@@ -125,16 +143,6 @@ class PageLocks:
         except OSError as error:
             raise _unusable(self._directory, error) from None
 
-    def _sign(self, handle: int) -> None:
-        """Leaves word of who holds the lock; a full disk must not keep the pass from running."""
-        with suppress(OSError):
-            os.ftruncate(handle, 0)
-            os.pwrite(
-                handle,
-                json.dumps({"pid": os.getpid(), "since": self._clock.now(), "command": self._command}).encode(),
-                0,
-            )
-
 
 def _taken(handle: int) -> bool:
     try:
@@ -147,12 +155,19 @@ def _taken(handle: int) -> bool:
 def _read_word(handle: int) -> Holder | None:
     """Who holds the lock; None where the holder left no word that can be told."""
     try:
-        word = json.loads(os.pread(handle, 1000, 0))
+        word = json.loads(os.pread(handle, _LENGTH, 0))
         holder = Holder(str(word["command"])[:20], int(word["pid"]), int(word["since"]))
         str(holder)
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
     return holder
+
+
+def _read_unfinished_since(handle: int) -> int | None:
+    try:
+        return int(json.loads(os.pread(handle, _LENGTH, 0))["unfinished_since"])
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        return None
 
 
 def _unusable(directory: Path, error: OSError) -> SettingsError:

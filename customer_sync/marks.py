@@ -1,4 +1,4 @@
-"""The marks: where a pass starts, read from FolkForm, the only state there is.
+"""The marks: where a pass starts, read from FolkForm.
 
 A pass has several upserts in flight. Killed, it leaves customers stored above (a backfill: below) one who is not.
 The SPAN rule (write.py) keeps those fewer than SPAN, so the SPAN-th newest customer is never above a hole, and the

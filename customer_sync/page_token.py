@@ -51,7 +51,7 @@ class PageToken:
         page: Page,
         records: PageRecords,
         redact: Redactor,
-        lock: Callable[[], AbstractContextManager[None]],
+        lock: Callable[[], AbstractContextManager[object]],
         *,
         user_token: str | None,
         forbidden: Forbidden | None = None,

@@ -1,4 +1,4 @@
-"""The two passes. FolkForm is the only state: where a pass starts is read from what FolkForm holds.
+"""The two passes. Where one starts is read from what FolkForm holds.
 
 The invariant: the customers of a page that FolkForm holds are one unbroken span of Pancake's times. An incremental
 raises its top and writes the oldest first, a backfill lowers its floor and writes the newest first; killed at any
@@ -47,10 +47,19 @@ class CustomerStore(Protocol):
     def ensure_up(self, page_id: str) -> None: ...
 
 
-class Locks(Protocol):
-    """What keeps two runs from the same pass over the same page."""
+class Lock(Protocol):
+    """What keeps two runs from the same pass over the same page, while it is held."""
 
-    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]: ...
+    @property
+    def unfinished_since(self) -> int | None: ...
+
+    def note_unfinished(self, since: int | None) -> None: ...
+
+
+class Locks(Protocol):
+    """Where a page's lock is taken."""
+
+    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[Lock]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +121,21 @@ def sync_all_customers_of_page(run: Run, result: SyncedPage) -> None:
     """From the oldest mark down to 0, between two incrementals. Raises ServiceError, StopRequested, BusyError.
 
     The first incremental closes the gap that an unfinished one may have left above the oldest mark. The second one
-    brings whoever changed meanwhile: the backfill may have written her former version over a newer one.
+    brings whoever changed meanwhile: the backfill may have written her former version over a newer one. A backfill that
+    was cut short before that leaves word in its lock, and the next one's first incremental begins there.
     """
     sync, page_id = _PageSync(run, result), result.page.page_id
-    with run.locks.held(BACKFILL, page_id):
+    with run.locks.held(BACKFILL, page_id) as lock:
         with run.locks.held(INCREMENTAL, page_id, wait=True):
-            covered = sync.incremental()
+            cut_short = lock.unfinished_since
+            covered = sync.incremental(wishes=Wishes(since=None if cut_short is None else cut_short + 1))
+        if not run.wishes.dry_run:
+            lock.note_unfinished(covered.until)
         floor = sync.backfill(below=_bottom(covered))
         with run.locks.held(INCREMENTAL, page_id, wait=True):
             sync.incremental(above=covered.until)
+        if not run.wishes.dry_run:
+            lock.note_unfinished(None)
         result.since = floor
         if not run.wishes.dry_run:
             sync.compare_counts()
@@ -137,6 +152,8 @@ class _PageSync:
         self._result = result
         self._span = run.upserts.span
         self._malformed: set[str] = set()
+        self._somebody_stored: Customer | None = None
+        """Who was found unchanged last."""
 
     def incremental(self, *, above: int | None = None, wishes: Wishes | None = None) -> Window:
         """Writes what changed since the newest mark, or after *above*, oldest first. Returns what is covered now.
@@ -269,7 +286,15 @@ class _PageSync:
         def failed(customer: Customer, error: ServiceError) -> None:
             self._run.listener.customer_failed(self._result, self._result.add_failed(customer, error.sentence))
 
-        return CustomerWriter(self._run.upserts, order, stored, written, failed, bound_from=bound_from)
+        return CustomerWriter(
+            self._run.upserts,
+            order,
+            stored,
+            written,
+            failed,
+            bound_from=bound_from,
+            somebody_stored=lambda: self._somebody_stored,
+        )
 
     def _lookup(self, documents: list[StoredVersion], mark: int | None) -> Callable[[Customer], bool]:
         """Whether FolkForm is known to hold a customer's version; never, when all are to be rewritten."""
@@ -284,6 +309,7 @@ class _PageSync:
             self._result.read += 1
             if is_stored(customer):
                 self._result.unchanged += 1
+                self._somebody_stored = customer
             else:
                 yield customer
 

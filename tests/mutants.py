@@ -117,8 +117,8 @@ MUTANTS = [
         "sync",
         (
             (
-                "            covered = sync.incremental()\n",
-                "            covered = Window(int(run.clock.now()) - SETTLED, int(run.clock.now()) - SETTLED)\n",
+                "covered = sync.incremental(wishes=Wishes(since=None if cut_short is None else cut_short + 1))",
+                "covered = Window(int(run.clock.now()) - SETTLED, int(run.clock.now()) - SETTLED)",
             ),
         ),
         "trap_06",
@@ -127,6 +127,18 @@ MUTANTS = [
         "7 a backfill ends without an incremental",
         "sync",
         (("sync.incremental(above=covered.until)", "pass"),),
+        "trap_07",
+    ),
+    Mutant(
+        "7 nobody minds that a backfill was cut short",
+        "sync",
+        (("cut_short = lock.unfinished_since", "cut_short = None"),),
+        "trap_07",
+    ),
+    Mutant(
+        "7 who is cut short leaves no word",
+        "sync",
+        (("            lock.note_unfinished(covered.until)\n", "            pass\n"),),
         "trap_07",
     ),
     Mutant(
@@ -139,7 +151,7 @@ MUTANTS = [
         "8 an answer with nobody ends the list wherever it comes",
         "walk",
         (
-            ("return self._edge is not None or (total is None and self.since > 0)", "return False"),
+            ("return self._edge is not None or total is None", "return False"),
             ("        if number == 1 and self._edge is not None:\n", "        if False:\n"),
         ),
         "trap_08",
@@ -164,6 +176,12 @@ MUTANTS = [
     ),
     Mutant("10 a second that is still running is read", "walk", (("SETTLED = 2", "SETTLED = 0"),), "trap_10"),
     Mutant(
+        "10 nobody looks at Pancake's clock",
+        "walk",
+        (("            self.until = min(self.until, int(listed.date) - SETTLED)\n", "            pass\n"),),
+        "trap_10",
+    ),
+    Mutant(
         "11 customers without psid are upserted",
         "customer",
         (("    if known_psid is None:\n", "    known_psid = known_psid or 'none'\n    if known_psid is None:\n"),),
@@ -172,7 +190,7 @@ MUTANTS = [
     Mutant(
         "12 whose tries ran out is passed over",
         "write",
-        (("self._given_up.append((customer, error))", "self._pass_over(customer, error)"),),
+        (("self._given_up[customer] = error", "self._pass_over(customer, error)"),),
         "trap_12",
     ),
     Mutant(
@@ -188,10 +206,16 @@ MUTANTS = [
         "trap_13",
     ),
     Mutant(
+        "13 three forbidden customers in a row end the page",
+        "write",
+        (("        if self._others_get_through():\n", "        if False:\n"),),
+        "trap_13",
+    ),
+    Mutant(
         "13 nobody asks whether FolkForm is down",
         "write",
         (
-            ("        self._upserts.ping(self._given_up[0][0].page_id)\n", ""),
+            ("        self._upserts.ping(next(iter(self._given_up)).page_id)\n", ""),
             ("            self._upserts.ping(customer.page_id)\n", ""),
         ),
         "trap_13",
@@ -225,6 +249,12 @@ MUTANTS = [
                 "        if wished >= mark:\n            return wished\n",
             ),
         ),
+        "trap_15",
+    ),
+    Mutant(
+        "15 a backfill's --until jumps the mark",
+        "sync",
+        (("return min(top, max(mark, wishes.until or 0))", "return min(top, wishes.until or mark)"),),
         "trap_15",
     ),
     Mutant(

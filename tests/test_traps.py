@@ -413,6 +413,42 @@ def test_trap_07_a_backfill_holds_an_old_copy(
     assert box.difference().equal
 
 
+def test_trap_07_a_backfill_that_holds_an_old_copy_is_killed(
+    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """SIGKILL after it has written her former version over the newer one, which stands below the newest mark: its lock
+    tells the next backfill since when that may have been.
+    """
+    box = sandbox(pancake_clock_offset=-3600.0)
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, [*people(80, 7200, 60, "new"), *people(80, 40 * DAY, 60, "old")])
+    proxy = in_between(box)
+    backfill = Victim(run, proxy, "backfill")
+    stored: list[str] = []
+    one_at_a_time = threading.Lock()
+
+    def version_of_her() -> Any:
+        document = box.folkform.document(page_id, "old0040")
+        return document and document["panCakeData"]["updated_at"]
+
+    def before(passing: Passing) -> None:
+        with one_at_a_time:
+            if passing.upserts == "old0040" and not stored:
+                box.pancake.change_customer(page_id, "old0040", {"updated_at": ago(1800)})
+                box.pancake.add_customers(page_id, people(80, 60, 1, "newer"))
+                box.behaviour.pancake_clock_offset = 0.0
+                program.incremental(box)
+                stored.append(version_of_her())
+            elif stored and version_of_her() != stored[0]:
+                backfill.die()
+
+    proxy.before = before
+    backfill.start()
+    assert backfill.end() == -9
+    assert box.difference().stale == ["old0040"]
+    everybody_arrives(program, box)
+
+
 @pytest.mark.parametrize(("total", "answers"), [(False, 1), (False, 9), (True, 9)])
 def test_trap_08_answers_with_nobody_in_the_middle(
     sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy], total: bool, answers: int
@@ -584,6 +620,18 @@ def test_trap_13_a_poisonous_customer(
     assert (result.status, result.upserted) == (Status.PARTIAL, 119)
     assert [problem.psid for problem in result.problems] == ["p0119"]
     assert box.difference().missing == ["p0119"]
+
+
+def test_trap_13_three_forbidden_customers(sandbox: StartSandbox, program: Program) -> None:
+    """A firewall that minds three customers' data blocks nobody: she whom FolkForm holds proves that it is not us."""
+    box = sandbox()
+    half_filled(box, there=people(80, 20 * DAY, 60, "old"), coming=people(6, 3600, 60, "new"))
+    for psid in ("new0005", "new0004", "new0003"):
+        box.faults.add(Fault("status", service="folkform", psid=psid, status=403, times=None, message="blocked"))
+    for _ in range(2):
+        result = program.incremental(box)
+        assert (result.status, result.failed) == (Status.PARTIAL, 3)
+    assert sorted(box.difference().missing) == ["new0003", "new0004", "new0005"]
 
 
 def test_trap_13_folkform_down_is_no_storm_of_tries(

@@ -1,9 +1,21 @@
-"""The locks of one machine, in memory; an end of any kind releases them."""
+"""The locks of one machine, in memory; an end of any kind releases them, and leaves the word that was in them."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from customer_sync.locks import BusyError
+
+
+@dataclass
+class Lock:
+    """A lock, and what its last holder left in it."""
+
+    unfinished_since: int | None = None
+
+    def note_unfinished(self, since: int | None) -> None:
+        self.unfinished_since = since
 
 
 class Locks:
@@ -11,9 +23,10 @@ class Locks:
 
     def __init__(self) -> None:
         self._taken: set[tuple[str, str]] = set()
+        self._locks: defaultdict[tuple[str, str], Lock] = defaultdict(Lock)
 
     @contextmanager
-    def held(self, pass_name: str, page_id: str, wait: Callable[[], None] | None) -> Iterator[None]:
+    def held(self, pass_name: str, page_id: str, wait: Callable[[], None] | None) -> Iterator[Lock]:
         """Holds a lock. Taken already: calls *wait* until it is free, or raises BusyError."""
         lock = pass_name, page_id
         while lock in self._taken:
@@ -22,6 +35,6 @@ class Locks:
             wait()
         self._taken.add(lock)
         try:
-            yield
+            yield self._locks[lock]
         finally:
             self._taken.remove(lock)
