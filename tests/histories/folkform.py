@@ -54,6 +54,8 @@ class FolkForm:
     """By page and psid."""
     troubles: dict[tuple[str, str], Trouble] = field(default_factory=dict)
     """By page and psid."""
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    """Who was refused once, by page and psid: a pass may have passed her over."""
 
     def of(self, page_id: str) -> list[Document]:
         """A page's documents."""
@@ -115,6 +117,7 @@ class FolkFormWire(ApiSession):
 
     def _upsert(self, page_id: str, psid: str, customer: dict[str, Any]) -> None:
         if trouble := self._folkform.troubles.get((page_id, psid)):
+            self._folkform.refused.add((page_id, psid))
             raise trouble.error()
         self._folkform.upsert(page_id, psid, customer)
 

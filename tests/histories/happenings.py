@@ -116,19 +116,22 @@ class WrongClock:
         world.set_clock(self.ahead)
 
 
-# To a process
+# In a service
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A service does not answer so many calls, which *arrive* all the same or do not."""
+    """A service does not answer so many calls, whoever makes them, which *arrive* all the same or do not."""
 
     service: str
     calls: int = 1
     arrive: bool = False
 
-    def happen(self, world: "World", process: "Process", /) -> None:  # noqa: ARG002
-        process.faults[self.service].extend([self.arrive] * self.calls)
+    def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
+        world.faults[self.service].extend([self.arrive] * self.calls)
+
+
+# To a process
 
 
 @dataclass(frozen=True)

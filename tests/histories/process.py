@@ -4,7 +4,7 @@ Everything is decided by the plan that it is given, so that a history can be tol
 flight arrives next, what happens before which call, and, side by side with others, whose turn it is.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from customer_sync.write import Upserts
 from tests.histories.clock import SimulatedClock
 from tests.histories.folkform import FolkFormWire
 from tests.histories.in_flight import InFlight, Outcomes, read_ahead
-from tests.histories.locks import Locks
+from tests.histories.locks import Lock, Locks
 from tests.histories.turns import Killed, Wrong
 
 if TYPE_CHECKING:
@@ -88,8 +88,6 @@ class Process:
         self.calls: Counter[str] = Counter()
         """By service, upserts apart."""
         self.changes_before = world.pancake.changes
-        self.faults: defaultdict[str, deque[bool]] = defaultdict(deque)
-        """By service: the next calls that fail, each with whether it arrives all the same."""
         self.wait_for_turn: Callable[[], None] = lambda: None
         """Called before every call."""
         self.wait_for_others: Callable[[], None] = self._waits_in_vain
@@ -187,8 +185,8 @@ class Process:
                 with suppress(ServiceError):
                     answer()
             raise Killed
-        if self.faults[service]:
-            if self.faults[service].popleft():
+        if faults := self.world.faults[service]:
+            if faults.popleft():
                 answer()
             self.tell(f"{service} does not answer")
             raise Unreachable(service, "does not answer")
@@ -270,7 +268,7 @@ class _LocksOf:
         self._process = process
         self._locks = locks
 
-    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]:
+    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[Lock]:
         return self._locks.held(pass_name, page_id, self._wait if wait else None)
 
     def _wait(self) -> None:

@@ -20,22 +20,26 @@ class Promises:
         """Pages that another writer has stored something of: marks may stand anywhere."""
         self.torn: set[str] = set()
         """Pages where an older version may stand."""
-        self._passed_over: set[Person] = set()
-        """Whom FolkForm had something against: a pass may have passed her over."""
+        self._unfinished: set[str] = set()
+        """Pages where a backfill did not end well: until the next one has, an older version may stand."""
         self._pancake = pancake
         self._folkform = folkform
         self._span = span
         self._page_ids = page_ids
 
-    def may_be_passed_over(self, person: Person) -> None:
-        self._passed_over.add(person)
-
     def note_side_by_side(self, processes: Sequence[Process], *, common_lock: bool) -> None:
-        """Without a common lock, or where a backfill did not end well beside others, an older version may stay."""
+        """An older version may stay: without a common lock until a full backfill, else until a backfill ends well."""
         for process in processes:
             for result in process.results:
-                if not common_lock or (process.plan.name == BACKFILL and not result.complete):
+                if not common_lock:
                     self.torn.add(result.page.page_id)
+                elif process.plan.name == BACKFILL and not result.complete:
+                    self._unfinished.add(result.page.page_id)
+
+    def note_alone(self, process: Process) -> None:
+        """A backfill that ends well mends what an unfinished one has left."""
+        if process.plan.name == BACKFILL and not process.plan.dry_run:
+            self._unfinished -= {result.page.page_id for result in process.results if result.complete}
 
     # At any time
 
@@ -111,33 +115,30 @@ class Promises:
 
     @property
     def need_full(self) -> bool:
-        return bool(self.spoilt or self.torn or self._passed_over)
+        return bool(self.spoilt or self.torn or self._folkform.refused)
 
     def check_healed(self, process: Process) -> None:
         """A full backfill brings everybody but those whom it names, and FolkForm has something against each of them."""
         self.spoilt.clear()
         self.torn.clear()
-        self._passed_over = {
-            person for person in self._pancake.people if (person.page_id, person.psid) in self._folkform.troubles
-        }
+        self._folkform.refused.intersection_update(self._folkform.troubles)
         self.check_quiet()
-        named = {
-            (result.page.page_id, problem.psid)
-            for result in process.results
-            for problem in result.problems
-            if problem.problem == "failed"
-        }
-        silent = [person for person in self._passed_over if self._differs(person) and not _is_in(person, named)]
+        for result in process.results:
+            malformed = sum(person.defect is not None for person in self._pancake.of(result.page.page_id))
+            assert result.malformed == malformed, f"{malformed} are malformed, and {result.malformed} are named"
+        failed = _named(process, "failed")
+        refused = [person for person in self._pancake.people if (person.page_id, person.psid) in self._folkform.refused]
+        silent = [person for person in refused if self._differs(person) and (person.page_id, person.psid) not in failed]
         assert not silent, f"not brought and not named: {', '.join(map(str, silent))}"
-        assert named <= self._folkform.troubles.keys(), f"named without a reason: {named}"
+        assert failed <= self._folkform.troubles.keys(), f"named without a reason: {failed}"
 
     # Both sides
 
     def _is_owed(self, person: Person) -> bool:
         """Whether FolkForm should hold her, as she is, and does not."""
-        if person.defect or person in self._passed_over:
+        if person.defect or (person.page_id, person.psid) in self._folkform.refused:
             return False
-        if person.page_id in self.torn:
+        if person.page_id in self.torn | self._unfinished:
             return self._folkform.stored(person.page_id, person.psid) is None
         return self._differs(person)
 
@@ -163,5 +164,10 @@ def _nobody_readable(error: BaseException) -> bool:
     return "not one of them can be read" in str(error)
 
 
-def _is_in(person: Person, named: set[tuple[str, str | None]]) -> bool:
-    return (person.page_id, person.psid) in named
+def _named(process: Process, problem: str) -> set[tuple[str, str | None]]:
+    return {
+        (result.page.page_id, one.psid)
+        for result in process.results
+        for one in result.problems
+        if one.problem == problem
+    }

@@ -1,5 +1,7 @@
 """What is drawn: worlds small enough that ties, short lists and full spans are common, and what happens in them."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from customer_sync.sync import BACKFILL, INCREMENTAL
@@ -48,12 +50,14 @@ kinds = st.builds(
     dialect=st.sampled_from(Dialect),
     page_ids=st.sampled_from([("A",), ("A",), ("A", "B")]),
     page_size=st.sampled_from([2, 3, 4, 6]),
-    span=st.sampled_from([1, 2, 2, 3, 5]),
+    span=st.sampled_from([1, 2, 2, 4, 5, 6]),
     workers=st.integers(1, 4),
     overlap=st.sampled_from([0, 0, 0, 3]),
     largest_piece=st.sampled_from([2000, 2000, 6]),
     read_ahead=st.integers(0, 2),
     call_takes=st.sampled_from([0.1, 0.0, 0.6]),
+    common_lock=st.sampled_from([True, True, False]),
+    other_writers=st.sampled_from([False, False, True]),
 )
 groups = st.builds(
     Group,
@@ -62,8 +66,8 @@ groups = st.builds(
     count=st.sampled_from([1, 2, 3, 6]),
     defect=st.sampled_from([None, None, None, None, None, Defect.NO_PSID, Defect.NO_TIME]),
 )
-populations = st.lists(groups, min_size=1, max_size=8)
-held = st.sampled_from([0, 2, 4, 6, 100])
+populations = st.lists(groups, min_size=2, max_size=8)
+held = st.sampled_from([0, 2, 6, 8, 100])
 """How many of the latest customers of each page FolkForm holds at the beginning."""
 settled_for = st.sampled_from([5.0, 0.3, 100.0, MONTHS])
 
@@ -71,7 +75,6 @@ changes = st.builds(Change, first=who, count=crowds, late=late)
 appearances = st.builds(Appear, page=st.integers(0, 1), count=newcomers, late=late)
 time_passes = st.builds(TimePasses, seconds=whiles)
 life = st.one_of(changes, time_passes, appearances)
-long_life = st.lists(st.one_of(changes, appearances, st.builds(TimePasses, seconds=long_whiles)), max_size=5)
 trouble = st.one_of(
     st.builds(Refusal, who=who, trouble=st.sampled_from(Trouble)),
     st.just(Cure()),
@@ -79,18 +82,21 @@ trouble = st.one_of(
     st.builds(WrongClock, ahead=st.sampled_from([0.0, 3.0, -3.0, 100.0, -100.0, 4000.0])),
 )
 deletions = st.builds(Deletion, who=who)
+long_whiles_pass = st.builds(TimePasses, seconds=long_whiles)
+long_life = st.lists(st.one_of(changes, appearances, long_whiles_pass, changes, trouble, deletions), max_size=5)
 
 faults = st.builds(
     Fault,
-    service=st.sampled_from(["FolkForm", "Pancake"]),
-    calls=st.sampled_from([1, 1, 2, 8]),
+    service=st.sampled_from(["FolkForm", "FolkForm", "Pancake"]),
+    calls=st.sampled_from([1, 2, 8]),
     arrive=st.booleans(),
 )
 kills = st.builds(
     Kill, survivors=st.integers(0, 15).map(lambda bits: tuple(bool(bits & 1 << number) for number in range(4)))
 )
-calls = st.builds(Moment, calls=st.integers(0, 9))
-upserts = st.builds(Moment, calls=st.integers(0, 9), upserts_only=st.just(True))
+soon_or_late = st.integers(0, 9) | st.integers(0, 25)
+calls = st.builds(Moment, calls=soon_or_late)
+upserts = st.builds(Moment, calls=soon_or_late, upserts_only=st.just(True))
 # Somebody changes at nearly every call.
 rushes = st.builds(
     lambda first, step, calls: [(Moment(calls), Change(first + step * number)) for number in range(8)],
@@ -101,7 +107,8 @@ rushes = st.builds(
 incidents = st.one_of(
     st.lists(st.tuples(calls, life), max_size=4),
     rushes,
-    st.lists(st.tuples(calls | upserts, faults | trouble | st.just(Nobody())), max_size=2),
+    st.lists(st.tuples(calls | upserts, faults), max_size=2),
+    st.lists(st.tuples(calls | upserts, trouble | st.just(Nobody())), max_size=2),
 )
 ends: st.SearchStrategy[list[tuple[Moment, Happening]]] = st.one_of(
     st.just([]),
@@ -114,6 +121,15 @@ ago = st.none() | st.sampled_from([0, 1, 5, 60, 4000, 32 * DAY, 400 * DAY])
 arrivals = st.one_of(
     st.binary(max_size=12).map(lambda drawn: tuple(byte % 4 for byte in drawn)),
     st.integers(0, 12).map(lambda count: (1,) * count),
+)
+
+
+killed_passes = st.builds(
+    lambda name, arrivals, moment, kill: Plan(name, arrivals=arrivals, happenings=((moment, kill),)),
+    name=st.sampled_from([BACKFILL, BACKFILL, INCREMENTAL]),
+    arrivals=arrivals,
+    moment=upserts,
+    kill=kills,
 )
 
 
@@ -144,7 +160,7 @@ turns = st.lists(
         Turn,
         who=st.integers(0, 2),
         calls=st.sampled_from([1, 2, 3, 5, 8, FOREVER]),
-        then=st.lists(life, max_size=2).map(tuple),
+        then=st.lists(life | faults, max_size=2).map(tuple),
     ),
     max_size=8,
 )
@@ -152,3 +168,15 @@ together = st.one_of(
     st.tuples(plans(BACKFILL), plans(INCREMENTAL)),
     st.lists(plans(), min_size=2, max_size=3).map(tuple),
 )
+
+
+@st.composite
+def overtakings(draw: st.DrawFn) -> tuple[tuple[Plan, ...], list[Turn]]:
+    """While a backfill holds some in hand, one of them changes, then others do, and an incremental brings them all."""
+    changed = (Change(draw(who)), TimePasses(2.0), Change(draw(who), count=6), TimePasses(5.0))
+    backfill, rewrite = draw(killed_passes | st.just(Plan(BACKFILL))), draw(st.booleans())
+    turns = [Turn(0, draw(st.integers(3, 15)), changed), Turn(1, FOREVER), Turn(0, FOREVER)]
+    return (replace(backfill, name=BACKFILL, full=rewrite, rewrite=rewrite), Plan(INCREMENTAL)), turns
+
+
+meetings = st.one_of(st.tuples(together, turns), st.tuples(together, turns), overtakings())

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 
 from hypothesis import note
-from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.histories import strategies as draw
@@ -27,32 +26,24 @@ class Histories(RuleBasedStateMachine):
         self.world = World(kind, population, settled_for)
         self.world.fill_folkform(held)
 
-    @rule(happening=draw.trouble | draw.deletions)
-    def trouble_comes(self, happening: WorldHappening) -> None:
-        happening.happen(self.world)
-
     @rule(before=draw.long_life, seconds=draw.whiles, plan=draw.plans())
     def we_run(self, before: Sequence[WorldHappening], seconds: float, plan: Plan) -> None:
         self._live(before, seconds)
         self.world.run(plan)
 
-    @rule(
-        before=draw.long_life,
-        seconds=draw.whiles,
-        plans=draw.together,
-        turns=draw.turns,
-        common_lock=st.sampled_from([True, True, False]),
-    )
+    @rule(plan=draw.killed_passes)
+    def we_are_killed(self, plan: Plan) -> None:
+        self.world.run(plan)
+
+    @rule(before=draw.long_life, seconds=draw.whiles, meeting=draw.meetings)
     def we_run_side_by_side(
         self,
         before: Sequence[WorldHappening],
         seconds: float,
-        plans: Sequence[Plan],
-        turns: Sequence[Turn],
-        common_lock: bool,
+        meeting: tuple[Sequence[Plan], Sequence[Turn]],
     ) -> None:
         self._live(before, seconds)
-        self.world.run_side_by_side(plans, turns, common_lock=common_lock)
+        self.world.run_side_by_side(*meeting)
 
     @invariant()
     def no_mark_stands_above_a_hole(self) -> None:

@@ -1,5 +1,6 @@
 """Pancake, FolkForm, a clock, and our passes between them."""
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle
@@ -33,6 +34,10 @@ class Kind:
     largest_piece: int = 2000
     read_ahead: int = 1
     call_takes: float = 0.1
+    common_lock: bool = True
+    """Whether passes side by side run on one machine."""
+    other_writers: bool = True
+    """Whether anybody else writes into FolkForm."""
 
     def lines(self) -> list[str]:
         """The world in plain words."""
@@ -42,7 +47,8 @@ class Kind:
             f"{'with' if pancake.tells_total else 'without'} a total; until leaves out {pancake.window.value}",
             f"FolkForm: {self.dialect.value}",
             f"we keep a span of {self.span} with {self.workers} workers, hold at most {self.largest_piece} customers, "
-            f"read {self.read_ahead} ahead, overlap by {self.overlap} s; a call takes {self.call_takes:g} s",
+            f"read {self.read_ahead} ahead, overlap by {self.overlap} s; a call takes {self.call_takes:g} s"
+            f"{'' if self.common_lock else '; passes side by side share no lock'}",
         ]
 
 
@@ -77,6 +83,8 @@ class World:
         self.pancake = Pancake(kind.pancake, self.time)
         self.folkform = FolkForm(kind.dialect, self.time)
         self.promises = Promises(self.pancake, self.folkform, kind.span, kind.page_ids)
+        self.faults: defaultdict[str, deque[bool]] = defaultdict(deque)
+        """By service: the next calls that fail, each with whether it arrives all the same."""
         self._locks = Locks()
         self._runs = 0
         for line in kind.lines():
@@ -131,11 +139,10 @@ class World:
             return
         person = self.healthy[who % len(self.healthy)]
         self.folkform.troubles[person.page_id, person.psid] = trouble
-        self.promises.may_be_passed_over(person)
         self.story.tell("FolkForm", f"{person} {trouble.value}")
 
     def cure(self) -> None:
-        """FolkForm takes everybody again; those passed over before are left to `--full`."""
+        """FolkForm takes everybody again."""
         if not self.folkform.troubles:
             return
         self.folkform.troubles.clear()
@@ -143,7 +150,7 @@ class World:
 
     def meddle(self, who: int, *, knows_time: bool, former: bool) -> None:
         """Another writer stores a customer, perhaps as she was before, perhaps without her time."""
-        if not self.healthy:
+        if not self.healthy or not self.kind.other_writers:
             return
         person = self.healthy[who % len(self.healthy)]
         row = person.former if former else person.latest
@@ -174,12 +181,13 @@ class World:
             process.live()
         except Wrong as wrong:
             raise AssertionError(wrong) from wrong
+        self.promises.note_alone(process)
         self.promises.check_passes([process])
         return process
 
-    def run_side_by_side(self, plans: Sequence[Plan], turns: Sequence[Turn], *, common_lock: bool) -> None:
+    def run_side_by_side(self, plans: Sequence[Plan], turns: Sequence[Turn]) -> None:
         """Several passes at once. Turns are as drawn; after them everybody may run to the end."""
-        processes = [self._process(plan, self._locks if common_lock else Locks()) for plan in plans]
+        processes = [self._process(plan, self._locks if self.kind.common_lock else Locks()) for plan in plans]
         players = [_player(process) for process in processes]
         try:
             for turn in chain(turns, (Turn(who, FOREVER) for who in cycle(range(len(players))))):
@@ -195,7 +203,7 @@ class World:
                 if not player.ended:
                     process.kill()
                     player.take_turn()
-        self.promises.note_side_by_side(processes, common_lock=common_lock)
+        self.promises.note_side_by_side(processes, common_lock=self.kind.common_lock)
         self.promises.check_passes(processes)
 
     def _process(self, plan: Plan, locks: Locks) -> Process:
@@ -207,6 +215,7 @@ class World:
     def settle(self) -> None:
         """Nothing happens any more, and our passes run undisturbed: then both sides are equal."""
         self.time.move(3 + max(0.0, -self.ahead))
+        self.faults.clear()
         self.story.tell("world", "all is quiet")
         self._verify()
         self._run_undisturbed(INCREMENTAL)
