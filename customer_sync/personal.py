@@ -95,8 +95,12 @@ def _details(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _without(details: Iterable[str], text: str) -> str:
     """*text* with these details hidden, the longest first."""
+    bare = _bare(text)
     for detail in sorted(details, key=len, reverse=True):
-        pattern = _GAP.join(filter(None, map(_pattern, detail.split())))
+        words = detail.split()
+        if _bare(words[0]) not in bare:  # To look costs less than to make a pattern, and she may have many notes.
+            continue
+        pattern = _GAP.join(filter(None, map(_pattern, words)))
         if pattern and len(detail) < _SHORTEST_ANYWHERE:
             flags = re.IGNORECASE if len(detail) > 2 else re.NOFLAG  # "An" is a name, "an" is not.
             text = re.sub(_whole(pattern), "…", text, flags=flags)
@@ -107,9 +111,8 @@ def _without(details: Iterable[str], text: str) -> str:
 
 def _without_words(words: Iterable[str], text: str) -> str:
     """*text* without single words of a name, in their own case, so that ordinary words survive."""
-    for word in words:
-        text = re.sub(_whole(_pattern(word)), "…", text)
-    return text
+    patterns = "|".join(map(_pattern, words))
+    return re.sub(_whole(f"(?:{patterns})"), "…", text) if patterns else text
 
 
 def _without_anybodys(text: str, ids: Collection[str] = ()) -> str:
@@ -137,6 +140,11 @@ def _is_one_of(numbers: set[str], digits: str) -> bool:
 
 def _digits(text: str) -> str:
     return re.sub(r"\D", "", text)
+
+
+def _bare(text: str) -> str:
+    """*text* without accents, in lower case."""
+    return re.sub(f"[{_ACCENT}]", "", normalize("NFD", text)).lower().replace("đ", "d")
 
 
 def _whole(pattern: str) -> str:
