@@ -39,21 +39,26 @@ class Holder:
 
 
 class HeldLock:
-    """A lock while it is held. Its file outlives whoever holds it, and keeps since when a pass is not finished."""
+    """A lock while it is held. Its file outlives whoever holds it, and keeps a word for the next one."""
 
     def __init__(self, handle: int, holder: Holder) -> None:
-        self.unfinished_since = _read_unfinished_since(handle)
-        """After which second a pass that never came to its end may have stored an older version, Unix seconds."""
+        self.sure_until = _read_sure_until(handle)
+        """Up to which second no pass under this lock can have left an older version (Unix); None where none told."""
         self._handle = handle
         self._holder = holder
-        self.note_unfinished(self.unfinished_since)
+        self._leave_word()
 
-    def note_unfinished(self, since: int | None) -> None:
-        """Leaves word of it, or with None that all is finished; a full disk must not keep the pass from running."""
-        self.unfinished_since = since
-        word = json.dumps({**asdict(self._holder), "unfinished_since": since}).encode()
-        with suppress(OSError):  # All of one length, so that a kill leaves the old word or the new one.
+    def note_sure_until(self, second: int) -> None:
+        self.sure_until = second
+        self._leave_word()
+
+    def _leave_word(self) -> None:
+        """A full disk, or a file that another user made, must not keep the pass from running."""
+        word = json.dumps({**asdict(self._holder), "sure_until": self.sure_until}).encode()
+        try:  # All of one length, so that a kill leaves the old word or the new one.
             os.pwrite(self._handle, word.ljust(_LENGTH), 0)
+        except OSError as error:
+            log.info("no word can be left in the lock of %s: %s", self._holder.command, error.strerror)
 
 
 class PageLocks:
@@ -163,9 +168,9 @@ def _read_word(handle: int) -> Holder | None:
     return holder
 
 
-def _read_unfinished_since(handle: int) -> int | None:
+def _read_sure_until(handle: int) -> int | None:
     try:
-        return int(json.loads(os.pread(handle, _LENGTH, 0))["unfinished_since"])
+        return int(json.loads(os.pread(handle, _LENGTH, 0))["sure_until"])
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 

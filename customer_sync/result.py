@@ -332,7 +332,7 @@ class PassResult(Generic[R]):
                 return code
         if any(page.status in (Status.PARTIAL, Status.DIFFERS, Status.FAILED) for page in self.pages):
             return ExitCode.PARTIAL
-        # Where a time limit ends a pass, the next one goes on, but not with whom this one has passed over.
+        # Where a time limit ends a pass, the next one goes on; who failed in this one needs somebody's look.
         if self.page_result.GOES_ON and any(page.lacking for page in self.pages):
             return ExitCode.PARTIAL
         idle = not any(page.read or page.complete for page in self.worked_at)

@@ -51,9 +51,9 @@ class Lock(Protocol):
     """What keeps two runs from the same pass over the same page, while it is held."""
 
     @property
-    def unfinished_since(self) -> int | None: ...
+    def sure_until(self) -> int | None: ...
 
-    def note_unfinished(self, since: int | None) -> None: ...
+    def note_sure_until(self, second: int) -> None: ...
 
 
 class Locks(Protocol):
@@ -121,21 +121,21 @@ def sync_all_customers_of_page(run: Run, result: SyncedPage) -> None:
     """From the oldest mark down to 0, between two incrementals. Raises ServiceError, StopRequested, BusyError.
 
     The first incremental closes the gap that an unfinished one may have left above the oldest mark. The second one
-    brings whoever changed meanwhile: the backfill may have written her former version over a newer one. A backfill that
-    was cut short before that leaves word in its lock, and the next one's first incremental begins there.
+    brings whoever changed meanwhile: the backfill may have written her former version over a newer one. Up to where
+    that is made good stands in the lock, however a backfill ends, and the next one's first incremental begins there.
     """
     sync, page_id = _PageSync(run, result), result.page.page_id
     with run.locks.held(BACKFILL, page_id) as lock:
         with run.locks.held(INCREMENTAL, page_id, wait=True):
-            cut_short = lock.unfinished_since
-            covered = sync.incremental(wishes=Wishes(since=None if cut_short is None else cut_short + 1))
+            sure_until = lock.sure_until
+            covered = sync.incremental(wishes=Wishes(since=None if sure_until is None else sure_until + 1))
         if not run.wishes.dry_run:
-            lock.note_unfinished(covered.until)
+            lock.note_sure_until(covered.until)
         floor = sync.backfill(below=_bottom(covered))
         with run.locks.held(INCREMENTAL, page_id, wait=True):
-            sync.incremental(above=covered.until)
+            closed = sync.incremental(above=covered.until)
         if not run.wishes.dry_run:
-            lock.note_unfinished(None)
+            lock.note_sure_until(closed.until)
         result.since = floor
         if not run.wishes.dry_run:
             sync.compare_counts()
@@ -153,7 +153,7 @@ class _PageSync:
         self._span = run.upserts.span
         self._malformed: set[str] = set()
         self._somebody_stored: Customer | None = None
-        """Who was found unchanged last."""
+        """Who was found unchanged last, while the present writer writes."""
 
     def incremental(self, *, above: int | None = None, wishes: Wishes | None = None) -> Window:
         """Writes what changed since the newest mark, or after *above*, oldest first. Returns what is covered now.
@@ -286,6 +286,7 @@ class _PageSync:
         def failed(customer: Customer, error: ServiceError) -> None:
             self._run.listener.customer_failed(self._result, self._result.add_failed(customer, error.sentence))
 
+        self._somebody_stored = None  # Whoever was unchanged before may have changed since.
         return CustomerWriter(
             self._run.upserts,
             order,

@@ -11,8 +11,8 @@ A customer whose tries ran out stays unfinished. As soon as FolkForm is known to
 or a cheap call did — she gets one more full set of tries; then she is reported and passed over. When FolkForm does
 not answer either, it is down, and the page ends.
 
-So many refusals in a row that they may be about us and not about customers are put to the proof: somebody whom FolkForm
-holds is sent once more. When she gets through, it is about them.
+Where a few customers in a row are forbidden, that may be about us and not about them: somebody whom FolkForm holds is
+sent once more, and when she gets through, the page goes on.
 """
 
 import sys
@@ -244,15 +244,11 @@ class CustomerWriter:
         self._failed(customer, error)
 
     def _refuse_too_many(self, error: ServiceError) -> None:
-        """So many in a row are not about customers, unless others still get through."""
+        """So many in a row are not about customers."""
         forbidden = not isinstance(error, Refused | Unreachable)
-        if self._failed_in_a_row < (_MOST_NOES if forbidden else self._upserts.span):
-            return
-        if self._others_get_through():
-            self._failed_in_a_row = 0
-        elif forbidden:
+        if forbidden and self._failed_in_a_row % _MOST_NOES == 0 and not self._others_get_through():
             raise error
-        else:
+        if self._failed_in_a_row >= self._upserts.span:
             problem = f"failed for {self._failed_in_a_row} customers in a row"
             raise Refused(SERVICE, problem, "Nothing more of this page was tried.", said=error.sentence)
 
@@ -262,6 +258,8 @@ class CustomerWriter:
             return False
         try:
             self._upserts.upsert(somebody)
+        except Unreachable:
+            raise
         except ServiceError:
             return False
         return True

@@ -117,7 +117,7 @@ MUTANTS = [
         "sync",
         (
             (
-                "covered = sync.incremental(wishes=Wishes(since=None if cut_short is None else cut_short + 1))",
+                "covered = sync.incremental(wishes=Wishes(since=None if sure_until is None else sure_until + 1))",
                 "covered = Window(int(run.clock.now()) - SETTLED, int(run.clock.now()) - SETTLED)",
             ),
         ),
@@ -126,19 +126,25 @@ MUTANTS = [
     Mutant(
         "7 a backfill ends without an incremental",
         "sync",
-        (("sync.incremental(above=covered.until)", "pass"),),
-        "trap_07",
+        (("closed = sync.incremental(above=covered.until)", "closed = covered"),),
+        "trap_07 and holds_an_old_copy",
     ),
     Mutant(
         "7 nobody minds that a backfill was cut short",
         "sync",
-        (("cut_short = lock.unfinished_since", "cut_short = None"),),
+        (("sure_until = lock.sure_until\n", "sure_until = None\n"),),
         "trap_07",
     ),
     Mutant(
         "7 who is cut short leaves no word",
         "sync",
-        (("            lock.note_unfinished(covered.until)\n", "            pass\n"),),
+        (("            lock.note_sure_until(covered.until)\n", "            pass\n"),),
+        "trap_07",
+    ),
+    Mutant(
+        "7 a copy from before proves that others get through",
+        "sync",
+        (("        self._somebody_stored = None  # Whoever was unchanged before may have changed since.\n", ""),),
         "trap_07",
     ),
     Mutant(
@@ -208,7 +214,7 @@ MUTANTS = [
     Mutant(
         "13 three forbidden customers in a row end the page",
         "write",
-        (("        if self._others_get_through():\n", "        if False:\n"),),
+        ((" and not self._others_get_through()", ""),),
         "trap_13",
     ),
     Mutant(

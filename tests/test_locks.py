@@ -68,30 +68,30 @@ def test_a_holder_that_left_no_word(tmp_path: Path, word: bytes) -> None:
             pytest.fail("held twice")
 
 
-def test_an_unfinished_pass_leaves_word(tmp_path: Path) -> None:
-    """However it ended, whoever takes its lock next learns since when it was not finished, until one is."""
+def test_a_word_for_the_next_holder(tmp_path: Path) -> None:
+    """However a holder ended, whoever takes its lock next learns up to when it was sure."""
     with locks(tmp_path).held("backfill", "104") as lock:
-        assert lock.unfinished_since is None
-        lock.note_unfinished(1_700_000_000)
+        assert lock.sure_until is None
+        lock.note_sure_until(1_700_000_000)
     with pytest.raises(ZeroDivisionError), locks(tmp_path).held("backfill", "104"):
         raise ZeroDivisionError
     with locks(tmp_path).held("incremental", "104") as other:
-        assert other.unfinished_since is None
+        assert other.sure_until is None
     with locks(tmp_path).held("backfill", "104") as lock:
-        assert lock.unfinished_since == 1_700_000_000
-        lock.note_unfinished(None)
+        assert lock.sure_until == 1_700_000_000
+        lock.note_sure_until(1_600_000_000)
     with locks(tmp_path).held("backfill", "104") as lock:
-        assert lock.unfinished_since is None
+        assert lock.sure_until == 1_600_000_000
 
 
 @pytest.mark.parametrize(
-    "word", [b"", b"{", b"[1]", b"null", b"\xff", b'{"unfinished_since": "x"}', b'{"unfinished_since": 1e999}']
+    "word", [b"", b"{", b"[1]", b"null", b"\xff", b'{"sure_until": "x"}', b'{"sure_until": 1e999}']
 )
 def test_a_word_that_says_nothing(tmp_path: Path, word: bytes) -> None:
-    """Where the file says nothing that can be read, nothing is known to be unfinished."""
+    """Where the file says nothing that can be read, nothing is known."""
     (tmp_path / "backfill-104.lock").write_bytes(word)
     with locks(tmp_path).held("backfill", "104") as lock:
-        assert lock.unfinished_since is None
+        assert lock.sure_until is None
 
 
 BOTH = ("incremental", "backfill")

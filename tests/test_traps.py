@@ -413,6 +413,68 @@ def test_trap_07_a_backfill_holds_an_old_copy(
     assert box.difference().equal
 
 
+@pytest.mark.parametrize("last_look", ["shows nobody", "goes by a clock that is behind"])
+def test_trap_07_a_last_incremental_that_is_shown_too_little(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy], last_look: str
+) -> None:
+    """Where Pancake does not show who was overwritten, though it ends well: the next backfill looks again."""
+    box = sandbox(pancake_clock_offset=-3600.0)
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, [*people(80, 7200, 60, "new"), *people(80, 40 * DAY, 60, "old")])
+    proxy, overtaken, lists = in_between(box), threading.Event(), 0
+
+    def before(passing: Passing) -> bytes | None:
+        nonlocal lists
+        if passing.upserts == "old0040" and not overtaken.is_set():
+            overtaken.set()
+            box.pancake.change_customer(page_id, "old0040", {"updated_at": ago(100)})
+            box.pancake.add_customers(page_id, people(80, 5, 0.1, "newer"))
+            box.behaviour.pancake_clock_offset = 0.0
+            program.incremental(box)
+            box.behaviour.pancake_clock_offset = -120.0 if "clock" in last_look else 0.0
+        elif overtaken.is_set() and passing.path.endswith("/page_customers") and "nobody" in last_look:
+            lists += 1
+            return json.dumps({"success": True, "customers": []}).encode() if lists <= 3 else None
+        return None
+
+    proxy.before = before
+    assert program.backfill(proxy).status is Status.OK
+    box.behaviour.pancake_clock_offset = 0.0
+    assert box.difference().stale == ["old0040"]
+    everybody_arrives(program, box)
+
+
+def test_trap_07_a_proof_is_no_old_copy(
+    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """Who proves that FolkForm takes others is no copy from before: she may have changed since."""
+    box = sandbox(pancake_clock_offset=-3600.0)
+    page_id = only_page(box)
+    half_filled(box, there=people(80, 20 * DAY, 60, "there"), coming=people(80, 40 * DAY, 60, "old"))
+    proxy, overtaken = in_between(box), threading.Event()
+
+    def before(passing: Passing) -> None:
+        if passing.upserts == "old0040" and not overtaken.is_set():
+            overtaken.set()
+            box.pancake.change_customer(page_id, "there0079", {"updated_at": ago(1800)})
+            box.pancake.add_customers(page_id, [*people(40, 60, 1, "newer"), *people(5, 2000, 1, "forbidden")])
+            for number in range(5):
+                box.faults.add(
+                    Fault("status", service="folkform", psid=f"forbidden{number:04}", status=403, times=None)
+                )
+            box.behaviour.pancake_clock_offset = 0.0
+            program.incremental(box)
+        elif passing.upserts == "old0060":
+            box.pancake.add_customers(page_id, people(20, 10, 1, "late"))
+
+    proxy.before = before
+    program.backfill(proxy)
+    for _ in range(2):
+        program.incremental(box)
+        program.backfill(box)
+    assert box.difference().stale == []
+
+
 def test_trap_07_a_backfill_that_holds_an_old_copy_is_killed(
     sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
 ) -> None:

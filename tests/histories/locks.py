@@ -12,10 +12,10 @@ from customer_sync.locks import BusyError
 class Lock:
     """A lock, and what its last holder left in it."""
 
-    unfinished_since: int | None = None
+    sure_until: int | None = None
 
-    def note_unfinished(self, since: int | None) -> None:
-        self.unfinished_since = since
+    def note_sure_until(self, second: int) -> None:
+        self.sure_until = second
 
 
 class Locks:

@@ -1,7 +1,5 @@
 """What is drawn: worlds small enough that ties, short lists and full spans are common, and what happens in them."""
 
-from dataclasses import replace
-
 from hypothesis import strategies as st
 
 from customer_sync.sync import BACKFILL, INCREMENTAL
@@ -172,11 +170,9 @@ together = st.one_of(
 
 @st.composite
 def overtakings(draw: st.DrawFn) -> tuple[tuple[Plan, ...], list[Turn]]:
-    """While a backfill holds some in hand, one of them changes, then others do, and an incremental brings them all."""
-    changed = (Change(draw(who)), TimePasses(2.0), Change(draw(who), count=6), TimePasses(5.0))
-    backfill, rewrite = draw(killed_passes | st.just(Plan(BACKFILL))), draw(st.booleans())
-    turns = [Turn(0, draw(st.integers(3, 15)), changed), Turn(1, FOREVER), Turn(0, FOREVER)]
-    return (replace(backfill, name=BACKFILL, full=rewrite, rewrite=rewrite), Plan(INCREMENTAL)), turns
-
-
-meetings = st.one_of(st.tuples(together, turns), st.tuples(together, turns), overtakings())
+    """While a backfill holds some in hand, one of them changes, others come, and an incremental brings them all."""
+    changed = (Change(draw(who)), TimePasses(2.0), Appear(0, count=6), TimePasses(5.0))
+    before, after, rewrite = draw(st.integers(3, 20)), draw(st.integers(1, 8)), draw(st.booleans())
+    end = draw(st.just(()) | st.tuples(st.tuples(st.just(Moment(before + after)), kills)))
+    backfill = Plan(BACKFILL, full=rewrite, rewrite=rewrite, arrivals=draw(arrivals), happenings=end)
+    return (backfill, Plan(INCREMENTAL)), [Turn(0, before, changed), Turn(1, FOREVER), Turn(0, FOREVER)]

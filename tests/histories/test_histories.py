@@ -35,15 +35,20 @@ class Histories(RuleBasedStateMachine):
     def we_are_killed(self, plan: Plan) -> None:
         self.world.run(plan)
 
-    @rule(before=draw.long_life, seconds=draw.whiles, meeting=draw.meetings)
+    @rule(plans_and_turns=draw.overtakings())
+    def we_overtake_a_backfill(self, plans_and_turns: tuple[Sequence[Plan], Sequence[Turn]]) -> None:
+        self.world.run_side_by_side(*plans_and_turns)
+
+    @rule(before=draw.long_life, seconds=draw.whiles, plans=draw.together, turns=draw.turns)
     def we_run_side_by_side(
         self,
         before: Sequence[WorldHappening],
         seconds: float,
-        meeting: tuple[Sequence[Plan], Sequence[Turn]],
+        plans: Sequence[Plan],
+        turns: Sequence[Turn],
     ) -> None:
         self._live(before, seconds)
-        self.world.run_side_by_side(*meeting)
+        self.world.run_side_by_side(plans, turns)
 
     @invariant()
     def no_mark_stands_above_a_hole(self) -> None:
