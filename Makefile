@@ -27,7 +27,7 @@ test: $(READY) ## run every test
 test-cron: $(READY) ## let a real cron run crontab.example on the sandbox; up to two minutes
 	@$(BIN)/pytest -q tests/real_cron.py
 
-histories: $(READY) ## thousands of random histories, each to end with nobody lost
+histories: $(READY) ## 1,500 random histories, each to end with nobody lost
 	@PROFILE=$${PROFILE:-ci} $(BIN)/pytest -q tests/histories
 
 acceptance: $(READY) ## 3 pages × 5,000 customers in every dialect, both passes

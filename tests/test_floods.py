@@ -122,7 +122,7 @@ def test_a_misbehaviour_alone(sandbox: StartSandbox, impatient: Passes, kind: Fa
     everybody_arrives(impatient, box, named(result))
 
 
-@pytest.mark.parametrize(("service", "skip"), [("pancake", 3), ("folkform", 80), ("folkform", 190)])
+@pytest.mark.parametrize(("service", "skip"), [("pancake", 3), ("folkform", 50), ("folkform", 125)])
 @pytest.mark.parametrize("kind", WITHOUT_END)
 def test_a_misbehaviour_without_end(
     sandbox: StartSandbox, impatient: Passes, kind: FaultKind, service: Any, skip: int
@@ -130,7 +130,7 @@ def test_a_misbehaviour_without_end(
     """Every request meets it, from the middle of the incremental or the history on: nothing is called done that is
     not.
     """
-    box = half_filled(sandbox(customers=330), newer=110, older=160)
+    box = half_filled(sandbox(customers=220), newer=70, older=90)
     box.faults.add(fault(kind, service=service, skip=skip))
     result = impatient(box, BACKFILL)
     tells_what_it_could_not_do(result)

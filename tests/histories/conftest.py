@@ -11,7 +11,7 @@ _EVERY = settings(
     print_blob=True,
     report_multiple_bugs=False,
 )
-settings.register_profile("dev", _EVERY, max_examples=300, derandomize=True)
-settings.register_profile("ci", _EVERY, max_examples=3000, derandomize=True)
+settings.register_profile("dev", _EVERY, max_examples=200, derandomize=True)
+settings.register_profile("ci", _EVERY, max_examples=1500, derandomize=True)
 settings.register_profile("deep", _EVERY, max_examples=int(os.environ.get("HISTORIES", "50000")))
 settings.load_profile(os.environ.get("PROFILE", "dev"))

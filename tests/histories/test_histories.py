@@ -1,6 +1,6 @@
 """Histories of everything that can happen: whatever it was, undisturbed passes make both sides equal.
 
-`make test` tells a few hundred histories, `make histories` thousands, and `PROFILE=deep make histories` new ones each
+`make test` tells two hundred histories, `make histories` 1,500, and `PROFILE=deep make histories` new ones each
 time, as many as HISTORIES says. A history that breaks a promise is made as short as possible and told as a story.
 """
 
