@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from customer_sync.personal import IMPERSONAL as IMPERSONAL
 from customer_sync.personal import hide_personal
 
 # The four layouts of the guide; Python alone would also take years, weeks and bare dates.

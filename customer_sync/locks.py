@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from customer_sync.clock import Clock, local_time
@@ -160,7 +161,7 @@ def _taken(handle: int) -> bool:
 def _read_word(handle: int) -> Holder | None:
     """Who holds the lock; None where the holder left no word that can be told."""
     try:
-        word = json.loads(os.pread(handle, _LENGTH, 0))
+        word = _read(handle)
         holder = Holder(str(word["command"])[:20], int(word["pid"]), int(word["since"]))
         str(holder)
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
@@ -168,9 +169,13 @@ def _read_word(handle: int) -> Holder | None:
     return holder
 
 
+def _read(handle: int) -> Any:
+    return json.loads(os.pread(handle, _LENGTH, 0))
+
+
 def _read_sure_until(handle: int) -> int | None:
     try:
-        return int(json.loads(os.pread(handle, _LENGTH, 0))["sure_until"])
+        return int(_read(handle)["sure_until"])
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 

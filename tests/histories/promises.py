@@ -126,7 +126,7 @@ class Promises:
         for result in process.results:
             malformed = sum(person.defect is not None for person in self._pancake.of(result.page.page_id))
             assert result.malformed == malformed, f"{malformed} are malformed, and {result.malformed} are named"
-        failed = _named(process, "failed")
+        failed = _failed(process)
         refused = [person for person in self._pancake.people if (person.page_id, person.psid) in self._folkform.refused]
         silent = [person for person in refused if self._differs(person) and (person.page_id, person.psid) not in failed]
         assert not silent, f"not brought and not named: {', '.join(map(str, silent))}"
@@ -164,10 +164,10 @@ def _nobody_readable(error: BaseException) -> bool:
     return "not one of them can be read" in str(error)
 
 
-def _named(process: Process, problem: str) -> set[tuple[str, str | None]]:
+def _failed(process: Process) -> set[tuple[str, str | None]]:
     return {
         (result.page.page_id, one.psid)
         for result in process.results
         for one in result.problems
-        if one.problem == problem
+        if one.problem == "failed"
     }
