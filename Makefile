@@ -7,7 +7,7 @@ RIVALS := .venv-rivals
 AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox record test test-cron histories acceptance kills mutants bench bench-long bench-rivals check format clean
+.PHONY: help demo sandbox record test conformance test-cron histories acceptance kills mutants bench bench-long bench-rivals check format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ record: $(READY) ## record demo, status and verify anew: docs/recording.txt
 
 test: $(READY) ## run every test
 	@$(BIN)/pytest -q -n $(AT_ONCE) --dist worksteal
+
+conformance: $(READY) ## ask the FolkForm at BASE what two real servers were asked (SERVER=2026-04: that one)
+	@$(BIN)/python -m tests.conformance $(BASE) $(SERVER)
 
 test-cron: $(READY) ## let a real cron run crontab.example on the sandbox; up to two minutes
 	@$(BIN)/pytest -q tests/real_cron.py

@@ -17,7 +17,7 @@ from customer_sync.check_window import UNKNOWN
 from customer_sync.clock import Clock
 from customer_sync.errors import StopRequested
 from customer_sync.findings import CheckResult, Listener, Report, State
-from customer_sync.folkform import SERVICE as FOLKFORM
+from customer_sync.folkform_access import SERVICE as FOLKFORM
 from customer_sync.page import Page
 from customer_sync.page_token import Forbidden
 from customer_sync.pancake import SERVICE as PANCAKE

@@ -4,11 +4,15 @@ import logging
 from collections.abc import Sequence
 
 from customer_sync.clock import Clock
-from customer_sync.errors import ExitCode, Refused, TokenRefused
+from customer_sync.customer_path import NEWER_PATH, PATH
+from customer_sync.customer_path import VARIABLE as CUSTOMER_PATH
+from customer_sync.documents import TimeField
+from customer_sync.errors import ExitCode, SettingsError, TokenRefused
 from customer_sync.findings import Report
-from customer_sync.folkform import TimeField
 from customer_sync.marks import SPAN
 from customer_sync.page import Page
+from customer_sync.role import VARIABLE as ROLE
+from customer_sync.role import Role, choose
 from customer_sync.services import Services
 from customer_sync.settings import Settings
 
@@ -27,7 +31,7 @@ _WHERE = {
 
 
 class FolkFormCheck:
-    """Looks at FolkForm with four or five requests."""
+    """Looks at FolkForm with five to seven requests."""
 
     def __init__(self, report: Report, services: Services, settings: Settings, clock: Clock) -> None:
         self._report = report
@@ -49,11 +53,13 @@ class FolkFormCheck:
     def customers(self, pages: Sequence[Page]) -> None:
         """How it keeps customers, and how long the query takes with which every pass begins."""
         self._await_room()
-        with self._report.step("customers"):
-            field = self._time_field()
+        with self._report.step("customers"), self._report.step("customer path", SettingsError):
+            field = self._folkform.time_field()
             took = self._mark_query(pages[0].page_id) if pages and field else None
             if took is not None:
                 field = self._folkform.time_field()  # The query may have taught better.
+            elsewhere = self._folkform.count_elsewhere()
+        self._tell_path(elsewhere)
         self._report.ok("customers", _WHERE[field])
         if took is not None and field is not None:
             self._tell_mark_query(took, field)
@@ -74,22 +80,18 @@ class FolkFormCheck:
             log.info("FolkForm's limit is used up: waiting %.0f s until it resets", allowance.resets_in)
             self._clock.sleep(allowance.resets_in)
 
-    def _roles(self) -> list[str]:
+    def _roles(self) -> list[Role]:
         with self._report.step("token"):
-            roles = self._folkform.roles()
+            roles = self._folkform.roles() or []
         if roles:
             self._tell_token()
         return roles
 
-    def _known_pages(self, roles: list[str]) -> list[Page]:
+    def _known_pages(self, roles: list[Role]) -> list[Page]:
         self._await_room()
-        with self._report.step("pages"), self._report.step("role" if roles else "token", TokenRefused):
-            try:
-                known = self._services.pages()
-            except TokenRefused as error:
-                if roles and self._settings.folkform_role_id not in roles:
-                    error.next_step = _choose(roles)
-                raise
+        refused_as = self._report.step("role" if roles else "token", TokenRefused)
+        with self._report.step("pages"), refused_as, self._report.step("role", SettingsError):
+            known = self._services.pages()
         if not roles:
             self._tell_token()
         return known
@@ -98,19 +100,34 @@ class FolkFormCheck:
         how = "" if self._settings.folkform_token else f", got by signing in as {self._settings.folkform_email}"
         self._report.ok("token", f"accepted{how}")
 
-    def _tell_role(self, roles: list[str]) -> None:
-        ours = self._settings.folkform_role_id
-        if not ours:
+    def _tell_role(self, roles: list[Role]) -> None:
+        ours, used = self._settings.folkform_role_id, self._folkform.role_id
+        listed = {role.role_id: role for role in roles}
+        shown = str(listed.get(used or "", used))
+        if used is None:
             self._report.ok("role", "none is set, and FolkForm shows its pages without one")
+        elif ours and used != ours:
+            self._report.warn("role", f"{ours} is not the user's; using {shown}", f"Set {ROLE}={used}.")
         elif not roles:
-            self._report.ok("role", f"{ours}; FolkForm does not list the user's")
-        elif ours not in roles:
-            detail = f"{ours} is none of the user's, though FolkForm shows its pages all the same"
-            self._report.warn("role", detail, _choose(roles))
+            self._report.ok("role", f"{used}; FolkForm does not list the user's")
+        elif used not in listed:
+            detail = f"{used} is not the user's, though FolkForm shows its pages all the same"
+            self._report.warn("role", detail, choose(roles))
         elif len(roles) == 1:
-            self._report.ok("role", f"{ours}, the user's only one")
+            found = "" if ours else f"; {ROLE} need not be set"
+            self._report.ok("role", f"{shown}, the user's only one{found}")
         else:
-            self._report.ok("role", f"{ours}, one of the user's {len(roles)}: {', '.join(roles)}")
+            others = ", ".join(listed.keys() - {used})
+            self._report.ok("role", f"{shown}, one of the user's {len(roles)}; the others: {others}")
+
+    def _tell_path(self, elsewhere: int) -> None:
+        """*elsewhere* is how many customers FolkForm keeps at the newer path, where the older one is used."""
+        if elsewhere:
+            detail = f"{PATH}; at {NEWER_PATH} FolkForm holds {elsewhere:,} more, which other programs write"
+            self._report.warn("customer path", detail, f"Set {CUSTOMER_PATH}={NEWER_PATH} to write there.")
+        else:
+            found = "" if self._settings.folkform_customer_path else f"; {CUSTOMER_PATH} need not be set"
+            self._report.ok("customer path", f"{self._folkform.customer_path}{found}")
 
     def _tell_pages(self, known: list[Page]) -> None:
         on = [page for page in known if page.is_sync]
@@ -129,14 +146,6 @@ class FolkFormCheck:
             step = f"It knows: {', '.join(there) or 'none'}."
             self._report.wrong("--page", f"FolkForm knows no page {', '.join(unknown)}", step, ExitCode.USAGE)
 
-    def _time_field(self) -> TimeField | None:
-        try:
-            return self._folkform.time_field()
-        except Refused as error:
-            path = self._settings.folkform_customer_path
-            error.next_step = f"Is FOLKFORM_CUSTOMER_PATH {path} right? Newer servers have /fb-customer."
-            raise
-
     def _mark_query(self, page_id: str) -> float:
         """How long it takes, seconds."""
         self._await_room()
@@ -147,14 +156,10 @@ class FolkFormCheck:
     def _tell_mark_query(self, took: float, field: TimeField) -> None:
         detail = f"{took:.1f} s" if took >= _SLOW else f"{took * 1000:.0f} ms"
         if took >= _SLOW:
-            index = _index(self._settings.folkform_customer_path, field)
+            index = _index(self._folkform.customer_path, field)
             self._report.warn("mark query", detail, f"Have an index made where FolkForm keeps its data: {index}")
         else:
             self._report.ok("mark query", detail)
-
-
-def _choose(roles: list[str]) -> str:
-    return f"Set FOLKFORM_ROLE_ID to one of the user's roles: {', '.join(roles)}."
 
 
 def _named(before: str, pages: list[Page]) -> str:

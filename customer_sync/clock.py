@@ -68,11 +68,11 @@ class Clock:
             raise reason
 
 
-def clocks_differ(ahead: float) -> list[str]:
-    """A warning where Pancake's clock is so many seconds *ahead* of ours that customers are delayed, and none would
-    know why.
+def clocks_differ(ahead: float | None) -> list[str]:
+    """A warning where Pancake's clock is so many seconds *ahead* of ours (None: unknown) that customers are delayed,
+    and none would know why.
     """
-    if abs(ahead) <= _CLOCKS_DIFFER:
+    if ahead is None or abs(ahead) <= _CLOCKS_DIFFER:
         return []
     whose = "this machine's clock is" if ahead > 0 else "Pancake's clock is"
     return [f"{whose} {abs(ahead):,.0f} s behind the other: whoever changed since is synced that much later"]

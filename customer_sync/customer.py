@@ -1,11 +1,11 @@
-"""A customer as Pancake lists her, and the times she carries."""
+"""A customer as Pancake lists one: what it is known by, and its times."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from customer_sync.kept import INT64, kept_text
 from customer_sync.personal import hide_personal
 
 # The four layouts of the guide; Python alone would also take years, weeks and bare dates.
@@ -32,64 +32,86 @@ class Window:
     until: int
 
 
+Key = str | tuple[str]
+"""What a customer of a page is known by: the psid, else Pancake's id, in a tuple, so that no psid is taken for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer who can be synced: she has a psid and a readable `updated_at`."""
+    """A customer who can be synced: with an id and a readable `updated_at`."""
 
-    psid: str
+    key: Key
     page_id: str
     updated_at: int
     """Whole Unix seconds, floored, UTC."""
     version: str
     """`updated_at` as text, exactly as Pancake gave it."""
     data: dict[str, Any] = field(repr=False, compare=False)
-    """Everything Pancake said about her, untouched."""
+    """All fields that Pancake gave, unchanged."""
+
+    @property
+    def psid(self) -> str | None:
+        """The psid as FolkForm keeps it; None where there is none."""
+        return psid_of(self.key)
 
     @property
     def pancake_id(self) -> str | None:
-        """What Pancake calls her; None when it does not say."""
-        return read_pancake_id(self.data)
+        """Pancake's id, as FolkForm keeps it."""
+        return read_identifier(self.data.get("id"))
 
     def hide(self, text: str) -> str:
-        """Takes her name, phone numbers and every other personal detail, however written, out of *text*."""
-        return hide_personal(text, self.data, (self.psid, self.page_id))
+        """Takes name, phone numbers and every other personal detail, however written, out of *text*."""
+        return hide_personal(text, self.data, [one for one in (self.psid, self.page_id) if one])
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A customer who cannot be synced, known by what Pancake calls her; *updated_at* where it is readable."""
+    """A customer who cannot be synced, known by Pancake's id or psid; *updated_at* where it is readable."""
 
     pancake_id: str | None
     psid: str | None
     updated_at: int | None
     reason: str
     identity: str = field(repr=False)
-    """Tells malformed customers apart; all that Pancake said about her where it gave her no id."""
+    """Tells malformed customers apart; all of the record where it has no id."""
 
 
 def read_customer(data: Any, page_id: str) -> Customer | Malformed:
-    """What Pancake listed, as a customer of the page or as the reason why she is none."""
+    """What Pancake listed, as a customer of the page or as the reason why it is none."""
     if not isinstance(data, dict):
         return Malformed(None, None, None, "not an object", repr(data))
-    psid: Any = data.get("psid")
     version: Any = data.get("updated_at")
-    pancake_id = read_pancake_id(data)
-    known_psid = psid if isinstance(psid, str) and psid.strip() else None
-    identity = pancake_id or known_psid or repr(data)
+    pancake_id, psid = read_identifier(data.get("id")), read_identifier(data.get("psid"))
+    identity = pancake_id or psid or repr(data)
     try:
         updated_at = parse_customer_updated_at(version)
     except ValueError as error:
-        return Malformed(pancake_id, known_psid, None, str(error), identity)
-    if known_psid is None:
-        reason = "psid is missing" if psid is None or isinstance(psid, str) else "psid is not a text"
-        return Malformed(pancake_id, None, updated_at, reason, identity)
-    return Customer(known_psid, page_id, updated_at, version, data)
+        return Malformed(pancake_id, psid, None, str(error), identity)
+    key = key_of(psid, pancake_id)
+    if pancake_id is None or key is None:  # FolkForm refuses a customer without an id.
+        return Malformed(None, psid, updated_at, "id is missing", identity)
+    if data.get("page_id") and read_identifier(data["page_id"]) != page_id:  # FolkForm would store it for that page.
+        return Malformed(pancake_id, psid, updated_at, "page_id is another page's", identity)
+    if psid is None and not (data.get("psid") is None or isinstance(data["psid"], str)):
+        return Malformed(pancake_id, None, updated_at, "psid is not a text", identity)
+    return Customer(key, page_id, updated_at, version, data)
 
 
-def read_pancake_id(data: Mapping[str, Any]) -> str | None:
-    """What Pancake calls a customer it has listed."""
-    pancake_id = data.get("id")
-    return pancake_id if isinstance(pancake_id, str) else None
+def key_of(psid: str | None, pancake_id: str | None) -> Key | None:
+    """What a customer is known by; None where there is neither."""
+    return psid or (None if pancake_id is None else (pancake_id,))
+
+
+def psid_of(key: Key) -> str | None:
+    """The psid that a customer is known by; None where it is an id."""
+    return key if isinstance(key, str) else None
+
+
+def read_identifier(value: Any) -> str | None:
+    """A psid or an id as FolkForm keeps it: of a number its text, U+FFFD for half a surrogate pair; None for none."""
+    if isinstance(value, str):
+        return kept_text(value) if value.strip() else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value in INT64 else None
 
 
 def parse_customer_updated_at(text: Any) -> int:

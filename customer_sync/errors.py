@@ -6,6 +6,7 @@ CustomerSyncError
 │   └── TimeIsUp          the time limit did                                         0
 └── ServiceError          Pancake or FolkForm
     ├── Unreachable       no usable answer: connection, timeout, 5xx, 429, not JSON  75
+    │   └── ServerError   its own 500: it is down, or cannot take this one request   75
     ├── Refused           it said no to this one request                             3
     ├── TokenRefused      it said no to us: token, role, permission                  3
     └── ContractBroken    it answered what the contract rules out                    3
@@ -87,14 +88,21 @@ class TimeIsUp(StopRequested):
 
 
 class ServiceError(CustomerSyncError):
-    """One of the two services is the cause; *service* is its name, *said* its own words."""
+    """One of the two services is the cause; *service* is its name, *said* its own words.
+
+    *status* is HTTP's, 0 where there was none; *code* the one in the service's own answer, empty where there was none.
+    """
 
     exit_code = ExitCode.REFUSED
 
-    def __init__(self, service: str, problem: str, next_step: str = "", *, said: str = "") -> None:
+    def __init__(
+        self, service: str, problem: str, next_step: str = "", *, said: str = "", status: int = 0, code: str = ""
+    ) -> None:
         super().__init__(f"{service} {problem}", next_step)
         self.service = service
         self.said = said
+        self.status = status
+        self.code = code
 
     @property
     def sentence(self) -> str:
@@ -116,12 +124,18 @@ class Unreachable(ServiceError):
         next_step: str = "",
         *,
         said: str = "",
+        status: int = 0,
+        code: str = "",
         retry_after: float = 0.0,
         too_many: bool = False,
     ) -> None:
-        super().__init__(service, problem, next_step, said=said)
+        super().__init__(service, problem, next_step, said=said, status=status, code=code)
         self.retry_after = retry_after
         self.too_many = too_many
+
+
+class ServerError(Unreachable):
+    """The service itself answered 500, no proxy before it: it is down, or it cannot take this one request."""
 
 
 class Refused(ServiceError):
@@ -129,11 +143,7 @@ class Refused(ServiceError):
 
 
 class TokenRefused(ServiceError):
-    """The service said no to us: a token, a role or a permission. *status* is HTTP's, where it came with one."""
-
-    def __init__(self, service: str, problem: str, next_step: str = "", *, said: str = "", status: int = 0) -> None:
-        super().__init__(service, problem, next_step, said=said)
-        self.status = status
+    """The service said no to us: a token, a role or a permission."""
 
 
 class ContractBroken(ServiceError):

@@ -5,20 +5,21 @@ from now down to it, since a customer who changes moves up; and only then the re
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
 from customer_sync.clock import Clock, clocks_differ
-from customer_sync.customer import Customer, Malformed, Window, read_customer
+from customer_sync.customer import Customer, Malformed, Window, read_customer, read_identifier
+from customer_sync.documents import StoredCustomer, StoredVersion
 from customer_sync.explanation import Explanation, Side, Verdict
-from customer_sync.folkform import StoredCustomer, StoredVersion
+from customer_sync.folkform import conflict
 from customer_sync.marks import SPAN, lowered, newest_mark, oldest_mark
 from customer_sync.page import Page
 from customer_sync.pages import Listener, for_each_page
 from customer_sync.pancake import CustomerList
-from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
+from customer_sync.walk import SETTLED, CustomerWalk, TimedSource
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,9 @@ EXPLAIN = "explain"
 class CustomerStore(Protocol):
     """What is asked of FolkForm."""
 
-    def customer(self, page_id: str, name: str) -> StoredCustomer | None: ...
+    def customers(self, page_id: str, name: str) -> list[StoredCustomer]: ...
+
+    def records_of(self, pancake_ids: Iterable[str | None], *, about: str) -> dict[str | None, StoredVersion]: ...
 
     def last_customers(self, page_id: str, limit: int, until: int | None = None) -> list[StoredVersion]: ...
 
@@ -42,7 +45,7 @@ class Run:
     """Everything that the question is asked with. *overlap* is that of the incremental pass, seconds."""
 
     folkform: CustomerStore
-    pancake: Callable[[Page], CustomerSource]
+    pancake: Callable[[Page], TimedSource]
     clock: Clock
     listener: Listener
     requests: Callable[[str], int]
@@ -66,13 +69,17 @@ def explain_customer(run: Run, result: Explanation) -> None:
 class _Lookout:
     """Pancake's list, watched for one customer: a walk gives out only whom a pass would sync, and she may not be."""
 
-    def __init__(self, pancake: CustomerSource, result: Explanation) -> None:
+    def __init__(self, pancake: TimedSource, result: Explanation) -> None:
         self.found: Mapping[str, Any] | None = None
         """What Pancake says about her."""
         self.pancake_now = 0.0
         """Pancake's clock, Unix seconds; 0 where it does not say."""
         self._pancake = pancake
         self._result = result
+
+    @property
+    def clock_ahead(self) -> float | None:
+        return self._pancake.clock_ahead
 
     def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
         listed = self._pancake.get_customers(page_number, page_size, since, until)
@@ -85,13 +92,16 @@ class _Lookout:
     def _is_she(self, data: Any) -> bool:
         if not isinstance(data, dict):
             return False
-        stored, psid, pancake_id = self._result.folkform, data.get("psid"), data.get("id")
+        stored = self._result.folkform
+        psid, pancake_id = read_identifier(data.get("psid")), read_identifier(data.get("id"))
         if self._result.who in (psid, pancake_id):
             return True
         if stored is None:
             return False
-        # She may have lost her psid since FolkForm got her.
-        return psid == stored.psid if psid else pancake_id is not None and pancake_id == stored.pancake_id
+        # The psid may have come, or gone, since FolkForm got the customer.
+        return (
+            psid == stored.psid if psid and stored.psid else pancake_id is not None and pancake_id == stored.pancake_id
+        )
 
 
 class _Question:
@@ -108,7 +118,7 @@ class _Question:
     def answer(self) -> None:
         """Raises ServiceError, StopRequested."""
         result = self._result
-        result.folkform = self._stored(result.who)
+        self._look_up(result.who)
         self._search()
         if self._lookout.found is None:
             result.verdict = Verdict.EXTRA if result.folkform else Verdict.UNKNOWN
@@ -118,13 +128,14 @@ class _Question:
         if isinstance(customer, Malformed):
             result.verdict, result.flaw = Verdict.MALFORMED, customer.reason
             return
-        if customer.psid not in (result.who, result.folkform and result.folkform.psid):
-            result.folkform = self._stored(customer.psid)
+        if customer.psid and customer.psid not in (result.who, result.folkform and result.folkform.psid):
+            self._look_up(customer.psid)
         self._judge(customer)
 
-    def _stored(self, name: str) -> Side | None:
-        stored = self._run.folkform.customer(self._page_id, name)
-        return Side.of(stored.data, stored.psid) if stored else None
+    def _look_up(self, name: str) -> None:
+        """Notes the documents of this psid or id; what is known stays where there is none."""
+        if found := self._run.folkform.customers(self._page_id, name):
+            self._result.records = [Side.of(one.data, one.psid, one.pancake_id, one.record_id) for one in found]
 
     def _search(self) -> None:
         for window, older in self._windows():
@@ -150,8 +161,7 @@ class _Question:
 
     def clock_warning(self) -> list[str]:
         """What our clock may delay."""
-        told = self._lookout.pancake_now
-        return clocks_differ(told - self._run.clock.now()) if told else []
+        return clocks_differ(self._lookout.clock_ahead)
 
     def _now(self) -> int:
         """By the clock that is ahead."""
@@ -173,15 +183,29 @@ class _Question:
 
     def _judge(self, customer: Customer) -> None:
         result, page = self._result, f" --page {self._page_id}"
-        if result.folkform and result.folkform.version == customer.version:
+        stored = result.folkform
+        same_psid = stored is not None and customer.psid in (None, stored.psid)
+        if stored and same_psid and stored.version == customer.version:
             result.verdict = Verdict.ALTERED if result.differences else Verdict.IN_ORDER
             result.remedy = f"customer-sync backfill{page} --rewrite" if result.differences else None
+            if len(result.records) > 1:
+                result.verdict = Verdict.DUPLICATE
+            return
+        if blocked := self._blocked(customer):
+            result.verdict, result.flaw = Verdict.BLOCKED, blocked
             return
         result.verdict = self._next_pass(customer.updated_at)
         command = "customer-sync incremental" if result.verdict is Verdict.INCREMENTAL else "customer-sync backfill"
         result.remedy = command + (page if result.verdict is Verdict.PASSED_BY or not result.page.is_sync else "")
         if not result.page.is_sync and result.verdict is not Verdict.PASSED_BY:
             result.verdict = Verdict.OFF
+
+    def _blocked(self, customer: Customer) -> str:
+        """Why FolkForm refuses the customer: it holds the id elsewhere; empty where it does not."""
+        held = self._run.folkform.records_of([customer.pancake_id], about=self._page_id).get(customer.pancake_id)
+        if held is None or (held.key, held.page_id) == (customer.key, self._page_id):
+            return ""
+        return conflict(self._page_id, customer.updated_at, held)
 
     def _next_pass(self, time: int) -> Verdict:
         """Which pass would bring a customer of this time, as the marks stand."""

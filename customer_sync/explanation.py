@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from customer_sync.clock import ago, local_time
-from customer_sync.customer import parse_customer_updated_at, read_pancake_id
+from customer_sync.customer import parse_customer_updated_at, read_identifier
 from customer_sync.fields import Difference, differences, masked
 from customer_sync.result import PageResult, PassResult
 from customer_sync.table import Cell, Column, Table, Tone
@@ -20,6 +20,10 @@ class Verdict(StrEnum):
     IN_ORDER = "in_order"
     ALTERED = "altered"
     """The same version on both sides, with other fields."""
+    DUPLICATE = "duplicate"
+    """The same version on both sides, and another record in FolkForm."""
+    BLOCKED = "id_taken"
+    """FolkForm refuses the customer, since another record has Pancake's id."""
     INCREMENTAL = "next_incremental"
     BACKFILL = "next_backfill"
     PASSED_BY = "passed_by"
@@ -32,6 +36,8 @@ class Verdict(StrEnum):
 _SENTENCES = {
     Verdict.IN_ORDER: "FolkForm holds her as Pancake has her",
     Verdict.ALTERED: "FolkForm holds her version, but not all of it is as in Pancake; {remedy} sends her page again",
+    Verdict.DUPLICATE: "FolkForm holds {count} records of the customer, the newest up to date; delete the others",
+    Verdict.BLOCKED: "{lacks}: it {flaw}; no pass can write the customer until that record is corrected in FolkForm",
     Verdict.INCREMENTAL: "{lacks}; the next incremental brings her: {remedy}",
     Verdict.BACKFILL: "{lacks}; the next backfill brings her: {remedy}",
     Verdict.PASSED_BY: "{lacks}, and no pass looks at her time again; the repair of her page does: {remedy}",
@@ -50,12 +56,21 @@ class Side:
     pancake_id: str | None
     version: str | None
     data: Mapping[str, Any] = field(repr=False)
-    """Everything that Pancake says, or said, about her."""
+    """All fields that Pancake gives, or gave."""
+    record_id: str | None = None
+    """FolkForm's own id of the record."""
 
     @classmethod
-    def of(cls, data: Mapping[str, Any], psid: str | None = None) -> "Side":
-        """*psid* is the one that she is kept under, where it is known apart from her data."""
-        return cls(psid or _text(data.get("psid")), read_pancake_id(data), _text(data.get(_VERSION)), data)
+    def of(
+        cls,
+        data: Mapping[str, Any],
+        psid: str | None = None,
+        pancake_id: str | None = None,
+        record_id: str | None = None,
+    ) -> "Side":
+        """*psid* and *pancake_id* are those that FolkForm keeps the customer under."""
+        psid, pancake_id = psid or read_identifier(data.get("psid")), pancake_id or read_identifier(data.get("id"))
+        return cls(psid, pancake_id, _text(data.get(_VERSION)), data, record_id)
 
     @property
     def time(self) -> int | None:
@@ -85,11 +100,17 @@ class Explanation(PageResult):
     asked_at: float = field(kw_only=True)
     """The present, from which ages count."""
     pancake: Side | None = None
-    folkform: Side | None = None
+    records: list[Side] = field(default_factory=list)
+    """FolkForm's records of the customer, the newest first; one, unless another program has written too."""
     flaw: str | None = None
-    """Why she is malformed in Pancake."""
+    """Why the customer is malformed in Pancake, or refused by FolkForm."""
     verdict: Verdict | None = None
     """None while it is not known."""
+
+    @property
+    def folkform(self) -> Side | None:
+        """The newest of FolkForm's records."""
+        return self.records[0] if self.records else None
 
     @property
     def lacking(self) -> bool:
@@ -109,6 +130,7 @@ class Explanation(PageResult):
         if self.verdict is None:
             return None
         facts = {"lacks": self._lacks(), "remedy": self.remedy, "flaw": self.flaw, "who": self.who}
+        facts["count"] = str(len(self.records))
         return _SENTENCES[self.verdict].format(**facts)
 
     def _lacks(self) -> str:
@@ -125,8 +147,10 @@ class Explanation(PageResult):
             "verdict": self.verdict,
             "sentence": self.sentence,
             "remedy": self.remedy,
-            "pancake": self.pancake and {**self.pancake.as_json(), "malformed": self.flaw},
+            "pancake": self.pancake
+            and {**self.pancake.as_json(), "malformed": self.flaw if self.verdict is Verdict.MALFORMED else None},
             "folkform": self.folkform and self.folkform.as_json(),
+            "records": [{"record": one.record_id, **one.as_json()} for one in self.records],
             "differences": [
                 {"field": one.field, "pancake": one.pancake, "folkform": one.folkform} for one in self.differences
             ],
@@ -153,6 +177,7 @@ class Explanation(PageResult):
         sides = {"Pancake": self.pancake, "FolkForm": self.folkform}
         return [
             *(f"{name}: {self._words(side)}" for name, side in sides.items()),
+            *(f"FolkForm record {one.record_id}: {self._words(one)}" for one in self._several),
             *(f"{one.field}: {one.pancake} in Pancake, {one.folkform} in FolkForm" for one in self._other_differences),
         ]
 
@@ -178,11 +203,17 @@ class Explanation(PageResult):
             [Cell("version"), *map(self._version, sides)],
             [Cell("psid"), *(_known(side.psid) if side else Cell("") for side in sides)],
             [Cell("id"), *(_known(side.pancake_id) if side else Cell("") for side in sides)],
+            *([Cell(f"record {one.record_id}"), Cell(""), self._version(one)] for one in self._several),
             *(
                 [Cell(name), Cell(pancake, tone=tone), Cell(folkform, tone=tone)]
                 for name, pancake, folkform, tone in others
             ),
         ]
+
+    @property
+    def _several(self) -> list[Side]:
+        """FolkForm's records, where there is more than one."""
+        return self.records if len(self.records) > 1 else []
 
     @property
     def _other_differences(self) -> list[Difference]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from customer_sync.customer import tells_only_a_time
+from customer_sync.kept import kept_value
 from customer_sync.personal import IMPERSONAL
 from customer_sync.result import counted
 
@@ -24,7 +25,7 @@ class Difference:
 
 
 def differences(pancake: Mapping[str, Any], folkform: Mapping[str, Any]) -> list[Difference]:
-    """Every field that differs, in Pancake's order."""
+    """Every field that differs from what FolkForm would keep of it, in Pancake's order."""
     found = []
     for name in dict.fromkeys((*pancake, *folkform)):
         ours, theirs = pancake.get(name, _ABSENT), folkform.get(name, _ABSENT)
@@ -50,4 +51,7 @@ def masked(name: str, value: Any) -> str:
 
 def _text(value: Any) -> str:
     """The same for equal values only, unlike `==`, for which 1 is true."""
-    return "" if value is _ABSENT else json.dumps(value, sort_keys=True)
+    try:
+        return "" if value is _ABSENT else json.dumps(kept_value(value), sort_keys=True)
+    except RecursionError:
+        return repr(value)

@@ -128,8 +128,8 @@ class Report:
             yield
 
     @contextmanager
-    def step(self, what: str, kind: type[ServiceError] = ServiceError) -> Iterator[None]:
-        """A service's error of this *kind* is what is found; the section ends with it."""
+    def step(self, what: str, kind: type[CustomerSyncError] = ServiceError) -> Iterator[None]:
+        """An error of this *kind* is what is found; the section ends with it."""
         try:
             yield
         except kind as error:

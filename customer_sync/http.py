@@ -9,12 +9,13 @@ import random
 import ssl
 import threading
 from base64 import b64encode
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, unquote_plus, urlsplit
@@ -27,6 +28,7 @@ from customer_sync.clock import Clock
 from customer_sync.errors import (
     ContractBroken,
     Refused,
+    ServerError,
     ServiceError,
     StopRequested,
     TimeIsUp,
@@ -41,7 +43,7 @@ from customer_sync.transport import Connection
 log = logging.getLogger(__name__)
 
 TRIES = 5
-UNAUTHORIZED, FORBIDDEN = 401, 403
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, MISSING, INTERNAL_ERROR = 400, 401, 403, 404, 500
 CONNECT_TIMEOUT = 5.0
 WHOLE_CALL_TIMEOUT = 60.0
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -49,6 +51,7 @@ _FIRST_WAIT = 0.5
 _LONG_WAIT = 5.0
 _LONGEST_MESSAGE = 300
 _LONGEST_RETRY_AFTER = 86_400.0
+_DATES = 15
 _TRY_AGAIN_STATUSES = frozenset({408, 409, 425, 429})
 # urllib3 1.26 does not tell this case apart.
 _NO_SUCH_HOST = getattr(urllib3.exceptions, "NameResolutionError", ())
@@ -87,7 +90,8 @@ class Call:
 
     *hide* takes out of the service's own words what must not be shown: anybody's phone number and e-mail address, and
     more where it is known whom the call is about. *finishes* something that was begun, so that it is still asked when
-    a stop was requested meanwhile.
+    a stop was requested meanwhile. *insists*: the service's own 500 is tried again like any other, for the caller does
+    not ask whether it is about this one call.
     """
 
     method: str
@@ -99,6 +103,7 @@ class Call:
     tries: int = TRIES
     hide: Callable[[str], str] = hide_anybodys
     finishes: bool = False
+    insists: bool = True
 
 
 class ApiSession:
@@ -120,8 +125,8 @@ class ApiSession:
         self.requests_by_page: Counter[str | None] = Counter()
         self.too_many = 0
         """How many of them the service met with a 429, in either dress."""
-        self._last_told: tuple[str | None, float] = None, 0.0
-        """The service's last Date, and our time when it came."""
+        self._dates: deque[tuple[str, float]] = deque(maxlen=_DATES)
+        """The service's last Dates, each with our time when it came."""
         self._service = service
         self._name = service.name
         self._base_url = service.base_url.rstrip("/")
@@ -138,54 +143,30 @@ class ApiSession:
 
         Raises Unreachable when the tries ran out, and what *check* raises.
         """
-        try:
-            return self._call_once(call, limiter)
-        except Unreachable as error:
-            if (tries := min(call.tries, self._tries or call.tries)) == 1:
-                raise
-            return self._try_again(call, limiter, tries, error)
-
-    def _try_again(self, call: Call, limiter: AdaptiveRateLimiter, tries: int, first: Unreachable) -> Answer:
-        """The answer to a call that was tried once and may be tried so often in all."""
-        import backoff  # Slow to load, and most runs need no second try.
-
-        tried = 1
-
-        def pause(error: Unreachable) -> None:
-            wait = max(_FIRST_WAIT * 2 ** (tried - 1) * random.uniform(0.75, 1.25), error.retry_after)
-            log.log(logging.INFO if wait > _LONG_WAIT else logging.DEBUG, "%s; trying again in %.1f s", error, wait)
+        tries = min(call.tries, self._tries or call.tries)
+        waits: Iterator[float] | None = None
+        for tried in count(1):
             try:
-                self._clock.sleep(wait)
-            except TimeIsUp:
-                problem = (
-                    f"{error.sentence}; the next try, in {wait:.0f} s, would be after the time limit (--max-runtime)"
-                )
-                raise TimeIsUp(problem) from None
-            except StopRequested:
-                if not call.finishes:
+                return self._call_once(call, limiter)
+            except Unreachable as error:
+                if tried == tries or (isinstance(error, ServerError) and not call.insists):
+                    error.problem += f" {_times(tried)}" if tried > 1 else ""
                     raise
+                waits = waits or _growing_waits()
+                self._pause(next(waits), error, call)
+        raise AssertionError  # The loop has no other end.
 
-        def next_try(details: Mapping[str, Any]) -> None:
-            nonlocal tried
-            tried = details["tries"] + 1
-            pause(details["exception"])
-
-        pause(first)
-        # backoff counts the tries; the wait is the clock's, so that a requested stop ends it.
-        again = backoff.on_exception(
-            backoff.constant,
-            Unreachable,
-            max_tries=tries - 1,
-            interval=0,
-            jitter=None,
-            on_backoff=next_try,
-            logger=None,
-        )(self._call_once)
+    def _pause(self, usual: float, error: Unreachable, call: Call) -> None:
+        wait = max(usual, error.retry_after)
+        log.log(logging.INFO if wait > _LONG_WAIT else logging.DEBUG, "%s; trying again in %.1f s", error, wait)
         try:
-            return again(call, limiter)
-        except Unreachable as error:
-            error.problem += f" {_times(tried + 1)}"
-            raise
+            self._clock.sleep(wait)
+        except TimeIsUp:
+            problem = f"{error.sentence}; the next try, in {wait:.0f} s, would be after the time limit (--max-runtime)"
+            raise TimeIsUp(problem) from None
+        except StopRequested:
+            if not call.finishes:
+                raise
 
     def _call_once(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
         allowed_at = self._await_turn(call, limiter)
@@ -243,7 +224,8 @@ class ApiSession:
                 (min(CONNECT_TIMEOUT, self._timeout), self._timeout),
             ) as response:
                 limiter.answered(response.headers)
-                self._last_told = response.headers.get("Date"), self._clock.now()
+                if date := response.headers.get("Date"):
+                    self._dates.append((date, self._clock.now()))
                 text = self._read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # `from None`: the library's own text carries the address, and with it the token.
@@ -257,10 +239,13 @@ class ApiSession:
 
     @property
     def clock_ahead(self) -> float | None:
-        """How far the service's clock was ahead of ours when it answered last, seconds; None while it has not told."""
-        text, now = self._last_told
-        told = read_http_date(text)
-        return None if told is None else told - now
+        """How far the service's clock is ahead of ours, seconds; None while it has not told the time.
+
+        Each Date is compared with our time when it came. What most of them tell counts: one that is wrong is no clock.
+        """
+        told = [(read_http_date(text), now) for text, now in self._dates.copy()]
+        ahead = sorted((date - now for date, now in told if date is not None), key=abs)
+        return ahead[(len(ahead) - 1) // 2] if ahead else None
 
     def _encode(self, body: Any) -> bytes:
         try:
@@ -289,22 +274,24 @@ class ApiSession:
             kind = self._redact(headers.get("Content-Type", "no type"))[:60]
             raise Unreachable(self._name, f"answered {status} without a JSON object ({kind})")
         if not 200 <= status < 300:
-            self._raise_for(status, headers, self._words(call, body) if isinstance(body, dict) else "")
+            self._raise_for(call, status, headers, body if isinstance(body, dict) else {})
         return body  # type: ignore[no-any-return]
 
-    def _raise_for(self, status: int, headers: Mapping[str, str], said: str) -> NoReturn:
-        problem = f"answered {status}"
+    def _raise_for(self, call: Call, status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> NoReturn:
+        problem, said = f"answered {status}", self._words(call, body)
+        code = body["code"] if isinstance(body.get("code"), str) else ""
         if status in _TRY_AGAIN_STATUSES or status >= 500:
-            wait = self._retry_after(headers)
-            raise Unreachable(self._name, problem, said=said, retry_after=wait, too_many=status == 429)
+            kind = ServerError if status == INTERNAL_ERROR and code else Unreachable
+            wait, too_many = self._retry_after(headers), status == 429
+            raise kind(self._name, problem, said=said, status=status, code=code, retry_after=wait, too_many=too_many)
         if status in (UNAUTHORIZED, FORBIDDEN):
-            raise TokenRefused(self._name, problem, self._service.token_step, said=said, status=status)
+            raise TokenRefused(self._name, problem, self._service.token_step, said=said, status=status, code=code)
         if 300 <= status < 400:
             target = self._redact(headers.get("Location", "nowhere"))[:_LONGEST_MESSAGE]
             step = f"Set {self._service.address_setting} to the new address."
-            raise Refused(self._name, problem, step, said=f"moved to {target}")
-        step = f"Check {self._service.address_setting} and the paths." if status == 404 else ""
-        raise Refused(self._name, problem, step, said=said)
+            raise Refused(self._name, problem, step, said=f"moved to {target}", status=status)
+        step = f"Check {self._service.address_setting} and the paths." if status == MISSING else ""
+        raise Refused(self._name, problem, step, said=said, status=status, code=code)
 
     def _retry_after(self, headers: Mapping[str, str]) -> float:
         # A date is told by the service's own clock.
@@ -395,6 +382,13 @@ def _read_retry_after(text: str | None, now: float) -> float:
         date = read_http_date(text)
         wait = 0.0 if date is None else date - now
     return wait if 0 < wait <= _LONGEST_RETRY_AFTER else 0.0
+
+
+def _growing_waits() -> Iterator[float]:
+    """Seconds between tries: about 0.5, 1, 2, 4, never quite the same."""
+    import backoff  # Slow to load, and most runs need no second try.
+
+    return (wait * random.uniform(0.75, 1.25) for wait in backoff.expo(base=2, factor=_FIRST_WAIT) if wait is not None)
 
 
 def _reason(error: Exception) -> object:

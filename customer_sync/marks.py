@@ -7,7 +7,7 @@ SPAN-th oldest never below one.
 
 from collections.abc import Sequence
 
-from customer_sync.folkform import StoredVersion
+from customer_sync.documents import StoredVersion
 
 # Below one batch of Pancake's list, so that an idle page's first answer already reaches the stop rule.
 SPAN = 50

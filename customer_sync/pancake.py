@@ -54,6 +54,11 @@ class PancakeClient:
         self._token = token
         self._limiter = AdaptiveRateLimiter(clock, calls_per_second)
 
+    @property
+    def clock_ahead(self) -> float | None:
+        """How far Pancake's clock is ahead of ours, seconds; None while it has not told the time."""
+        return self._session.clock_ahead
+
     def get_customers(
         self, page_number: int, page_size: int, since: int, until: int, order_by: str = "updated_at"
     ) -> CustomerList:

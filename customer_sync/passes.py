@@ -10,6 +10,7 @@ from typing import Any
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
 from customer_sync.errors import CustomerSyncError, StopRequested
+from customer_sync.folkform import Filter
 from customer_sync.locks import PageLocks
 from customer_sync.page import Page
 from customer_sync.page_token import Forbidden
@@ -56,7 +57,7 @@ def run_pass(
                 wishes,
                 folkform=services.folkform,
                 pancake=services.pancake,
-                upserts=Upserts(pool, settings.workers, upsert, services.folkform.ping, clock),
+                upserts=Upserts(pool, settings.workers, upsert, services.folkform.look_up, clock),
                 locks=locks,
                 clock=clock,
                 listener=listener,
@@ -103,5 +104,5 @@ def pages_to_work_at(known: list[Page], page_ids: Iterable[str], result: PassRes
     return pages
 
 
-def _write_nothing(_: Customer) -> None:
+def _write_nothing(customer: Customer, where: Filter | None = None, *, insists: bool = True) -> None:
     """The upsert of a dry run."""

@@ -29,8 +29,6 @@ class Pieces:
         """Up to where Pancake has listed anybody: what it showed empty is not taken for read."""
         self.skipped = 0
         """How many customers were later than the window."""
-        self.pancake_now: float | None = None
-        """Pancake's clock at the first answer, Unix seconds."""
         self._walk = walk
         self._window = window
         self._largest = largest
@@ -40,6 +38,7 @@ class Pieces:
         """Whether Pancake keeps to the windows asked; otherwise small ones are no cheaper than large ones."""
         self._nobody_until = -1
         """Up to which second Pancake has listed nobody at all."""
+        self._read_before = False
         self._malformed: dict[str, Malformed] = {}
 
     @property
@@ -108,8 +107,8 @@ class Pieces:
         self._malformed |= {malformed.identity: malformed for malformed in walk.malformed}
         if walk.until < piece.until:
             self.until = min(self.until, walk.until)
-        if self.pancake_now is None:
-            self.pancake_now, self.skipped = walk.pancake_now, walk.skipped
+        if not self._read_before:
+            self._read_before, self.skipped = True, walk.skipped
 
 
 def _older_half(piece: Window, counted_down_to: int) -> int:

@@ -46,9 +46,10 @@ FAILED = "failed"
 _NEXT_STEPS = {
     FAILED: "Mend what the reason says, then customer-sync backfill --page {}.",
     "malformed": "Pancake must mend it.",
-    "missing": "customer-sync backfill --page {} brings her.",
-    "stale": "customer-sync backfill --page {} brings her.",
-    "extra": "Nothing, where she was merged or deleted in Pancake.",
+    "missing": "Run customer-sync backfill --page {}.",
+    "stale": "Run customer-sync backfill --page {}.",
+    "extra": "Nothing, where the customer was merged or deleted in Pancake.",
+    "duplicate": "Delete the older record in FolkForm, as README says.",
 }
 
 
@@ -59,12 +60,14 @@ class Problem:
     psid: str | None
     pancake_id: str | None
     problem: str
-    """`failed` or `malformed`; of a comparison `missing`, `stale`, `extra` or `malformed`."""
+    """`failed` or `malformed`; of a comparison `missing`, `stale`, `extra`, `duplicate` or `malformed`."""
     reason: str
+    way_out: str = ""
+    """What to do about it, where that is not the usual."""
 
     def next_step(self, page_id: str) -> str:
         """What to do about it."""
-        return _NEXT_STEPS[self.problem].format(page_id)
+        return self.way_out or _NEXT_STEPS[self.problem].format(page_id)
 
 
 @dataclass

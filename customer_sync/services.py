@@ -4,9 +4,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
-from customer_sync import folkform, pancake, sign_in
+from customer_sync import folkform_access, pancake, sign_in
 from customer_sync.clock import Clock
 from customer_sync.folkform import FolkFormClient
+from customer_sync.folkform_access import FolkFormAccess
 from customer_sync.http import Answer, ApiSession, Service
 from customer_sync.locks import PageLocks
 from customer_sync.page import Page
@@ -59,17 +60,24 @@ class Services:
             pancake.check_envelope,
         )
         session = self._open(
-            Service(folkform.SERVICE, settings.folkform_base_url, "FOLKFORM_BASE_URL", folkform.CHECK_TOKEN),
-            folkform.check_envelope,
+            Service(
+                folkform_access.SERVICE,
+                settings.folkform_base_url,
+                "FOLKFORM_BASE_URL",
+                folkform_access.CHECK_TOKEN,
+            ),
+            folkform_access.check_envelope,
         )
         limiter = self.folkform_limiter = AdaptiveRateLimiter(clock)
-        self.folkform = FolkFormClient(
+        access = FolkFormAccess(
             session,
             limiter,
+            AdaptiveRateLimiter(clock),
             token=BearerToken(settings.folkform_token, self._sign_in(partial(session.call, limiter=limiter)), clock),
             role_id=settings.folkform_role_id,
             customer_path=settings.folkform_customer_path,
         )
+        self.folkform = FolkFormClient(access)
 
     def pages(self) -> list[Page]:
         """Every page that FolkForm knows."""

@@ -135,12 +135,13 @@ class Settings:
     firebase_base_url: str = setting(
         "FIREBASE_BASE_URL", _address, "Firebase's address", default="https://identitytoolkit.googleapis.com/v1"
     )
-    folkform_role_id: str | None = setting("FOLKFORM_ROLE_ID", _header_value, "the role to act in (X-Active-Role-ID)")
-    folkform_customer_path: str = setting(
+    folkform_role_id: str | None = setting(
+        "FOLKFORM_ROLE_ID", _header_value, "the role to act in (X-Active-Role-ID); unset: the user's only one"
+    )
+    folkform_customer_path: str | None = setting(
         "FOLKFORM_CUSTOMER_PATH",
         _path,
-        "where FolkForm keeps customers; newer servers: /fb-customer",
-        default="/customer",
+        "where FolkForm keeps customers; unset: /customer where it exists, else /fb-customer",
     )
     pancake_base_url: str = setting("PANCAKE_BASE_URL", _address, "Pancake's address", default="https://pages.fm/api")
     pancake_access_token: str | None = setting(

@@ -7,13 +7,13 @@ from typing import Protocol
 
 from customer_sync.clock import Clock, clocks_differ, span_in_words
 from customer_sync.customer import Customer, read_customer
-from customer_sync.folkform import StoredVersion
+from customer_sync.documents import StoredVersion
 from customer_sync.locks import Holder
 from customer_sync.page import Page
 from customer_sync.page_status import PageStatus
 from customer_sync.pages import Listener, for_each_page
 from customer_sync.result import Status
-from customer_sync.walk import CustomerSource
+from customer_sync.walk import TimedSource
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Run:
     """Everything that the question is asked with."""
 
     folkform: EndsOfPages
-    pancake: Callable[[Page], CustomerSource]
+    pancake: Callable[[Page], TimedSource]
     holders: Callable[[str], list[Holder]]
     """Who is at work at a page."""
     clock: Clock
@@ -75,9 +75,9 @@ def _ask(run: Run, result: PageStatus) -> None:
 
 
 def _ask_pancake(run: Run, result: PageStatus) -> None:
-    listed = run.pancake(result.page).get_customers(1, run.page_size, 0, int(run.clock.now()) + _A_DAY)
-    if listed.date is not None:
-        result.warnings += clocks_differ(listed.date - run.clock.now())
+    pancake = run.pancake(result.page)
+    listed = pancake.get_customers(1, run.page_size, 0, int(run.clock.now()) + _A_DAY)
+    result.warnings += clocks_differ(pancake.clock_ahead)
     result.pancake = listed.total if listed.customers else listed.total or 0
     rows = [read_customer(data, result.page.page_id) for data in listed.customers]
     times = [row.updated_at for row in rows if isinstance(row, Customer)]

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from customer_sync.customer import Customer
-from customer_sync.folkform import StoredVersion
+from customer_sync.customer import Customer, Key
+from customer_sync.documents import StoredVersion
 
 
 class StoredVersions:
@@ -15,22 +15,23 @@ class StoredVersions:
         """*versions* come newest first; *unmatched* hears of each that no customer asked for had."""
         self._coming = versions
         self._next = next(versions, None)
-        self._second: dict[str, StoredVersion] = {}
-        self._matched: set[str] = set()
+        self._second: dict[Key, list[StoredVersion]] = {}
+        """The documents of one second; of a customer there may be several."""
+        self._matched: set[int] = set()
         self._unmatched = unmatched
 
     def holds(self, customer: Customer) -> bool:
-        """Whether FolkForm holds this version of her. Customers are asked for newest first."""
+        """Whether FolkForm holds this version of the customer. Customers are asked for newest first."""
         if self._next is not None and self._next.time >= customer.updated_at:
             self._read_down_to(customer.updated_at)
-        stored = self._second.get(customer.psid)
-        if stored is None or stored.version != customer.version:
-            return False
-        self._matched.add(customer.psid)
-        return True
+        for stored in self._second.get(customer.key, ()):
+            if stored.version == customer.version:
+                self._matched.add(id(stored))
+                return True
+        return False
 
     def finish(self) -> None:
-        """Nobody more is asked for: whoever is left is unmatched."""
+        """No customer more is asked for: what is left is unmatched."""
         self._read_down_to(0)
         self._leave_second()
 
@@ -39,14 +40,16 @@ class StoredVersions:
         self._leave_second()
         while self._next is not None and self._next.time >= second:
             if self._next.time == second:
-                self._second[self._next.psid] = self._next
+                self._second.setdefault(self._next.key, []).append(self._next)
             else:
                 self._unmatched(self._next)
             self._next = next(self._coming, None)
 
     def _leave_second(self) -> None:
-        for psid in self._second.keys() - self._matched:
-            self._unmatched(self._second[psid])
+        for documents in self._second.values():
+            for stored in documents:
+                if id(stored) not in self._matched:
+                    self._unmatched(stored)
         self._second, self._matched = {}, set()
 
 
@@ -63,15 +66,16 @@ class VersionsAtMark:
         read_down_from: Callable[[int], Iterator[StoredVersion]],
     ) -> None:
         """*read_down_from* reads FolkForm's versions from a second down; *mark* is None where it is no document's."""
-        self._versions = {stored.psid: stored.version for stored in documents}
+        self._known = {stored.key for stored in documents}
+        self._versions = {(stored.key, stored.version) for stored in documents}
         self._mark = mark
         self._read_down_from = read_down_from
         self._tied: StoredVersions | None = None
 
     def holds(self, customer: Customer) -> bool:
-        """Whether FolkForm is known to hold this version of her."""
-        if customer.updated_at != self._mark or customer.psid in self._versions:
-            return self._versions.get(customer.psid) == customer.version
+        """Whether FolkForm is known to hold this version of the customer."""
+        if customer.updated_at != self._mark or customer.key in self._known:
+            return (customer.key, customer.version) in self._versions
         if self._tied is None:
             self._tied = StoredVersions(self._read_down_from(customer.updated_at))
         return self._tied.holds(customer)

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from customer_sync.clock import Clock, clocks_differ
 from customer_sync.customer import Customer, Malformed, Window, read_customer
+from customer_sync.documents import StoredVersion
 from customer_sync.errors import ContractBroken, ServiceError
-from customer_sync.folkform import SERVICE as FOLKFORM
-from customer_sync.folkform import StoredVersion
+from customer_sync.folkform_access import SERVICE as FOLKFORM
 from customer_sync.marks import lowered, newest_mark, oldest_mark
 from customer_sync.page import Page
 from customer_sync.pages import Listener, ReadingAhead, for_each_page
@@ -25,7 +25,7 @@ from customer_sync.pieces import LARGEST_PIECE, Pieces
 from customer_sync.read_ahead import ReadAhead
 from customer_sync.result import SyncedPage
 from customer_sync.stored_versions import StoredVersions, VersionsAtMark
-from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
+from customer_sync.walk import SETTLED, CustomerWalk, TimedSource
 from customer_sync.write import CustomerWriter, Order, Upserts
 
 INCREMENTAL, BACKFILL = "incremental", "backfill"
@@ -79,7 +79,7 @@ class Run:
 
     wishes: Wishes
     folkform: CustomerStore
-    pancake: Callable[[Page], CustomerSource]
+    pancake: Callable[[Page], TimedSource]
     upserts: Upserts
     locks: Locks
     clock: Clock
@@ -114,7 +114,7 @@ def sync_new_customers_of_page(run: Run, result: SyncedPage) -> None:
         if run.wishes.since is not None and run.wishes.since < covered.since:
             with run.locks.held(BACKFILL, page_id):
                 result.since = sync.backfill(below=_bottom(covered))
-    sync.check_readable()
+    sync.check_answers()
 
 
 def sync_all_customers_of_page(run: Run, result: SyncedPage) -> None:
@@ -139,7 +139,7 @@ def sync_all_customers_of_page(run: Run, result: SyncedPage) -> None:
         result.since = floor
         if not run.wishes.dry_run:
             sync.compare_counts()
-    sync.check_readable()
+    sync.check_answers()
 
 
 class _PageSync:
@@ -183,7 +183,6 @@ class _PageSync:
                     writer.write(self._without_stored(piece, is_stored))
         finally:
             self._note_read(pieces.skipped, pieces.malformed)
-        self._compare_clocks(pieces.pancake_now)
         self._result.since, self._result.until = max(since, 0), pieces.until
         return Window(max(since, 0), pieces.covered_until)
 
@@ -211,7 +210,6 @@ class _PageSync:
         pancake_now = self._pancake.get_customers(1, self._run.page_size, 0, until + 1).date
         if pancake_now is None or pancake_now < oldest:
             return None
-        self._compare_clocks(pancake_now)
         return oldest
 
     def _oldest_mark(self) -> int | None:
@@ -260,9 +258,12 @@ class _PageSync:
                 f"customer-sync verify --page {self._page_id} tells who differs"
             )
 
-    def check_readable(self) -> None:
-        """Raises ContractBroken when Pancake listed many customers, and none as its contract has it."""
+    def check_answers(self) -> None:
+        """Warns of clocks that differ; raises ContractBroken when Pancake listed many customers, and not one of them
+        can be read.
+        """
         result = self._result
+        result.warnings += clocks_differ(self._pancake.clock_ahead)
         if result.malformed == result.read >= self._span:
             problem = f"listed {result.malformed:,} customers, and not one of them can be read"
             raise ContractBroken(PANCAKE, problem, "Its list must have changed; see the reasons given.")
@@ -320,10 +321,6 @@ class _PageSync:
             if one.identity not in self._malformed:
                 self._malformed.add(one.identity)
                 self._result.add_malformed(one)
-
-    def _compare_clocks(self, pancake_now: float | None) -> None:
-        if pancake_now is not None:
-            self._result.warnings += clocks_differ(pancake_now - self._run.clock.now())
 
 
 class _Receipt:

@@ -6,12 +6,14 @@ from typing import Any
 
 from customer_sync.result import PageResult, PassResult, Problem, Status, counted
 
+_STATES = ("missing", "stale", "extra", "duplicate", "malformed")
+
 
 @dataclass
 class VerifiedPage(PageResult):
     """How the two sides of one page compare."""
 
-    COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "malformed", "requests")
+    COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "duplicate", "malformed", "requests")
     LACKING = Status.DIFFERS
 
     allow_extra: bool = field(default=False, kw_only=True)
@@ -24,6 +26,8 @@ class VerifiedPage(PageResult):
     """In both, at different versions."""
     extra: int = 0
     """In FolkForm only."""
+    duplicate: int = 0
+    """Second records of a customer in FolkForm."""
     unlisted: int = 0
     """Whom Pancake counts and does not list, so that nobody can compare them."""
 
@@ -34,10 +38,12 @@ class VerifiedPage(PageResult):
 
     @property
     def lacking(self) -> bool:
-        return bool(self.missing or self.stale or self.unlisted or (self.extra and not self.allow_extra))
+        return bool(
+            self.missing or self.stale or self.duplicate or self.unlisted or (self.extra and not self.allow_extra)
+        )
 
     def add(self, problem: Problem) -> None:
-        """*problem* is missing, stale or extra."""
+        """*problem* is missing, stale, extra or duplicate."""
         setattr(self, problem.problem, getattr(self, problem.problem) + 1)
         self.problems.append(problem)
 
@@ -88,4 +94,6 @@ def _both_sides(pancake: int, folkform: int) -> str:
 
 
 def _findings(counts: Mapping[str, int]) -> list[str]:
-    return [f"{counts[name]:,} {name}" for name in ("missing", "stale", "extra", "malformed")]
+    """What was found; duplicates are rare and named only where there are some."""
+    named = [name for name in _STATES if counts[name] or name != "duplicate"]
+    return [f"{counts[name]:,} {name}" for name in named]

@@ -14,9 +14,11 @@ from math import ceil
 from typing import Protocol
 
 from customer_sync.clock import Clock, clocks_differ, local_time
-from customer_sync.customer import Customer, Window
+from customer_sync.customer import Customer, Key, Window, key_of, psid_of
+from customer_sync.documents import StoredVersion
 from customer_sync.errors import CustomerSyncError, Refused, ServiceError
-from customer_sync.folkform import LARGEST_LIMIT, MOST_PSIDS, StoredVersion
+from customer_sync.folkform import MOST_NAMES, conflict
+from customer_sync.folkform_order import LARGEST_LIMIT
 from customer_sync.marks import SPAN, newest_mark
 from customer_sync.page import Page
 from customer_sync.pages import Listener, ReadingAhead, for_each_page
@@ -24,7 +26,7 @@ from customer_sync.read_ahead import ReadAhead
 from customer_sync.result import Problem
 from customer_sync.stored_versions import StoredVersions
 from customer_sync.verified_page import CountedPage, VerifiedPage
-from customer_sync.walk import SETTLED, CustomerSource, CustomerWalk
+from customer_sync.walk import SETTLED, CustomerWalk, TimedSource
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ VERIFY = "verify"
 _SETTLING = SETTLED + 1.0
 _A_DAY = 86_400
 _MOST_LOOKS = 3
+# For more than these a backfill tells it, when it writes them.
+_MOST_LOOKED_UP = 500
 _FEW_PAGES = 20
 
 
@@ -41,9 +45,11 @@ class VersionStore(Protocol):
 
     def versions(self, page_id: str) -> Iterator[StoredVersion]: ...
 
-    def versions_by_psid(self, page_id: str) -> Iterator[StoredVersion]: ...
+    def all_versions(self, page_id: str) -> Iterator[StoredVersion]: ...
 
-    def versions_of(self, page_id: str, psids: Iterable[str]) -> dict[str, StoredVersion]: ...
+    def versions_of(self, page_id: str, keys: Iterable[Key]) -> list[StoredVersion]: ...
+
+    def records_of(self, pancake_ids: Iterable[str | None], *, about: str) -> dict[str | None, StoredVersion]: ...
 
     def count(self, page_id: str) -> int: ...
 
@@ -55,7 +61,7 @@ class Run:
     """Everything a comparison works with."""
 
     folkform: VersionStore
-    pancake: Callable[[Page], CustomerSource]
+    pancake: Callable[[Page], TimedSource]
     clock: Clock
     listener: Listener
     requests: Callable[[str], int]
@@ -119,7 +125,7 @@ def _say_what_it_costs(run: Run, results: list[VerifiedPage]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """A customer of Pancake whom FolkForm does not seem to hold at her version."""
+    """A customer of Pancake whose version FolkForm does not seem to hold."""
 
     version: str
     time: int
@@ -134,12 +140,10 @@ class _PageComparison:
         self._run = run
         self._result = result
         self._pancake = run.pancake(result.page)
-        self._pancake_ahead = 0.0
-        """How far Pancake's clock, by which customers change, is ahead of ours, seconds."""
         self._stored_count = 0
-        self._listed: dict[str, _Listed] = {}
-        self._stored: dict[str, StoredVersion] = {}
-        """Whom Pancake does not seem to have at this version."""
+        self._listed: dict[Key, _Listed] = {}
+        self._unmatched: dict[Key, set[str | None]] = {}
+        """The documents whose version Pancake does not seem to have, by customer."""
         self._newest: list[StoredVersion] = []
         """The first ones of FolkForm's stream, which make the newest mark."""
 
@@ -149,12 +153,10 @@ class _PageComparison:
             self._stored_count = self._result.folkform = self._run.folkform.count(self.page_id)
             listed = self._pancake.get_customers(1, 1, 0, int(self._run.clock.now()) + _A_DAY)
             self._result.expected = listed.total
-            if listed.date is not None:
-                self._pancake_ahead = listed.date - self._run.clock.now()
 
     def compare(self) -> None:
         """Raises ServiceError, StopRequested."""
-        self._result.warnings += clocks_differ(self._pancake_ahead)
+        self._result.warnings += clocks_differ(self._pancake.clock_ahead)
         walk = self._walk(0, self._now() - SETTLED)
         self._result.folkform = 0  # Counted anew, as they come.
         stored = StoredVersions(self._read_stored(walk), self._note_stored)
@@ -167,12 +169,12 @@ class _PageComparison:
                 self._result.add_malformed(malformed)
         stored.finish()
         listed_all = walk.total is None or walk.total <= self._result.read + walk.skipped
-        if self._listed or self._stored or self._result.folkform < self._stored_count or not listed_all:
+        if self._listed or self._unmatched or self._result.folkform < self._stored_count or not listed_all:
             self._look_again(walk)
 
     def _now(self) -> int:
         """By Pancake's clock."""
-        return int(self._run.clock.now() + self._pancake_ahead)
+        return int(self._run.clock.now() + (self._pancake.clock_ahead or 0))
 
     def _walk(self, since: int, until: int) -> CustomerWalk:
         return CustomerWalk(self._pancake, self.page_id, Window(since, until), self._run.page_size)
@@ -189,70 +191,129 @@ class _PageComparison:
             self._result.read += 1
             if not stored.holds(customer):
                 listed = _Listed(customer.version, customer.updated_at, customer.pancake_id)
-                self._listed.setdefault(customer.psid, listed)
+                self._listed.setdefault(customer.key, listed)
 
     def _note_stored(self, stored: StoredVersion) -> None:
-        self._stored[stored.psid] = stored
+        self._unmatched.setdefault(stored.key, set()).add(_record(stored))
 
     # Looking again
 
     def _look_again(self, walk: CustomerWalk) -> None:
-        """Whoever still differs is a finding, unless she has changed in Pancake since the comparison began."""
+        """What still differs is a finding, unless the customer has changed in Pancake since the comparison began."""
         changed = self._changed_since(walk.until)
-        suspects = self._listed.keys() | self._stored.keys()
+        suspects = self._listed.keys() | self._unmatched.keys()
         stored_now = self._stored_now(suspects)
-        unreadable = {malformed.psid for malformed in walk.malformed}
-        owed = []
-        for psid in sorted((suspects | stored_now.keys()) - changed):
-            listed, stored = self._listed.get(psid), stored_now.get(psid)
-            if listed is not None and (stored is None or stored.version != listed.version):
-                owed.append(listed.time)
-                self._result.add(_finding(psid, listed, stored))
-            elif listed is None and stored is not None and psid not in unreadable:
-                reason = "FolkForm holds her, Pancake does not list her: merged or deleted there"
-                self._result.add(Problem(psid, None, "extra", reason))
+        wanting = {key: listed for key, listed in self._listed.items() if key not in changed}
+        others = self._under_another_name(wanting, stored_now)
+        wanting = {
+            key: listed
+            for key, listed in wanting.items()
+            if key not in stored_now or stored_now[key][0].version != listed.version
+        }
+        blocked = self._blocked(wanting, stored_now, others)
+        for key in sorted(wanting, key=str):
+            stored = stored_now.get(key, [None])[0] or others.get(wanting[key].pancake_id)
+            self._result.add(_lacking(key, wanting[key], stored, blocked.get(key)))
+        unreadable = {name for one in walk.malformed for name in (one.psid, key_of(None, one.pancake_id)) if name}
+        renamed = {other.key for other in others.values()}
+        for key in sorted(stored_now.keys() - changed, key=str):
+            records = stored_now[key]
+            for older in records[1:]:
+                self._result.add(_duplicate(records[0], older))
+            if not (key in self._listed or key in unreadable | renamed) and self._is_unmatched(records[0]):
+                self._result.add(_extra(records[0]))
         self._tell_unlisted(walk, len(changed))
-        self._tell_remedy(owed, walk.until)
+        self._tell_remedy([listed.time for key, listed in wanting.items() if key not in blocked], walk.until)
         if left_out := len(suspects & changed):
             self._result.warnings.append(f"{left_out:,} changed meanwhile and are left to the passes")
 
-    def _changed_since(self, until: int) -> set[str]:
+    def _is_unmatched(self, stored: StoredVersion) -> bool:
+        """Whether Pancake does not have the version of a document; one without a time was in no stream."""
+        return not stored.time or _record(stored) in self._unmatched.get(stored.key, ())
+
+    def _changed_since(self, until: int) -> set[Key]:
         """Who has changed in Pancake after *until*. Some change again while that is read, and stand nowhere for a
         moment, so it is read until it explains nobody more, or often enough.
         """
-        changed: set[str] = set()
+        changed: set[Key] = set()
         for _ in range(_MOST_LOOKS):
             self._run.clock.sleep(_SETTLING)
             lately = self._walk(until + 1, self._now() + _A_DAY)
-            more = {customer.psid for batch in lately for customer in batch} - changed
+            more = {customer.key for batch in lately for customer in batch} - changed
             changed |= more
-            if more.isdisjoint(self._listed.keys() | self._stored.keys()):
+            if more.isdisjoint(self._listed.keys() | self._unmatched.keys()):
                 break
             until = lately.until
         return changed
 
-    def _stored_now(self, suspects: set[str]) -> dict[str, StoredVersion]:
-        """What FolkForm holds of the *suspects* by now, and everybody whom its stream left out."""
+    def _stored_now(self, suspects: set[Key]) -> dict[Key, list[StoredVersion]]:
+        """What FolkForm holds of the *suspects* by now, and of all whom its stream left out, the newest first."""
         folkform, result = self._run.folkform, self._result
-        few = len(suspects) / MOST_PSIDS <= result.folkform / LARGEST_LIMIT + 1
+        few = len(suspects) / MOST_NAMES <= result.folkform / LARGEST_LIMIT + 1
+        found: list[StoredVersion] | None = None
         if few and result.folkform >= self._stored_count:
             with suppress(Refused):  # A psid may be too long to be asked for.
-                return folkform.versions_of(self.page_id, sorted(suspects))
-        return self._read_all(suspects)
+                found = folkform.versions_of(self.page_id, sorted(suspects, key=str))
+        if found is None:
+            found = self._read_all(suspects)
+        by_key: dict[Key, list[StoredVersion]] = {}
+        once = {(stored.key, _record(stored)): stored for stored in found}
+        for stored in sorted(once.values(), key=lambda stored: -stored.time):
+            by_key.setdefault(stored.key, []).append(stored)
+        return by_key
 
-    def _read_all(self, suspects: set[str]) -> dict[str, StoredVersion]:
-        """The same, read through: a document without a time is in no stream, and one without a psid nowhere."""
-        found: dict[str, StoredVersion] = {}
-        result = self._result
+    def _read_all(self, suspects: set[Key]) -> list[StoredVersion]:
+        """The same, read through: a document without a time is in no stream, and one without a name nowhere."""
+        found: list[StoredVersion] = []
+        timeless: set[Key] = set()
+        folkform, result = self._run.folkform, self._result
         result.folkform = 0
-        for stored in self._run.folkform.versions_by_psid(self.page_id):
+        for stored in folkform.all_versions(self.page_id):
             result.folkform += 1
-            if stored.psid in suspects or not stored.time:
-                found[stored.psid] = stored
+            if stored.key in suspects:
+                found.append(stored)
+            elif not stored.time:
+                timeless.add(stored.key)
+        # Of these customers FolkForm may hold another document, with a time.
+        found += folkform.versions_of(self.page_id, sorted(timeless, key=str))
         if (nameless := self._stored_count - result.folkform) > 0:
             result.folkform += nameless
-            result.add(Problem(None, None, "extra", f"FolkForm holds {nameless:,} documents without a usable psid"))
+            result.add(Problem(None, None, "extra", f"FolkForm holds {nameless:,} documents without a psid or an id"))
         return found
+
+    def _under_another_name(
+        self, wanting: dict[Key, _Listed], stored_now: dict[Key, list[StoredVersion]]
+    ) -> dict[str | None, StoredVersion]:
+        """The earlier documents of customers whose psid has changed, or who had none, by id."""
+        missing = {listed.pancake_id for key, listed in wanting.items() if key not in stored_now}
+        documents = (record for records in stored_now.values() for record in records if record.key not in self._listed)
+        return {record.pancake_id: record for record in documents if record.pancake_id in missing - {None}}
+
+    def _blocked(
+        self,
+        wanting: dict[Key, _Listed],
+        stored_now: dict[Key, list[StoredVersion]],
+        others: dict[str | None, StoredVersion],
+    ) -> dict[Key, str]:
+        """Who cannot be written since FolkForm holds the customer's id elsewhere, and where."""
+        ids = {
+            key: listed.pancake_id
+            for key, listed in wanting.items()
+            if listed.pancake_id not in others
+            and listed.pancake_id not in [record.pancake_id for record in stored_now.get(key, ())]
+        }
+        if not ids or len(ids) > _MOST_LOOKED_UP:
+            return {}
+        try:
+            held = self._run.folkform.records_of(ids.values(), about=self.page_id)
+        except Refused:  # An id may be too long to be asked for.
+            return {}
+        reasons = {
+            key: conflict(self.page_id, wanting[key].time, held[pancake_id])
+            for key, pancake_id in ids.items()
+            if pancake_id in held
+        }
+        return {key: reason for key, reason in reasons.items() if reason}
 
     def _tell_unlisted(self, walk: CustomerWalk, changed: int) -> None:
         """An answer of Pancake that leaves somebody out must not pass for a whole one."""
@@ -275,16 +336,34 @@ class _PageComparison:
         self._result.warnings.append(f"{remedy} brings the {len(owed):,} missing or stale, who changed {when}")
 
 
-def _finding(psid: str, listed: _Listed, stored: StoredVersion | None) -> Problem:
-    if stored is None:
-        reason = f"Pancake has her of {listed.version}, FolkForm does not hold her"
-        return Problem(psid, listed.pancake_id, "missing", reason)
-    return Problem(
-        psid,
-        listed.pancake_id,
-        "stale",
-        f"Pancake has her of {listed.version}, FolkForm of {_shown(stored.version)}",
-    )
+def _lacking(key: Key, listed: _Listed, stored: StoredVersion | None, blocked: str | None) -> Problem:
+    state = "missing" if stored is None else "stale"
+    where = "missing in FolkForm" if stored is None else f"FolkForm holds {_shown(stored.version)}"
+    if stored is not None and stored.key != key:
+        where += f" under {_named(stored.key)}"
+    reason = f"{where} (Pancake version {listed.version})"
+    if not blocked:
+        return Problem(psid_of(key), listed.pancake_id, state, reason)
+    step = "Delete or correct that record in FolkForm: until then no pass can write this customer."
+    return Problem(psid_of(key), listed.pancake_id, state, f"{reason}; FolkForm {blocked}", step)
+
+
+def _extra(stored: StoredVersion) -> Problem:
+    return Problem(stored.psid, stored.pancake_id, "extra", "only in FolkForm: merged or deleted in Pancake; kept")
+
+
+def _duplicate(newest: StoredVersion, older: StoredVersion) -> Problem:
+    records = (f"{one.record_id or 'without an id'} ({_shown(one.version)})" for one in (newest, older))
+    return Problem(newest.psid, newest.pancake_id, "duplicate", f"FolkForm holds two records: {', '.join(records)}")
+
+
+def _named(key: Key) -> str:
+    return f"psid {key}" if isinstance(key, str) else "no psid"
+
+
+def _record(stored: StoredVersion) -> str | None:
+    """Tells a customer's documents apart."""
+    return stored.record_id or stored.version
 
 
 def _shown(version: str | None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from customer_sync.customer import Customer, Malformed, Window, read_customer
+from customer_sync.customer import Customer, Key, Malformed, Window, read_customer
 from customer_sync.errors import ContractBroken, Unreachable
 from customer_sync.pancake import LARGEST_PAGE_SIZE, SERVICE, CustomerList
 
@@ -25,9 +25,18 @@ _END_OF_TIME = 2**31 - 1
 
 
 class CustomerSource(Protocol):
-    """What the walk needs of Pancake."""
+    """What is needed of Pancake to walk through a page."""
 
     def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList: ...
+
+
+class TimedSource(CustomerSource, Protocol):
+    """The same with Pancake's clock."""
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """How far Pancake's clock is ahead of ours, seconds; None while it has not told the time."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,6 @@ class CustomerWalk:
         """How many customers were later than the window."""
         self.ignores_window = False
         """Whether Pancake has shown a customer later than asked."""
-        self.pancake_now: float | None = None
-        """Pancake's clock at the first answer, Unix seconds."""
         self.lists_nobody = False
         """Whether the first answer was an empty one."""
         self.lowest: int | None = None
@@ -78,7 +85,7 @@ class CustomerWalk:
         """Who was read last when the window came down to her second; she is still in it, unless she has changed."""
         self._last_rows: list[Customer | Malformed] = []
         self._alike = 0
-        self._seen: dict[str, int] = {}
+        self._seen: dict[Key, int] = {}
         self._malformed_seen: set[str] = set()
 
     def __iter__(self) -> Iterator[list[Customer]]:
@@ -211,7 +218,6 @@ class CustomerWalk:
         self._asked = True
         self.lists_nobody = not listed.customers
         self.total = listed.total
-        self.pancake_now = listed.date
         if listed.date is not None:
             self.until = min(self.until, int(listed.date) - SETTLED)
 
@@ -221,8 +227,8 @@ class CustomerWalk:
         for row in rows:
             if isinstance(row, Malformed):
                 self._note_malformed(row)
-            elif row.psid not in self._seen and row.updated_at >= self.since:
-                self._seen[row.psid] = row.updated_at
+            elif row.key not in self._seen and row.updated_at >= self.since:
+                self._seen[row.key] = row.updated_at
                 if row.updated_at > self.until:
                     self.skipped += 1
                 elif row.updated_at <= self._upper:  # Later ones were handed out on the way down.
@@ -237,11 +243,11 @@ class CustomerWalk:
 
     def _forget_later_than(self, second: int) -> None:
         """Nobody later can be listed again, so that memory does not grow with the history."""
-        self._seen = {psid: time for psid, time in self._seen.items() if time <= second}
+        self._seen = {key: time for key, time in self._seen.items() if time <= second}
 
 
-def _identity(row: Customer | Malformed) -> str:
-    return row.psid if isinstance(row, Customer) else row.identity
+def _identity(row: Customer | Malformed) -> Key:
+    return row.key if isinstance(row, Customer) else row.identity
 
 
 def _from(second: int, rows: list[Customer | Malformed]) -> list[Customer | Malformed]:

@@ -8,8 +8,13 @@ beyond a missing one, so that the SPAN-th newest (oldest) customer, from which t
 hole.
 
 A customer whose tries ran out stays unfinished. As soon as FolkForm is known to answer — another upsert got through,
-or a cheap call did — she gets one more full set of tries; then she is reported and passed over. When FolkForm does
-not answer either, it is down, and the page ends.
+or it answered who has the customer's id — there is one more full set of tries; then the customer has failed and is
+reported. When FolkForm does not answer either, it is down, and the page ends.
+
+FolkForm's own 500 may be about one customer. So it is not tried again at once: other upserts go on, within the SPAN
+rule. When one that began later gets through, FolkForm works: who has the customer's id is looked up, and the upsert is
+tried once more, by that record where it is an earlier one of the same customer. When none gets through, it may be an
+outage: whole sets of tries begin, unless who has the id says that no upsert can help.
 
 Where a few customers in a row are forbidden, that may be about us and not about them: somebody whom FolkForm holds is
 sent once more, and when she gets through, the page goes on.
@@ -20,19 +25,23 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
+from itertools import count
 from queue import SimpleQueue
 from typing import Protocol, Self, TypeGuard
 
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
-from customer_sync.errors import Refused, ServiceError, StopRequested, TokenRefused, Unreachable
-from customer_sync.folkform import SERVICE, StoredVersion
+from customer_sync.documents import StoredVersion
+from customer_sync.errors import Refused, ServerError, ServiceError, StopRequested, TokenRefused, Unreachable
+from customer_sync.folkform import Filter
+from customer_sync.folkform_access import SERVICE
+from customer_sync.http import FORBIDDEN
 from customer_sync.marks import SPAN
 
 # A refusal may be about one customer's data (a firewall's 403), but not time after time.
-_FORBIDDEN = 403
 _MOST_NOES = 3
+_ABOUT_US = "AUTH_"
 # As many passes may share no lock, and die together.
 _SIDE_BY_SIDE = 3
 
@@ -44,8 +53,16 @@ class Order(Enum):
     NEWEST_FIRST = -1
 
 
-Outcome = tuple[Customer, Exception | None]
-"""How a customer's upsert ended: the error, None when there was none."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a customer's upsert ended: the *error*, None when there was none. *began* and *ended* are moments of one
+    writer, counted.
+    """
+
+    customer: Customer
+    error: Exception | None
+    began: int
+    ended: int
 
 
 class Outcomes(Protocol):
@@ -56,20 +73,53 @@ class Outcomes(Protocol):
     def get(self) -> Outcome: ...
 
 
+class Upsert(Protocol):
+    """Inserts or updates a customer. Raises ServiceError; ServerError at once unless it *insists*."""
+
+    def __call__(self, customer: Customer, where: Filter | None = None, *, insists: bool = True) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Upserts:
     """How to write, shared by all pages of a pass."""
 
     pool: Executor
     workers: int
-    upsert: Callable[[Customer], None]
-    """Raises ServiceError."""
-    ping: Callable[[str], None]
-    """One cheap call for a page; raises Unreachable when FolkForm does not answer."""
+    upsert: Upsert
+    look_up: Callable[[Customer], Filter]
+    """What to upsert a customer by whom FolkForm did not take. Raises Refused where no upsert can help, Unreachable
+    when FolkForm does not answer.
+    """
     clock: Clock
     span: int = SPAN
     outcomes: Callable[[], Outcomes] = SimpleQueue
     """Makes one writer's own."""
+
+
+class _Stage(Enum):
+    """Where the tries for a customer stand who did not arrive at once."""
+
+    SUSPECT = auto()
+    """FolkForm's own 500, once."""
+    JUDGED = auto()
+    """Others got through since: tried once more, and another 500 is about this customer."""
+    INSISTING = auto()
+    """None got through since: a whole set of tries, as in an outage."""
+    GIVEN_UP = auto()
+    """A whole set of tries ran out."""
+    SECOND_TRIES = auto()
+    """FolkForm answers again: another set of tries."""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """A customer whose upsert did not get through: how the last tries ended, and when."""
+
+    stage: _Stage
+    error: Unreachable
+    ended: int
+    where: Filter | None = None
+    """What FolkForm is to find the record by, where that was looked up."""
 
 
 class CustomerWriter:
@@ -106,10 +156,8 @@ class CustomerWriter:
         """Places of the customers whose upsert has not ended, ascending."""
         self._last_place = -sys.maxsize
         self._in_flight = 0
-        self._given_up: dict[Customer, Unreachable] = {}
-        """Whose first set of tries ran out."""
-        self._second_tries: dict[Customer, Unreachable] = {}
-        """Who has her second set of tries, and how the first one ended."""
+        self._moments = count()
+        self._troubled: dict[Customer, _Trouble] = {}
         self._failed_in_a_row = 0
         self._somebody_stored = somebody_stored
         self._last_written: Customer | None = None
@@ -159,7 +207,8 @@ class CustomerWriter:
         return time * self._order.value
 
     def _may_start(self, place: int) -> bool:
-        if self._given_up or self._in_flight >= 2 * self._upserts.workers:
+        given_up = any(trouble.stage is _Stage.GIVEN_UP for trouble in self._troubled.values())
+        if given_up or self._in_flight >= 2 * self._upserts.workers:
             return False
         first = next((unfinished for unfinished in self._unfinished if self._binds(unfinished)), None)
         if first is None or place <= first:
@@ -177,35 +226,35 @@ class CustomerWriter:
         insort(self._started, place)
         self._submit(customer)
 
-    def _submit(self, customer: Customer) -> None:
+    def _submit(self, customer: Customer, where: Filter | None = None, *, insists: bool = False) -> None:
         self._in_flight += 1
-        self._upserts.pool.submit(self._upsert, customer)
+        self._upserts.pool.submit(self._upsert, customer, where, insists)
 
-    def _upsert(self, customer: Customer) -> None:
+    def _upsert(self, customer: Customer, where: Filter | None, insists: bool) -> None:
         """Runs in the pool."""
-        outcome: Exception | None = None
+        began, problem = next(self._moments), None
         try:
             if self._ended:
                 raise CancelledError
-            self._upserts.upsert(customer)
+            self._upserts.upsert(customer, where, insists=insists)
         except Exception as error:
-            outcome = error
+            problem = error
         finally:
-            self._outcomes.put((customer, outcome))
+            self._outcomes.put(Outcome(customer, problem, began, next(self._moments)))
 
     def _await_outcome(self) -> None:
         if not self._in_flight:
             self._ask_whether_folkform_is_up()
             return
-        customer, error = self._next_outcome()
+        outcome = self._next_outcome()
+        customer, error = outcome.customer, outcome.error
         if error is None:
             self._arrived(customer)
-            self._try_again()
+            self._try_again(outcome.began)
         elif isinstance(error, Unreachable):
-            self._tries_ran_out(customer, error)
-        elif _is_about_her(error):
-            self._pass_over(customer, error)
-            self._refuse_too_many(error)
+            self._tries_ran_out(customer, error, outcome.ended)
+        elif _is_about_customer(error):
+            self._fail(customer, error)
         else:
             raise error
 
@@ -220,26 +269,65 @@ class CustomerWriter:
         self._finish(customer)
         self._written(customer)
 
-    def _tries_ran_out(self, customer: Customer, error: Unreachable) -> None:
-        if customer not in self._second_tries:
-            self._given_up[customer] = error
-        else:  # Whoever got through since proves nothing: FolkForm may have gone down after that.
-            self._upserts.ping(customer.page_id)
-            self._pass_over(customer, error)
-            self._refuse_too_many(error)
+    def _tries_ran_out(self, customer: Customer, error: Unreachable, ended: int) -> None:
+        trouble = self._troubled.get(customer)
+        if trouble is None:
+            stage = _Stage.SUSPECT if isinstance(error, ServerError) else _Stage.GIVEN_UP
+            self._troubled[customer] = _Trouble(stage, error, ended)
+        elif trouble.stage is _Stage.JUDGED and isinstance(error, ServerError):
+            self._fail(customer, error)
+        elif trouble.stage is not _Stage.SECOND_TRIES:
+            trouble.stage, trouble.error = _Stage.GIVEN_UP, error
+        # Whoever got through since proves nothing: FolkForm may have gone down after that.
+        elif self._look_up(customer) is not None:
+            self._fail(customer, error)
 
     def _ask_whether_folkform_is_up(self) -> None:
-        self._upserts.ping(next(iter(self._given_up)).page_id)
-        self._try_again()
+        """Nothing is in flight and some are unfinished, so no upsert got through since. One answer about them will do,
+        but those that met a 500 are looked up one by one.
+        """
+        for number, (customer, trouble) in enumerate(list(self._troubled.items())):
+            suspect = trouble.stage is _Stage.SUSPECT
+            if number > 0 and not suspect:
+                self._begin_again(customer, _Stage.SECOND_TRIES)
+            elif (where := self._look_up(customer)) is not None:
+                trouble.where = where
+                self._begin_again(customer, _Stage.INSISTING if suspect else _Stage.SECOND_TRIES)
 
-    def _try_again(self) -> None:
-        for customer in self._given_up:
-            self._submit(customer)
-        self._second_tries |= self._given_up
-        self._given_up.clear()
+    def _try_again(self, began: int) -> None:
+        """An upsert that *began* at this moment got through: all whose tries ran out begin anew, and those that had met
+        a 500 by then are looked up and judged.
+        """
+        for customer, trouble in list(self._troubled.items()):
+            if trouble.stage is _Stage.GIVEN_UP:
+                self._begin_again(customer, _Stage.SECOND_TRIES)
+            elif (
+                trouble.stage is _Stage.SUSPECT
+                and trouble.ended < began
+                and (where := self._look_up(customer)) is not None
+            ):
+                trouble.where = where
+                self._begin_again(customer, _Stage.JUDGED)
+
+    def _begin_again(self, customer: Customer, stage: _Stage) -> None:
+        trouble = self._troubled[customer]
+        trouble.stage = stage
+        self._submit(customer, trouble.where, insists=stage is not _Stage.JUDGED)
+
+    def _look_up(self, customer: Customer) -> Filter | None:
+        """What to upsert the customer by; None where no upsert can help: then that is reported. Raises Unreachable."""
+        try:
+            return self._upserts.look_up(customer)
+        except Refused as error:
+            self._pass_over(customer, error)
+            return None
+
+    def _fail(self, customer: Customer, error: ServiceError) -> None:
+        self._failed_in_a_row += 1
+        self._pass_over(customer, error)
+        self._refuse_too_many(error)
 
     def _pass_over(self, customer: Customer, error: ServiceError) -> None:
-        self._failed_in_a_row += 1
         self._finish(customer)
         self._failed(customer, error)
 
@@ -257,7 +345,7 @@ class CustomerWriter:
         if somebody is None:
             return False
         try:
-            self._upserts.upsert(somebody)
+            self._upserts.upsert(somebody, insists=True)
         except Unreachable:
             raise
         except ServiceError:
@@ -266,26 +354,29 @@ class CustomerWriter:
 
     def _name_who_was_tried_in_vain(self) -> None:
         """FolkForm answered others but not them, and nothing more is tried: who stands in the way is to be known."""
-        for customer, error in self._second_tries.items():
-            self._failed(customer, error)
+        for customer, trouble in self._troubled.items():
+            if trouble.stage in (_Stage.SECOND_TRIES, _Stage.JUDGED):
+                self._failed(customer, trouble.error)
 
     def _finish(self, customer: Customer) -> None:
-        self._second_tries.pop(customer, None)
+        self._troubled.pop(customer, None)
         self._unfinished.remove(self._place(customer.updated_at))
 
     def _abandon(self) -> None:
         """Starts nothing more and waits for what is in flight; whoever arrived counts."""
         self._ended = True
         while self._in_flight:
-            customer, error = self._next_outcome()
-            if error is None:
-                self._arrived(customer)
-            elif _is_about_her(error):
-                self._pass_over(customer, error)
+            outcome = self._next_outcome()
+            if outcome.error is None:
+                self._arrived(outcome.customer)
+            elif _is_about_customer(outcome.error):
+                self._pass_over(outcome.customer, outcome.error)
 
 
-def _is_about_her(error: Exception) -> TypeGuard[ServiceError]:
-    """Whether an upsert may have failed because of the customer: not when nobody can be written any more."""
-    if isinstance(error, TokenRefused):
-        return error.status == _FORBIDDEN
+def _is_about_customer(error: Exception) -> TypeGuard[ServiceError]:
+    """Whether an upsert may have failed because of the customer: not when none can be written any more."""
+    if isinstance(
+        error, TokenRefused
+    ):  # FolkForm's own 403 has its code, and is about the role; a firewall's has none.
+        return error.status == FORBIDDEN and not error.code.startswith(_ABOUT_US)
     return isinstance(error, ServiceError) and not isinstance(error, Unreachable)

@@ -60,7 +60,7 @@ class Checks:
 
     def __call__(self, at: Sandbox | Proxy | None, *page_ids: str, **environment: str) -> Checked:
         variables = {
-            **(at.environment if at else {}),
+            **(at.whole_environment if at else {}),
             "CUSTOMER_SYNC_LOCK_DIR": str(self.home / "locks"),
             "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
             "ENVIRONMENT": str(self.home / CRON_FILE),

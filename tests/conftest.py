@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from customer_sync.sandbox import Behaviour, Sandbox
+from customer_sync.sandbox import Behaviour, Fault, Sandbox
 
 from .in_process import Passes
 from .proxy import Proxy
@@ -107,7 +107,7 @@ class Command:
             "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
             # A mutant of the program is a copy that comes first on the path.
             **{name: value for name, value in os.environ.items() if name == "PYTHONPATH"},
-            **(sandbox.environment if sandbox else {}),
+            **(sandbox.whole_environment if sandbox else {}),
             **more,
         }
 
@@ -207,6 +207,16 @@ def person(psid: str, age: float, **fields: Any) -> dict[str, Any]:
 def people(count: int, youngest: float, step: float, name: str = "p") -> list[dict[str, Any]]:
     """Customers without ties, the newest first."""
     return [person(f"{name}{number:04}", youngest + number * step) for number in range(count)]
+
+
+def of_page(page_id: str, customers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same customers as those of one page: no two of all pages have one id."""
+    return [{**customer, "id": f"{page_id}-{customer['id']}"} for customer in customers]
+
+
+def refuse(box: Sandbox, psid: str, message: str = "rejected by a rule") -> None:
+    """Makes FolkForm refuse a customer from now on."""
+    box.faults.add(Fault("status", service="folkform", psid=psid, status=400, times=None, message=message))
 
 
 def only_page(box: Sandbox) -> str:

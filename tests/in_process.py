@@ -78,7 +78,7 @@ class Passes:
 
     def _run(self, at: Sandbox | Proxy, name: str, kind: type[R], work: Callable[..., None]) -> PassResult[R]:
         environment = {
-            **at.environment,
+            **at.whole_environment,
             "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
             "CUSTOMER_SYNC_PAGES_AT_ONCE": "1",
             "CUSTOMER_SYNC_PANCAKE_RPS": "1000",

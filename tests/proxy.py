@@ -51,6 +51,7 @@ class Proxy:
         self.after: Callable[[Passing], None] = nothing
         self.date: float | None = None
         self.counts: dict[str, int] = {}
+        self._box = box
         self._target = urlsplit(box.url)
         self._counting = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -60,6 +61,10 @@ class Proxy:
         self._thread.start()
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.environment = {name: text.replace(box.url, url) for name, text in box.environment.items()}
+
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        return self._box.whole_environment | self.environment
 
     def close(self) -> None:
         self._server.shutdown()

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from customer_sync.sandbox import Sandbox
 
-from .conftest import Command, StartSandbox, only_page, people, person
+from .conftest import Command, StartSandbox, only_page, people, person, refuse
 
 RULES: list[dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent.parent / "deploy" / "alerts.yaml").read_text(encoding="utf-8")
@@ -137,7 +137,8 @@ def test_a_person_must_act(box: Sandbox, run: Command, tmp_path: Path) -> None:
 def test_somebody_is_missing(box: Sandbox, run: Command, tmp_path: Path) -> None:
     """Whom verify misses is a ticket, and so is whom FolkForm refuses, which makes no pass late."""
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
-    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    box.pancake.add_customer(only_page(box), person("refused", 90))
+    refuse(box, "refused")
     assert run(box, "verify", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 1
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 1
     firing = _firing(_samples(tmp_path), time.time())

@@ -256,7 +256,7 @@ def test_variables_that_cron_does_not_see(box: Sandbox, run: Command) -> None:
 def test_variables_that_cron_sees(box: Sandbox, run: Command) -> None:
     """What cron's file sets is no warning, and what it leaves out is."""
     file = run.home / CRON_FILE
-    names = [*box.environment, "CUSTOMER_SYNC_LOCK_DIR", "CUSTOMER_SYNC_PANCAKE_RPS"]
+    names = [*box.whole_environment, "CUSTOMER_SYNC_LOCK_DIR", "CUSTOMER_SYNC_PANCAKE_RPS"]
     values = {name: run.environment(box)[name] for name in names}
     file.write_text("# settings\n" + "".join(f'{name}="{value}"  # ours\n' for name, value in values.items()))
     checked = check(run, box)

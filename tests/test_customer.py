@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from customer_sync.customer import Customer, Malformed, parse_customer_updated_at, parse_moment, read_customer
+from customer_sync.customer import Customer, Key, Malformed, parse_customer_updated_at, parse_moment, read_customer
 from customer_sync.personal import hide_anybodys
 
 PAGE_ID = "104000000000001"
@@ -252,26 +252,55 @@ def test_reads_a_customer_untouched() -> None:
 @pytest.mark.parametrize(
     ("psid", "reason"),
     [
-        (None, "psid is missing"),
-        ("", "psid is missing"),
-        ("  ", "psid is missing"),
-        (25149, "psid is not a text"),
-        (0, "psid is not a text"),
         (True, "psid is not a text"),
+        (1.5, "psid is not a text"),
+        (2**63, "psid is not a text"),
         (["25149"], "psid is not a text"),
         ({"$ne": None}, "psid is not a text"),
     ],
 )
-def test_without_a_psid_she_is_malformed(psid: Any, reason: str) -> None:
-    """A customer without identity is never upserted; her time is known all the same."""
+def test_a_psid_that_is_no_text(psid: Any, reason: str) -> None:
+    """What FolkForm may keep otherwise than we think is malformed; the time is known all the same."""
     data = {"id": "600208cc", "psid": psid, "updated_at": "2019-08-24T14:15:22"}
     assert read_customer(data, PAGE_ID) == Malformed("600208cc", None, SECOND, reason, "600208cc")
 
 
-def test_a_missing_psid_is_malformed() -> None:
-    """A psid that is not there is like one that is null."""
-    read = read_customer({"id": "600208cc", "updated_at": "2019-08-24T14:15:22"}, PAGE_ID)
-    assert read == Malformed("600208cc", None, SECOND, "psid is missing", "600208cc")
+@pytest.mark.parametrize(
+    ("psid", "known_as"),
+    [
+        (None, ("600208cc",)),
+        ("", ("600208cc",)),
+        (" \t", ("600208cc",)),
+        (25149, "25149"),
+        (0, "0"),
+        (2**63 - 1, "9223372036854775807"),
+        ("\ud83d5", "\ufffd5"),
+    ],
+)
+def test_what_a_customer_is_known_by(psid: Any, known_as: Key) -> None:
+    """The psid as FolkForm keeps it, else Pancake's id; nothing of the data is changed."""
+    data = {"id": "600208cc", "psid": psid, "updated_at": "2019-08-24T14:15:22"}
+    read = read_customer(data, PAGE_ID)
+    assert read == Customer(known_as, PAGE_ID, SECOND, "2019-08-24T14:15:22", data)
+    assert isinstance(read, Customer)
+    assert (read.pancake_id, read.psid) == ("600208cc", None if isinstance(known_as, tuple) else known_as)
+    assert read.data["psid"] is psid
+
+
+def test_no_psid_is_taken_for_an_id() -> None:
+    """A customer whose psid reads like another's id is another customer."""
+    by_id = read_customer({"id": "7", "updated_at": "2019-08-24T14:15:22"}, PAGE_ID)
+    by_psid = read_customer({"id": "8", "psid": "7", "updated_at": "2019-08-24T14:15:22"}, PAGE_ID)
+    assert isinstance(by_id, Customer)
+    assert isinstance(by_psid, Customer)
+    assert by_id.key != by_psid.key
+
+
+@pytest.mark.parametrize("fields", [{}, {"id": None}, {"id": ""}, {"id": " "}, {"id": []}, {"id": 2**63}], ids=str)
+def test_without_an_id(fields: dict[str, Any]) -> None:
+    """FolkForm refuses a customer without an id."""
+    read = read_customer({"psid": "25149", "updated_at": "2019-08-24T14:15:22", **fields}, PAGE_ID)
+    assert read == Malformed(None, "25149", SECOND, "id is missing", "25149")
 
 
 @pytest.mark.parametrize("version", [None, "", 5, "soon", "0001-01-01T00:00:00Z"])

@@ -70,7 +70,7 @@ def test_a_bare_environment(sandbox: StartSandbox) -> None:
     page_id = f"bare-{os.getpid()}"  # The lock directory is everybody's.
     box.add_page(page_id, _SHOP)
     box.pancake.add_customers(page_id, people(30, 60, 600_000))
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/", "LANG": "C", **box.environment}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/", "LANG": "C", **box.whole_environment}
     locks = Path("/tmp") / f"customer-sync-{os.getuid()}"  # noqa: S108
     try:
         outcome = _in_shell('exec "$@" <&-', "backfill", environment=environment, cwd="/")

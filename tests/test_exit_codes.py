@@ -11,8 +11,9 @@ import pytest
 
 from customer_sync.clock import Clock
 from customer_sync.locks import PageLocks
+from customer_sync.sandbox.folkform import TOKEN, Access, Role
 
-from .conftest import Command, Outcome, StartSandbox, only_page, people, person, wait_until, writes
+from .conftest import Command, Outcome, StartSandbox, only_page, people, person, refuse, wait_until, writes
 
 PASSES = ["incremental", "backfill"]
 OVER_PAGES = [*PASSES, "status"]
@@ -30,9 +31,10 @@ def _one_sentence(outcome: Outcome) -> str:
 def test_0_and_1(sandbox: StartSandbox, run: Command, command: str) -> None:
     """0 when nobody failed, malformed customers notwithstanding; 1 as soon as somebody did."""
     box = sandbox(customers=10)
-    box.pancake.add_customer(only_page(box), {**person("malformed", 90), "psid": None})
+    box.pancake.add_customer(only_page(box), {**person("malformed", 90), "id": None})
     assert run(box, command).code == 0
-    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    box.pancake.add_customer(only_page(box), person("refused", 90))
+    refuse(box, "refused")
     assert run(box, command).code == 1
 
 
@@ -90,11 +92,14 @@ def test_3_with_a_wrong_token(sandbox: StartSandbox, run: Command, command: str)
     assert "a-token-that-is-wrong" not in outcome.said
 
 
-def test_3_with_a_wrong_role(sandbox: StartSandbox, run: Command) -> None:
-    """FolkForm's refusal of our role: the sentence names the role's setting."""
-    outcome = run(sandbox(role_required=True), "incremental", FOLKFORM_ROLE_ID="")
-    assert outcome.code == 3
-    assert "FOLKFORM_ROLE_ID" in _one_sentence(outcome)
+def test_2_where_the_role_is_not_clear(sandbox: StartSandbox, run: Command) -> None:
+    """A token's user with several roles, and none set: the sentence names the setting, and the roles below."""
+    box = sandbox()
+    box.folkform.tokens[TOKEN] = Access(roles=(Role(), Role("65f0c0ffee0000000000bee2", "Reader")))
+    outcome = run(box, "incremental", FOLKFORM_ROLE_ID="")
+    assert outcome.code == 2
+    assert "FOLKFORM_ROLE_ID is not set" in outcome.err
+    assert "65f0c0ffee0000000000bee2  Reader" in outcome.err
 
 
 def test_3_when_every_page_is_refused(sandbox: StartSandbox, run: Command) -> None:

@@ -13,7 +13,7 @@ from customer_sync.errors import ExitCode
 from customer_sync.sandbox import Sandbox
 from customer_sync.sync import BACKFILL, INCREMENTAL
 
-from .conftest import DAY, Command, StartSandbox, ago, person
+from .conftest import DAY, Command, StartSandbox, ago, of_page, person
 from .in_process import Passes
 from .proxy import Lost, Passing, Proxy
 from .victim import Victim
@@ -40,13 +40,15 @@ def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
     """Two pages with new and old customers; *filled*: most were brought before, some have changed and come since."""
     box = sandbox(pages=2)
     for page_id in box.pancake.page_ids():
-        box.pancake.add_customers(page_id, [*with_ties(60, 3600, "new"), *with_ties(30, 40 * DAY, "old")])
+        box.pancake.add_customers(
+            page_id, of_page(page_id, [*with_ties(60, 3600, "new"), *with_ties(30, 40 * DAY, "old")])
+        )
     if filled:
         passes(box, INCREMENTAL)
         for page_id in box.pancake.page_ids():
             for number in range(0, 60, 9):
                 box.pancake.change_customer(page_id, f"new{number:03}", {"updated_at": ago(60 + number)})
-            box.pancake.add_customers(page_id, with_ties(10, 90, "newer"))
+            box.pancake.add_customers(page_id, of_page(page_id, with_ties(10, 90, "newer")))
     return box
 
 

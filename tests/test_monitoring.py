@@ -18,9 +18,21 @@ from customer_sync.clock import Clock
 from customer_sync.locks import PageLocks
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault
+from customer_sync.sandbox.folkform import TOKEN, Access, Role
 from customer_sync.shard import Shard
 
-from .conftest import Command, Outcome, StartSandbox, fill_folkform, only_page, people, person, wait_until, writes
+from .conftest import (
+    Command,
+    Outcome,
+    StartSandbox,
+    fill_folkform,
+    only_page,
+    people,
+    person,
+    refuse,
+    wait_until,
+    writes,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,7 +88,8 @@ def _troubled(start: StartSandbox) -> Sandbox:
     """Two pages: of one a customer is refused, the other's token is dead for good."""
     box = start(pages=2, customers=5)
     one, other = box.pancake.page_ids()
-    box.pancake.add_customer(one, person("refused", 90, page_id="another"))
+    box.pancake.add_customer(one, person("refused", 90))
+    refuse(box, "refused")
     box.folkform.set_page(other, pageAccessToken="a-token-that-is-dead", accessToken="")
     return box
 
@@ -125,7 +138,8 @@ def _unknown_page(start: StartSandbox, run: Command) -> Outcome:
 
 def _refused_customer(start: StartSandbox, run: Command) -> Outcome:
     box = start(customers=5)
-    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    box.pancake.add_customer(only_page(box), person("refused", 90))
+    refuse(box, "refused")
     return run(box, "incremental", "--log-format", "json", "-q")
 
 
@@ -134,7 +148,9 @@ def _somebody_missing(start: StartSandbox, run: Command) -> Outcome:
 
 
 def _wrong_role(start: StartSandbox, run: Command) -> Outcome:
-    return run(start(role_required=True), "incremental", "--log-format", "json", FOLKFORM_ROLE_ID="")
+    box = start()
+    box.folkform.tokens[TOKEN] = Access(roles=(Role(), Role("65f0c0ffee0000000000bee2", "Reader")))
+    return run(box, "incremental", "--log-format", "json", FOLKFORM_ROLE_ID="")
 
 
 def _too_slow(start: StartSandbox, run: Command) -> Outcome:
@@ -170,8 +186,8 @@ def _wrong_settings(start: StartSandbox, run: Command) -> Outcome:
         (_no_setting, 2, "FOLKFORM_TOKEN is missing", "customer-sync check"),
         (_unknown_page, 2, "FolkForm knows no page nobodys", "customer-sync check"),
         (_refused_customer, 1, "psid refused failed: FolkForm answered 400", "customer-sync backfill --page"),
-        (_somebody_missing, 1, "missing: Pancake has her of", "customer-sync backfill --page"),
-        (_wrong_role, 3, "FolkForm", "FOLKFORM_ROLE_ID"),
+        (_somebody_missing, 1, "missing in FolkForm (Pancake version", "customer-sync backfill --page"),
+        (_wrong_role, 2, "FOLKFORM_ROLE_ID", "Set FOLKFORM_ROLE_ID"),
         (_too_slow, 75, "--max-runtime", "the next run goes on"),
         (_nobody_there, 75, "refused the connection", "the next run goes on"),
         (_wrong_settings, 3, "FolkForm answered 401", "FOLKFORM_TOKEN"),
@@ -351,7 +367,8 @@ def test_metrics_of_a_run_that_never_began(sandbox: StartSandbox, run: Command, 
 def test_metrics_of_a_refused_customer(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
     """A run that came to the end of every page is complete, though somebody failed: that is told on its own."""
     box, file = _recent(sandbox, 3), tmp_path / "m.prom"
-    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    box.pancake.add_customer(only_page(box), person("refused", 90))
+    refuse(box, "refused")
     assert run(box, "incremental", "--metrics-file", str(file)).code == 1
     metrics = _metrics(file.read_text())
     assert metrics["customers"]["failed"] == 1

@@ -26,7 +26,7 @@ def test_folkform_down_from_the_start(sandbox: StartSandbox, passes: Passes) -> 
         result = passes(box, INCREMENTAL)
     assert isinstance(result.error, Unreachable)
     assert (result.exit_code, result.pages) == (ExitCode.TRY_LATER, [])
-    assert box.requests.count("folkform") == TRIES
+    assert box.requests.count("folkform") == TRIES + box.requests.count("folkform", "/system/health")
     assert box.requests.count("pancake") == 0
     passes.undisturbed(box)
 
@@ -103,7 +103,7 @@ def test_pancake_down_for_ten_seconds(sandbox: StartSandbox, run: Command) -> No
 def test_an_outage_that_ends_in_time(sandbox: StartSandbox, passes: Passes) -> None:
     """An outage shorter than the tries is waited for: the pass ends with everybody written."""
     box = sandbox(pages=2, customers=80)
-    box.faults.add(Fault("status", service="folkform", endpoint="/customer/upsert-one", times=3 * WORKERS, skip=30))
+    box.faults.add(Fault("status", service="folkform", endpoint="/fb-customer/upsert-one", times=3 * WORKERS, skip=30))
     result = passes(box, BACKFILL)
     assert (result.exit_code, result.totals["failed"]) == (ExitCode.OK, 0)
     assert box.difference().equal
@@ -112,7 +112,7 @@ def test_an_outage_that_ends_in_time(sandbox: StartSandbox, passes: Passes) -> N
 def test_tries_run_out_and_folkform_returns(sandbox: StartSandbox, passes: Passes) -> None:
     """Whose tries ran out during an outage gets her second chance when FolkForm answers again."""
     box = sandbox(customers=80)
-    box.faults.add(Fault("status", service="folkform", endpoint="/customer/upsert-one", times=IN_FLIGHT * TRIES))
+    box.faults.add(Fault("status", service="folkform", endpoint="/fb-customer/upsert-one", times=IN_FLIGHT * TRIES))
     result = passes(box, BACKFILL)
     assert (result.exit_code, result.totals["failed"]) == (ExitCode.OK, 0)
     assert box.requests.count("folkform", "/upsert-one") == 80 + IN_FLIGHT * TRIES
@@ -120,7 +120,7 @@ def test_tries_run_out_and_folkform_returns(sandbox: StartSandbox, passes: Passe
 
 
 def test_a_poisonous_customer_blocks_nobody(sandbox: StartSandbox, passes: Passes) -> None:
-    """FolkForm fails on her and answers others: two sets of tries, then she is named and passed over."""
+    """FolkForm answers 500 about one and takes the others: after a second try that one is named and passed over."""
     box = sandbox(customers=80)
     psid = str(box.pancake.customers(box.pancake.page_ids()[0])[40]["psid"])
     with box.faults.add(Fault("status", service="folkform", psid=psid, times=None)):
@@ -128,10 +128,8 @@ def test_a_poisonous_customer_blocks_nobody(sandbox: StartSandbox, passes: Passe
     (page,) = result.pages
     assert (result.exit_code, page.status, page.complete) == (ExitCode.PARTIAL, Status.PARTIAL, True)
     assert [(problem.psid, problem.problem) for problem in page.problems] == [(psid, "failed")]
-    assert "five times" in page.problems[0].reason
     assert page.upserted == 79
-    assert box.requests.count("folkform", "/upsert-one") == 79 + 2 * TRIES
-    assert box.requests.count("folkform", "/find-by-page-id") <= 2
+    assert box.requests.count("folkform", "/upsert-one") == 79 + 2
     assert passes(box, BACKFILL, full=True).totals["upserted"] == 1
     assert box.difference().equal
 
@@ -139,7 +137,7 @@ def test_a_poisonous_customer_blocks_nobody(sandbox: StartSandbox, passes: Passe
 def test_nothing_can_be_written(sandbox: StartSandbox, passes: Passes) -> None:
     """FolkForm answers, but no upsert gets through: after so many failures in a row the page ends, not after all."""
     box = sandbox(customers=400)
-    with box.faults.add(Fault("status", service="folkform", endpoint="/customer/upsert-one", times=None)):
+    with box.faults.add(Fault("status", service="folkform", endpoint="/fb-customer/upsert-one", times=None)):
         result = passes(box, BACKFILL)
     (page,) = result.pages
     assert (result.exit_code, page.status) == (ExitCode.REFUSED, Status.FAILED)

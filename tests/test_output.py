@@ -24,6 +24,7 @@ from .conftest import (
     only_page,
     people,
     person,
+    refuse,
     without_colours,
 )
 
@@ -45,8 +46,9 @@ def _troubled(start: StartSandbox) -> Sandbox:
         "notes": [{"message": f"call {_NAME} at {_PHONE}"}],
     }
     box.pancake.add_customers(page_id, [person(f"canary{number}", 60 + number, **private) for number in range(5)])
-    box.pancake.add_customer(page_id, person("refused", 90, **{**private, "page_id": other}))
-    box.pancake.add_customer(page_id, {**person("malformed", 95, **private), "psid": None})
+    box.pancake.add_customer(page_id, person("refused", 90, **private))
+    refuse(box, "refused", "cannot store {name}, {phone}")
+    box.pancake.add_customer(page_id, {**person("malformed", 95, **private), "id": None})
     box.pancake.add_customer(other, {**person("broken", 95, **private), "psid": {"name": _NAME}})
     return box
 
@@ -118,9 +120,10 @@ def test_the_summary_adds_up(sandbox: StartSandbox, run: Command, command: str) 
 def test_quiet(sandbox: StartSandbox, run: Command) -> None:
     """`-q` is silent when nothing failed, malformed customers included, and tells what failed on stderr."""
     box = sandbox(customers=20)
-    box.pancake.add_customer(only_page(box), {**person("x", 90), "psid": None})
+    box.pancake.add_customer(only_page(box), {**person("x", 90), "id": None})
     assert run(box, "backfill", "-q").said == ""
-    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    box.pancake.add_customer(only_page(box), person("refused", 90))
+    refuse(box, "refused")
     outcome = run(box, "incremental", "-q")
     assert (outcome.code, outcome.out) == (1, "")
     assert "refused" in outcome.err
@@ -174,7 +177,9 @@ class _EchoingFolkForm(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.seen.append(self.path)
         path = self.path.removeprefix(self.address)  # a proxy is asked for whole addresses
-        request = Request(self.address + path, headers={"Authorization": self.headers["Authorization"]})  # noqa: S310
+        request = Request(
+            self.address + path, headers={name: self.headers[name] for name in ("Authorization", "X-Active-Role-ID")}
+        )
         with urlopen(request) as answer:  # noqa: S310
             self._answer(200, answer.read())
 
@@ -250,7 +255,7 @@ def test_half_characters(sandbox: StartSandbox, run: Command) -> None:
     box = sandbox(customers=3)
     half = "half\ud800"
     box.folkform.set_page(only_page(box), pageName=half)
-    box.pancake.add_customer(only_page(box), {**person("nobody", 90, id=half), "psid": None})
+    box.pancake.add_customer(only_page(box), {**person("nobody", 90, id=half), "psid": True})
     plain = run(box, "incremental", "-v")
     assert plain.code == 0
     assert r"half\ud800 (" in plain.err

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from customer_sync.sandbox import Behaviour
+from customer_sync.sandbox import Behaviour, Fault
 from customer_sync.sync import BACKFILL, INCREMENTAL
 
 from .conftest import (
@@ -18,6 +18,7 @@ from .conftest import (
     change_lately,
     fill_folkform,
     forbidden,
+    of_page,
     only_page,
     people,
     person,
@@ -27,7 +28,8 @@ from .conftest import (
 from .in_process import Passes
 
 _KINDS = get_type_hints(Behaviour)
-DIALECTS, FOUND, PATHS = (get_args(_KINDS[name]) for name in ("dialect", "found", "customer_path"))
+DIALECTS, FOUND = (get_args(_KINDS[name]) for name in ("dialect", "found"))
+PATHS = ("/customer", "/fb-customer")
 RECENT, HISTORY = 60, 30
 
 
@@ -67,7 +69,7 @@ def test_idle_pages(sandbox: StartSandbox, run: Command, dialect: str) -> None:
     """A page without news costs two requests, its mark and one list; what is asked once is not asked for each page."""
     box = sandbox(pages=2, dialect=dialect)
     for page_id in box.pancake.page_ids():
-        box.pancake.add_customers(page_id, people(RECENT, 60, 3600))
+        box.pancake.add_customers(page_id, of_page(page_id, people(RECENT, 60, 3600)))
     fill_folkform(box)
     outcome = run(box, "incremental", "--json")
     assert (outcome.code, outcome.totals["unchanged"], writes(box)) == (0, 100, 0)
@@ -240,8 +242,8 @@ def test_dry_run(sandbox: StartSandbox, run: Command, command: str) -> None:
     """A dry run writes nothing and counts what the real run then does."""
     box = sandbox(pages=2)
     for page_id in box.pancake.page_ids():
-        box.pancake.add_customers(page_id, people(60, 60, DAY / 3, "new") + people(60, 40 * DAY, DAY, "old"))
-        box.pancake.add_customer(page_id, person("", 600))
+        history = people(60, 60, DAY / 3, "new") + people(60, 40 * DAY, DAY, "old")
+        box.pancake.add_customers(page_id, of_page(page_id, [*history, person("", 600)]))
     dry = run(box, command, "--dry-run", "--json")
     assert (dry.code, dry.json["dry_run"]) == (0, True)
     assert {request.method for request in box.requests.recent} == {"GET"}
@@ -262,11 +264,11 @@ def test_distinct_customers_are_read(sandbox: StartSandbox, run: Command) -> Non
 
 
 _NO_IDENTITY: dict[str, dict[str, Any]] = {
-    "m-null": {"psid": None},
-    "m-number": {"psid": 12345},
-    "m-empty": {"psid": ""},
-    "m-blank": {"psid": "  "},
     "m-list": {"psid": ["1"]},
+    "m-object": {"psid": {"$ne": ""}},
+    "m-true": {"psid": True},
+    "m-float": {"psid": 1.5},
+    "m-elsewhere": {"page_id": "another"},
 }
 _NO_TIME: dict[str, dict[str, Any]] = {
     "m-null-time": {"updated_at": None},
@@ -278,12 +280,11 @@ _NO_TIME: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("command", ["incremental", "backfill"])
 def test_malformed_customers(sandbox: StartSandbox, run: Command, command: str) -> None:
-    """Who has no psid or no readable time is reported by her Pancake id, never written, and no reason to fail."""
+    """Who has no readable psid or time is reported by Pancake's id, never written, and no reason to fail."""
     box = sandbox()
     page_id = only_page(box)
     box.pancake.add_customers(page_id, people(120, 60, 600))
     wrong = {name: {**person("x", 90, id=name), **fields} for name, fields in _NO_IDENTITY.items()}
-    wrong["m-missing"] = {key: value for key, value in person("x", 90, id="m-missing").items() if key != "psid"}
     if command == "backfill":  # Pancake lists who has no time last of all, below every incremental's window.
         wrong |= {name: {**person(f"psid-{name}", 90, id=name), **fields} for name, fields in _NO_TIME.items()}
         timeless = person("psid-m-missing-time", 90, id="m-missing-time")
@@ -307,15 +308,15 @@ def test_a_refused_customer(sandbox: StartSandbox, run: Command, command: str) -
     box = sandbox(pages=2)
     page_id, other = box.pancake.page_ids()
     for each in (page_id, other):
-        box.pancake.add_customers(each, people(120, 60, 600))
-    box.pancake.change_customer(page_id, "p0060", {"page_id": other})
+        box.pancake.add_customers(each, of_page(each, people(120, 60, 600)))
+    box.faults.add(Fault("status", service="folkform", page_id=page_id, psid="p0060", status=400, times=None))
     outcome = run(box, command, "--json")
     assert (outcome.code, outcome.json["status"], outcome.totals["failed"]) == (1, "partial", 1)
     page = outcome.page(page_id)
     assert (page["status"], page["failed"], page["error"]) == ("partial", 1, None)
     (failed,) = page["customers"]
-    assert (failed["psid"], failed["id"], failed["problem"]) == ("p0060", "id-p0060", "failed")
-    assert "name different customers" in failed["reason"]
+    assert (failed["psid"], failed["id"], failed["problem"]) == ("p0060", f"{page_id}-id-p0060", "failed")
+    assert "FolkForm answered 400: HTTP_400" in failed["reason"]
     assert outcome.page(other)["status"] == "ok"
     assert box.difference().missing == ["p0060"]
 

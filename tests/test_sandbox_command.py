@@ -37,7 +37,7 @@ def _served(run: Command, *arguments: str) -> Iterator[tuple[dict[str, str], sub
 
 def _documents(variables: dict[str, str]) -> int:
     headers = {"Authorization": f"Bearer {variables['FOLKFORM_TOKEN']}"}
-    answer = requests.get(f"{variables['FOLKFORM_BASE_URL']}/customer/count", headers=headers, timeout=10)
+    answer = requests.get(f"{variables['FOLKFORM_BASE_URL']}/fb-customer/count", headers=headers, timeout=10)
     return int(answer.json()["data"])
 
 

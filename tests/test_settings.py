@@ -32,7 +32,7 @@ def test_defaults() -> None:
     assert settings.folkform_base_url == "https://folkform.example/api/v1"
     assert settings.folkform_token == TOKEN
     assert settings.folkform_role_id is None
-    assert settings.folkform_customer_path == "/customer"
+    assert settings.folkform_customer_path is None
     assert settings.pancake_base_url == "https://pages.fm/api"
     assert (settings.workers, settings.pages_at_once, settings.page_size) == (8, 4, 100)
     assert (settings.pancake_rps, settings.overlap, settings.timeout) == (5.0, 0, 30.0)

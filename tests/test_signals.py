@@ -250,7 +250,7 @@ class Wait:
 
 _WAITS = [
     pytest.param(Wait(told_by="/find-with-pagination"), id="Retry-After of FolkForm"),
-    pytest.param(Wait(told_by="/page_customers", requests=6), id="Retry-After of Pancake"),
+    pytest.param(Wait(told_by="/page_customers", requests=5), id="Retry-After of Pancake"),
     pytest.param(Wait(behaviour={"folkform_limit": 2, "folkform_window": 3000.0}, requests=2), id="FolkForm's limit"),
     pytest.param(Wait(command="backfill", locked="incremental"), id="another's lock"),
 ]

@@ -23,6 +23,7 @@ from .conftest import (
     ago,
     fill_folkform,
     forbidden,
+    of_page,
     on_a_terminal,
     only_page,
     people,
@@ -94,9 +95,9 @@ def _damaged(start: StartSandbox) -> tuple[Sandbox, dict[str, str]]:
     fates = ("fine", "behind", "lacking", "refused", "empty", "off")
     pages = dict(zip(fates, box.pancake.page_ids(), strict=True))
     for page_id in pages.values():
-        box.pancake.add_customers(page_id, people(120, 3600, DAY))
+        box.pancake.add_customers(page_id, of_page(page_id, people(120, 3600, DAY)))
     fill_folkform(box)
-    box.pancake.add_customers(pages["behind"], people(3, 600, 60, "new"))
+    box.pancake.add_customers(pages["behind"], of_page(pages["behind"], people(3, 600, 60, "new")))
     for number in range(60, 120):
         box.folkform.delete(pages["lacking"], f"p{number:04}")
     box.folkform.set_page(pages["refused"], pageAccessToken="a-token-that-is-wrong", accessToken="")
@@ -334,7 +335,7 @@ def test_malformed_customers_are_no_lag(sandbox: StartSandbox, run: Command) -> 
     """Whom no pass can bring makes a page neither behind nor lacking."""
     box = sandbox(customers=20)
     fill_folkform(box)
-    box.pancake.add_customer(only_page(box), {**person("x", 90), "psid": None})
+    box.pancake.add_customer(only_page(box), {**person("x", 90), "id": None})
     box.pancake.add_customer(only_page(box), {**person("y", 90), "updated_at": None})
     page = run(box, "status", "--json").page(only_page(box))
     assert (page["lag_s"], page["remedy"], page["pancake"], page["folkform"]) == (0, None, 22, 20)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from customer_sync.customer import Customer
-from customer_sync.folkform import StoredVersion
+from customer_sync.documents import StoredVersion
 from customer_sync.stored_versions import StoredVersions, VersionsAtMark
 
 T0 = 1_700_000_000

@@ -13,8 +13,9 @@ import pytest
 
 from customer_sync.clock import Clock
 from customer_sync.locks import PageLocks
+from customer_sync.sandbox.folkform import TOKEN, Access, Role
 
-from .conftest import Command, Outcome, StartSandbox, only_page, person
+from .conftest import Command, Outcome, StartSandbox, only_page, person, refuse
 from .surroundings import Relay, make_certificate, served
 
 _README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -89,7 +90,9 @@ def _bearer_token(scene: Scene) -> Outcome:
 
 
 def _role(scene: Scene) -> Outcome:
-    return scene.run(scene.sandbox(role_required=True, wrong_role="empty"), "incremental", FOLKFORM_ROLE_ID="")
+    box = scene.sandbox()
+    box.folkform.tokens[TOKEN] = Access(roles=(Role(), Role("65f0c0ffee0000000000bee2", "Reader")))
+    return scene.run(box, "incremental", FOLKFORM_ROLE_ID="")
 
 
 def _certificate(scene: Scene) -> Outcome:
@@ -142,13 +145,14 @@ def _too_slow(scene: Scene) -> Outcome:
 
 def _refused(scene: Scene) -> Outcome:
     box = scene.sandbox(customers=3)
-    box.pancake.add_customer(only_page(box), person("refused", 90, page_id="another"))
+    box.pancake.add_customer(only_page(box), person("refused", 90))
+    refuse(box, "refused")
     return scene.run(box, "incremental")
 
 
 def _malformed(scene: Scene) -> Outcome:
     box = scene.sandbox(customers=3)
-    box.pancake.add_customer(only_page(box), {**person("malformed", 90), "psid": None})
+    box.pancake.add_customer(only_page(box), {**person("malformed", 90), "id": None})
     return scene.run(box, "incremental")
 
 
@@ -177,7 +181,7 @@ PROVOCATIONS: dict[str, Provocation] = {
     "FolkForm knows no page": _unknown_page,
     "CUSTOMER_SYNC_LOCK_DIR … cannot be used": _lock_directory,
     "FolkForm answered 401": _bearer_token,
-    "FolkForm shows nothing to us": _role,
+    "FOLKFORM_ROLE_ID is not set": _role,
     "cannot be trusted at": _certificate,
     "and there is no user token to make one": _page_token,
     "and the user token that should make a new one": _user_token,
@@ -186,8 +190,8 @@ PROVOCATIONS: dict[str, Provocation] = {
     "another run is at page": _busy,
     "The time limit (--max-runtime) was reached": _too_slow,
     "psid … failed:": _refused,
-    "malformed: psid is missing": _malformed,
-    "missing: Pancake has her of": _missing,
+    "malformed: id is missing": _malformed,
+    "missing in FolkForm": _missing,
     "Pancake counts … customers, FolkForm": _counts,
     "no page switched on (isSync)": _nothing_on,
 }

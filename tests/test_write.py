@@ -11,8 +11,9 @@ import pytest
 
 from customer_sync.clock import Clock
 from customer_sync.customer import Customer
-from customer_sync.errors import ExitCode, Refused, ServiceError, StopRequested, TokenRefused, Unreachable
-from customer_sync.folkform import StoredVersion
+from customer_sync.documents import StoredVersion
+from customer_sync.errors import ExitCode, Refused, ServerError, ServiceError, StopRequested, TokenRefused, Unreachable
+from customer_sync.folkform import Filter
 from customer_sync.write import CustomerWriter, Order, Upserts
 
 PAGE = "104001"
@@ -21,6 +22,7 @@ PATIENCE = 20.0
 # How long to wait for what must not happen; longer only makes a broken rule show more surely.
 NOTHING_COMES = 0.2
 OUTAGE = Unreachable("FolkForm", "answered 503")
+OWN_500 = ServerError("FolkForm", "answered 500", status=500, code="DB")
 REFUSAL = Refused("FolkForm", "refused the request")
 FORBIDDEN = TokenRefused("FolkForm", "answered 403", status=403)
 OLDEST_FIRST, NEWEST_FIRST = Order.OLDEST_FIRST, Order.NEWEST_FIRST
@@ -58,22 +60,27 @@ class FolkForm:
         self.tries: Counter[str] = Counter()
         self._act = act
         self._changed = threading.Condition()
+        self.held_elsewhere: set[str] = set()
+        """Whose ids another page's records have."""
+        self.asked: list[tuple[str, Filter | None, bool]] = []
+        """Every upsert: whose, by what, and whether it insists."""
 
-    def upsert(self, customer: Customer) -> None:
+    def upsert(self, customer: Customer, where: Filter | None = None, *, insists: bool = True) -> None:
         with self._changed:
-            self.tries[customer.psid] += 1
-            number = self.tries[customer.psid]
+            self.asked.append((str(customer.psid), where, insists))
+            self.tries[str(customer.psid)] += 1
+            number = self.tries[str(customer.psid)]
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
-            self.begun.append(customer.psid)
+            self.begun.append(str(customer.psid))
             self.begins(customer)
             self._changed.notify_all()
         try:
-            self._act(customer.psid, number)
+            self._act(str(customer.psid), number)
         finally:
             with self._changed:
                 self.in_flight -= 1
-                self.ended.append(customer.psid)
+                self.ended.append(str(customer.psid))
                 self._changed.notify_all()
 
     @property
@@ -83,11 +90,14 @@ class FolkForm:
     def begins(self, customer: Customer) -> None:
         """Called at the beginning of every upsert, one at a time."""
 
-    def ping(self, page_id: str) -> None:
-        assert page_id == PAGE
+    def look_up(self, customer: Customer) -> Filter:
+        assert customer.page_id == PAGE
         self.begun_at_pings.append(len(self.begun))
         if not self.up:
             raise OUTAGE
+        if str(customer.psid) in self.held_elsewhere:
+            raise Refused("FolkForm", "holds the id elsewhere")
+        return {"customerId": f"id-{customer.psid}"}
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Returns as soon as it holds; looked at whenever an upsert begins or ends."""
@@ -109,15 +119,15 @@ class FolkForm:
         """A writer into this FolkForm; *stored* are the times of the mark's answer, *known* is one whom it holds."""
 
         def written(customer: Customer) -> None:
-            self.written.append(customer.psid)
+            self.written.append(str(customer.psid))
 
         def failed(customer: Customer, _: ServiceError) -> None:
-            self.failed.append(customer.psid)
+            self.failed.append(str(customer.psid))
 
         documents = [StoredVersion(f"s{time}", f"v{time}", T0 + time) for time in stored]
         bound = None if bound_from is None else T0 + bound_from
         with ThreadPoolExecutor(workers) as pool:
-            upserts = Upserts(pool, workers, self.upsert, self.ping, clock or Clock(), span)
+            upserts = Upserts(pool, workers, self.upsert, self.look_up, clock or Clock(), span)
             with CustomerWriter(
                 upserts, order, documents, written, failed, bound_from=bound, somebody_stored=lambda: known
             ) as writer:
@@ -168,7 +178,7 @@ class InThread:
 def test_fewer_than_span_stand_beyond_the_first_unfinished(order: Order) -> None:
     """While the first customer's upsert hangs, fewer than a third of SPAN others are written, and no more begun."""
     customers = in_order(order, crowd(range(40)))
-    first, *others = (one.psid for one in customers)
+    first, *others = (str(one.psid) for one in customers)
     held = Held(first)
     folkform = FolkForm(held)
 
@@ -182,14 +192,14 @@ def test_fewer_than_span_stand_beyond_the_first_unfinished(order: Order) -> None
     held.let_go()
     thread.join()
     assert sorted(begun_before) == sorted([first, *others[:4]])
-    assert sorted(folkform.written) == sorted(one.psid for one in customers)
+    assert sorted(folkform.written) == sorted(str(one.psid) for one in customers)
 
 
 @BOTH_ORDERS
 def test_documents_of_the_marks_answer_count(order: Order) -> None:
     """What FolkForm already holds beyond the first unfinished customer takes places of those who may."""
     customers = in_order(order, crowd(range(10, 30)))
-    held = Held(customers[0].psid)
+    held = Held(str(customers[0].psid))
     folkform = FolkForm(held)
     beyond = [40, 41, 42] if order is OLDEST_FIRST else [-40, -41, -42]
     before = [1, 2, 3, 4, 5, 6, 7] if order is OLDEST_FIRST else [50, 51, 52, 53, 54, 55, 56]
@@ -199,11 +209,11 @@ def test_documents_of_the_marks_answer_count(order: Order) -> None:
             writer.write(customers)
 
     thread = InThread(work)
-    folkform.wait_for(lambda: folkform.ended == [customers[1].psid])
+    folkform.wait_for(lambda: folkform.ended == [str(customers[1].psid)])
     begun_before = list(folkform.begun)
     held.let_go()
     thread.join()
-    assert sorted(begun_before) == sorted([customers[0].psid, customers[1].psid])
+    assert sorted(begun_before) == sorted([str(customers[0].psid), str(customers[1].psid)])
     assert len(folkform.written) == 20
 
 
@@ -215,7 +225,7 @@ def test_the_first_unfinished_may_always_start(order: Order) -> None:
     stored = range(100, 120) if order is OLDEST_FIRST else range(-120, -100)
     with folkform.writer(order, span=15, stored=stored) as writer:
         writer.write(customers)
-    assert folkform.written == [one.psid for one in customers]
+    assert folkform.written == [str(one.psid) for one in customers]
     assert folkform.most_in_flight == 1
 
 
@@ -226,7 +236,7 @@ def test_a_span_of_one_is_the_guides_query(order: Order) -> None:
     customers = in_order(order, crowd(range(15)))
     with folkform.writer(order, span=1) as writer:
         writer.write(customers)
-    assert folkform.begun == folkform.written == [one.psid for one in customers]
+    assert folkform.begun == folkform.written == [str(one.psid) for one in customers]
     assert folkform.most_in_flight == 1
 
 
@@ -235,7 +245,7 @@ def test_a_span_of_one_is_the_guides_query(order: Order) -> None:
 def test_ties_may_run_together(order: Order, span: int) -> None:
     """Customers of one second are not beyond each other: the next pass reads that second again."""
     customers = crowd([7] * 8)
-    held = Held(*(one.psid for one in customers))
+    held = Held(*(str(one.psid) for one in customers))
     folkform = FolkForm(held)
 
     def work() -> None:
@@ -253,7 +263,7 @@ def test_who_moves_no_mark_is_not_bound() -> None:
     """Before *bound_from* a hanging customer holds nobody back; from there on the rule binds."""
     customers = in_order(NEWEST_FIRST, crowd(range(30)))
     free, bound = customers[:10], customers[10:]
-    held = Held(free[0].psid, bound[0].psid)
+    held = Held(str(free[0].psid), str(bound[0].psid))
     folkform = FolkForm(held)
 
     def work() -> None:
@@ -266,7 +276,7 @@ def test_who_moves_no_mark_is_not_bound() -> None:
     begun_before = list(folkform.begun)
     held.let_go()
     thread.join()
-    assert sorted(begun_before) == sorted(one.psid for one in customers[:14])
+    assert sorted(begun_before) == sorted(str(one.psid) for one in customers[:14])
     assert len(folkform.written) == 30
 
 
@@ -301,17 +311,17 @@ class Watched(FolkForm):
         """The first try of each of *sick* fails."""
         super().__init__(self._linger)
         self.most_beyond = 0
-        self._place = {one.psid: one.updated_at * order.value for one in customers}
+        self._place = {str(one.psid): one.updated_at * order.value for one in customers}
         self._stored = [(T0 + time) * order.value for time in stored]
         self._held = held
         self._flying: set[str] = set()
         self._sick = sick
 
     def begins(self, customer: Customer) -> None:
-        self._flying.add(customer.psid)
+        self._flying.add(str(customer.psid))
         done = {*self.arrived, *self.failed}
         first = min(place for psid, place in self._place.items() if psid not in done)
-        if self._place[customer.psid] > first:
+        if self._place[str(customer.psid)] > first:
             started = sum(1 for psid in self.tries if self._place[psid] > first)
             self.most_beyond = max(self.most_beyond, started + sum(1 for place in self._stored if place > first))
 
@@ -343,13 +353,13 @@ def test_the_span_rule_in_random_worlds(order: Order, block: int) -> None:
         customers = in_order(order, crowd(rng.randrange(spread) for _ in range(rng.randrange(1, 50))))
         span, workers = rng.choice([1, 3, 9, 20, 60]), rng.choice([1, 2, 4, 8])
         stored = [rng.randrange(spread) for _ in range(rng.randrange(span + 1))]
-        held = {one.psid for one in customers if rng.random() < 0.3}
-        sick = {one.psid for one in customers if rng.random() < 0.1}
+        held = {str(one.psid) for one in customers if rng.random() < 0.3}
+        sick = {str(one.psid) for one in customers if rng.random() < 0.1}
         folkform = Watched(order, customers, stored, held, sick)
         with folkform.writer(order, stored=stored, span=span, workers=workers) as writer:
             writer.write(customers)
         assert 3 * folkform.most_beyond < span, f"seed {seed}"
-        assert sorted(folkform.written) == sorted(one.psid for one in customers), f"seed {seed}"
+        assert sorted(folkform.written) == sorted(str(one.psid) for one in customers), f"seed {seed}"
         assert folkform.most_in_flight <= workers, f"seed {seed}"
 
 
@@ -495,6 +505,126 @@ def test_everybody_failing_while_folkform_answers() -> None:
     assert len(folkform.tries) <= 10 + 2 * 4
 
 
+# FolkForm's own 500
+
+
+def _breaking(*psids: str, times: int = 1_000) -> Callable[[str, int], None]:
+    """FolkForm answers these customers so many times with 500."""
+
+    def act(psid: str, number: int) -> None:
+        if psid in psids and number <= times:
+            raise OWN_500
+
+    return act
+
+
+@BOTH_ORDERS
+def test_a_500_about_one_customer(order: Order) -> None:
+    """While others get through it takes one look-up and one more try, by the record that was found."""
+    folkform = FolkForm(_breaking("c7"))
+    with folkform.writer(order) as writer:
+        writer.write(in_order(order, crowd(range(40))))
+    assert (folkform.failed, len(folkform.written)) == (["c7"], 39)
+    assert [one for one in folkform.asked if one[0] == "c7"] == [
+        ("c7", None, False),
+        ("c7", {"customerId": "id-c7"}, False),
+    ]
+    assert folkform.pings == 1
+
+
+def test_a_500_that_another_filter_helps() -> None:
+    """An earlier record of the same customer is updated: nothing has failed."""
+    folkform = FolkForm(_breaking("c7", times=1))
+    with folkform.writer() as writer:
+        writer.write(crowd(range(40)))
+    assert (folkform.failed, len(folkform.written), folkform.tries["c7"]) == ([], 40, 2)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_an_id_that_is_held_elsewhere(count: int) -> None:
+    """What the look-up proves is not tried again, whether others get through or not."""
+    folkform = FolkForm(_breaking("c0"))
+    folkform.held_elsewhere.add("c0")
+    with folkform.writer() as writer:
+        writer.write(crowd(range(count)))
+    assert (folkform.failed, len(folkform.written), folkform.tries["c0"]) == (["c0"], count - 1, 1)
+
+
+def test_many_ids_that_are_held_elsewhere() -> None:
+    """What is proven about each customer is not about us, however many there are in a row."""
+    names = [f"c{number}" for number in range(60)]
+    folkform = FolkForm(_breaking(*names))
+    folkform.held_elsewhere.update(names)
+    with folkform.writer(span=15) as writer:
+        writer.write(crowd(range(61)))
+    assert (sorted(folkform.failed), folkform.written) == (sorted(names), ["c60"])
+
+
+def test_500_to_everybody_is_an_outage() -> None:
+    """While none gets through, the second set of tries is a full one: who is taken then has not failed."""
+    folkform = FolkForm(_breaking(*(f"c{number}" for number in range(8)), times=1))
+    with folkform.writer(workers=4, span=150) as writer:
+        writer.write(crowd(range(8)))
+    assert (folkform.failed, len(folkform.written)) == ([], 8)
+    assert {insists for _, where, insists in folkform.asked if where} == {True}
+
+
+def test_who_began_before_proves_nothing() -> None:
+    """An upsert that had begun before the 500 and gets through after it may have met a FolkForm that was still well."""
+    held = Held("c1")
+
+    def act(psid: str, number: int) -> None:
+        held(psid, number)
+        if psid == "c0" and number == 1:
+            folkform.wait_for(lambda: "c1" in folkform.begun)
+            raise OWN_500
+
+    folkform = FolkForm(act)
+
+    def work() -> None:
+        with folkform.writer(workers=2) as writer:
+            writer.write(crowd([0, 1]))
+
+    thread = InThread(work)
+    folkform.wait_for(lambda: "c0" in folkform.ended and "c1" in folkform.begun)
+    held.let_go()
+    thread.join()
+    assert folkform.asked[-1] == ("c0", {"customerId": "id-c0"}, True)
+    assert (folkform.failed, sorted(folkform.written)) == ([], ["c0", "c1"])
+
+
+def test_500_while_folkform_does_not_answer_who_has_the_id() -> None:
+    """Then it is down: the page ends, and nobody has failed."""
+    folkform = FolkForm(_breaking(*(f"c{number}" for number in range(40))))
+    folkform.up = False
+    with pytest.raises(Unreachable), folkform.writer(workers=4, span=50) as writer:
+        writer.write(crowd(range(40)))
+    assert (folkform.failed, folkform.written, folkform.pings) == ([], [], 1)
+
+
+def test_others_go_on_within_the_span_rule() -> None:
+    """A customer who was answered 500 does not hold up the others at once, but no more than a third of SPAN pass."""
+    gate = threading.Event()
+
+    def act(psid: str, number: int) -> None:
+        if psid == "c0" and number == 1:
+            raise OWN_500
+        if psid != "c0":
+            assert gate.wait(PATIENCE)
+
+    folkform = FolkForm(act)
+
+    def work() -> None:
+        with folkform.writer(workers=20, span=15) as writer:
+            writer.write(crowd(range(40)))
+
+    thread = InThread(work)
+    folkform.wait_for(lambda: len(folkform.begun) == 5)
+    gate.set()
+    thread.join()
+    assert len(folkform.written) == 40
+
+
 # Refusals
 
 
@@ -585,6 +715,19 @@ def test_span_forbidden_in_a_row() -> None:
     with pytest.raises(Refused), folkform.writer(workers=1, span=10, known=customer("known", 0)) as writer:
         writer.write(crowd(range(1, 32)))
     assert 10 <= len(folkform.failed) <= 12
+
+
+def test_folkforms_own_403_ends_the_page() -> None:
+    """Its code says that it is about the role, so nobody else is tried."""
+
+    def act(psid: str, _: int) -> None:
+        if psid == "c0":
+            raise TokenRefused("FolkForm", "answered 403", status=403, code="AUTH_003")
+
+    folkform = FolkForm(act)
+    with pytest.raises(TokenRefused), folkform.writer(workers=1, span=2) as writer:
+        writer.write(crowd(range(30)))
+    assert folkform.failed == []
 
 
 @pytest.mark.parametrize(("status", "heard", "failed"), [(401, "c0", {0}), (403, "c4", {3, 4, 5})])
@@ -696,7 +839,7 @@ def test_what_waits_in_the_pool_is_not_begun_after_an_error() -> None:
             super()._abandon()
 
     with ThreadPoolExecutor(1) as pool:
-        upserts = Upserts(pool, 1, folkform.upsert, folkform.ping, Clock(), 5)
+        upserts = Upserts(pool, 1, folkform.upsert, folkform.look_up, Clock(), 5)
         nobody: Callable[..., None] = lambda *_: None  # noqa: E731
         with pytest.raises(Unreachable), Noticing(upserts, OLDEST_FIRST, [], nobody, nobody) as writer:
             writer.write(customers())

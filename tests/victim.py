@@ -18,7 +18,7 @@ class Victim:
         self._arguments = arguments
 
     def start(self) -> None:
-        self._process = self._run.start(None, *self._arguments, **self._proxy.environment)
+        self._process = self._run.start(None, *self._arguments, **self._proxy.whole_environment)
         self._started.set()
 
     def die(self) -> None:

@@ -1,14 +1,25 @@
 """Who may call FolkForm: bearer tokens, roles, and the sign-in that gives a token."""
 
+import re
 import secrets
 
 from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.call import Answer, Call
-from customer_sync.sandbox.envelope import INVALID, FolkFormError, json_object, success
+from customer_sync.sandbox.envelope import (
+    INVALID,
+    SYSTEM,
+    FolkFormError,
+    ServerError,
+    json_object,
+    success,
+)
 from customer_sync.sandbox.firebase_api import is_id_token
 from customer_sync.sandbox.folkform import Access, FolkForm
 from customer_sync.sandbox.json_text import dumps
 from customer_sync.sandbox.token_lives import TokenLives
+
+_SHORTEST = 20
+_ROLE_ID = re.compile("[0-9a-f]{24}")
 
 
 class AuthCalls:
@@ -24,27 +35,40 @@ class AuthCalls:
         """What the call's bearer token opens."""
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         access = self._folkform.tokens.get(token)
+        if scheme == "Bearer" and access is None and len(token) < _SHORTEST and self._behaviour.server == "2025-12":
+            raise ServerError(500, SYSTEM, "Lỗi hệ thống")
         if scheme != "Bearer" or access is None or not self._lives.spend(token):
-            raise FolkFormError(401, "AUTH_001", "Token is missing or invalid")
+            raise FolkFormError(401, "AUTH_001", "Token không hợp lệ")
+        if access.blocked:
+            raise FolkFormError(403, "AUTH_002", "Tài khoản đã bị khóa")
         return access
 
     def has_role(self, access: Access, call: Call) -> bool:
-        """Whether the call has the role it needs; raises where others are refused."""
+        """Whether the call has a role of the token's user; raises where others are refused."""
         if not self._behaviour.role_required:
             return True
-        role_id = call.headers.get("x-active-role-id")
+        role_id, valid = call.headers.get("x-active-role-id"), [role.role_id for role in access.roles]
+        if role_id in valid:
+            return True
         if self._behaviour.wrong_role == "empty":
-            return bool(role_id) and role_id == access.role_id
+            return False
         if not role_id:
-            raise FolkFormError(401, "AUTH_003", "X-Active-Role-ID is missing")
-        if role_id != access.role_id:
-            raise wrong_role()
-        return True
+            raise FolkFormError(400, "AUTH_003", "Thiếu X-Active-Role-ID, vui lòng thử lại sau")
+        if not _ROLE_ID.fullmatch(role_id):
+            raise FolkFormError(400, INVALID, "X-Active-Role-ID không đúng định dạng")
+        raise wrong_role(role_id, valid)
 
     def roles(self, call: Call) -> Answer:
         """Answers `GET /auth/roles`: the roles of the token's user."""
-        role_id = self.access(call).role_id
-        roles = [{"roleId": role_id, "roleName": "Sandbox"}] if role_id else []
+        roles = [
+            {
+                "roleId": role.role_id,
+                "roleName": role.name,
+                "ownerOrganizationId": role.organization_id,
+                "organizationName": role.organization,
+            }
+            for role in self.access(call).roles
+        ]
         return success(dumps({"roles": roles} if self._behaviour.roles == "roles" else roles))
 
     def sign_in(self, call: Call) -> Answer:
@@ -68,6 +92,7 @@ class AuthCalls:
         return token
 
 
-def wrong_role() -> FolkFormError:
-    """What FolkForm says to a role that is not the caller's."""
-    return FolkFormError(403, "AUTH_003", "X-Active-Role-ID is not a role of this user")
+def wrong_role(role_id: str | None, valid: list[str]) -> FolkFormError:
+    """The refusal of a role that is not the user's."""
+    details = {"errorCode": "ROLE_CONTEXT_INVALID", "invalidRoleId": role_id, "validRoleIds": valid}
+    return FolkFormError(403, "AUTH_003", "Role không thuộc về người dùng", details)

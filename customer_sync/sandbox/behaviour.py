@@ -14,16 +14,20 @@ TokenRefusal = Literal[401, 403, 102, 103, 105, 106, 107]
 class Behaviour:
     """Read at every request, so a change counts from the next request on."""
 
+    server: Literal["2026-04", "2025-12"] = "2026-04"
+    """Which recorded FolkForm it answers as, see `tests/conformance/`; what follows are dialects beside those."""
     dialect: Literal["deployed", "guide", "older"] = "deployed"
     """What the times of a document mean, see `fb_customer`; it keeps the dialect it was written in."""
     found: Literal["list", "items"] = "list"
     """Whether `data` of a find is a list or `{"items": list}`, where null stands for an empty one."""
-    customer_path: Literal["/customer", "/fb-customer"] = "/customer"
-    """Where FolkForm keeps Pancake's customers."""
-    role_required: bool = False
+    customer_path: Literal["/customer", "/fb-customer"] | None = None
+    """The only path of the customers; None: /fb-customer in 2026-04, in 2025-12 both, as two collections."""
+    unique_psid: Literal["no", "everywhere", "per_page"] = "no"
+    """Whether a psid is unique beside `customerId`: where the database took that index, or as the guide has it."""
+    role_required: bool = True
     """Whether FolkForm wants the right X-Active-Role-ID."""
     wrong_role: Literal["refused", "empty"] = "refused"
-    """What a wrong or missing role meets where one is required: a 401 or 403, or a FolkForm that looks empty."""
+    """What a wrong or missing role meets where one is required: a refusal, or a FolkForm that looks empty."""
     roles: Literal["list", "roles"] = "list"
     """Whether `data` of /auth/roles is a list or `{"roles": list}`."""
     sign_in_calls: int | None = None

@@ -39,9 +39,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A method and path template of a service, and the function that answers it."""
+    """A method (None: any) and path template of a service, and the function that answers it."""
 
-    method: str
+    method: str | None
     template: str
     answer: Callable[[Call], Answer]
 

@@ -1,4 +1,4 @@
-"""FolkForm's `/customer/*`: everything that reads and writes the collection `customers`."""
+"""FolkForm's `/customer/*` and `/fb-customer/*`: everything that reads and writes a collection of customers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,6 +9,7 @@ from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.call import Answer, Call
 from customer_sync.sandbox.envelope import (
     INVALID,
+    SYSTEM,
     FolkFormError,
     json_object,
     list_or_null,
@@ -19,6 +20,7 @@ from customer_sync.sandbox.envelope import (
 )
 from customer_sync.sandbox.folkform import DuplicateCustomerError, FolkForm
 from customer_sync.sandbox.json_text import dumps, loads
+from customer_sync.sandbox.kept import kept
 from customer_sync.sandbox.query import Options, Sql, parse_filter, parse_options, project
 
 _Result = TypeVar("_Result")
@@ -32,21 +34,22 @@ class CustomerCalls:
         self._behaviour = behaviour
 
     def upsert_one(self, call: Call) -> Answer:
-        """Answers `POST upsert-one?filter={"psid", "pageId"}`."""
-        identity = _query_json(call, "filter", _identity)
-        customer = _customer(call)
-        if identity != (customer["psid"], customer["page_id"]):
-            raise FolkFormError(400, INVALID, "filter and panCakeData name different customers")
-        return success(_stored(self._folkform.upsert, customer))
+        """Answers `POST upsert-one?filter=`: the first record that the filter finds is changed, whosever it is."""
+        condition = _filter(call)
+        return success(self._stored(partial(self._folkform.upsert, where=condition), _customer(call)))
 
     def insert_one(self, call: Call) -> Answer:
         """Answers `POST insert-one`."""
-        return success(_stored(self._folkform.insert, _customer(call)))
+        return success(self._stored(self._folkform.insert, _customer(call)))
+
+    def insert_many(self, _call: Call) -> Answer:
+        """Answers `POST insert-many`, which refuses every body."""
+        raise FolkFormError(400, INVALID, "Dữ liệu không hợp lệ")
 
     def update_by_id(self, call: Call) -> Answer:
         """Answers `PUT update-by-id/{id}`."""
         update = partial(self._folkform.update, call.path["id"])
-        return success(_existing(_stored(update, _customer(call))))
+        return success(_existing(self._stored(update, _customer(call))))
 
     def delete_by_id(self, call: Call) -> Answer:
         """Answers `DELETE delete-by-id/{id}`."""
@@ -82,6 +85,16 @@ class CustomerCalls:
         """Answers `GET count?filter=`."""
         return success(str(self._folkform.count(_filter(call))))
 
+    def _stored(self, store: Callable[[Mapping[str, Any]], _Result], customer: Mapping[str, Any]) -> _Result:
+        """What *store* returns; what cannot be stored is refused, as each of the recorded servers does."""
+        try:
+            return store(customer)
+        except DuplicateCustomerError as error:
+            raise FolkFormError(500, "DB", f"E11000 duplicate key error: {error}") from None
+        except (ValueError, RecursionError) as error:
+            status, code = (400, INVALID) if self._behaviour.server == "2025-12" else (500, SYSTEM)
+            raise FolkFormError(status, code, f"panCakeData cannot be stored: {error}") from None
+
     def _found(self, condition: Sql, options: Options) -> list[str]:
         texts = self._folkform.find(condition, options)
         if options.projection is None and options.with_id:
@@ -99,38 +112,18 @@ def _options(call: Call) -> Options:
 
 def _query_json(call: Call, name: str, parse: Callable[[Any], _Result]) -> _Result:
     try:
-        return parse(loads(call.query.get(name) or "{}"))
-    except ValueError as error:
+        return parse(kept(loads(call.query.get(name) or "{}")))
+    except (ValueError, RecursionError) as error:
         raise FolkFormError(400, INVALID, f"{name}: {error}") from None
-
-
-def _identity(wanted: Any) -> tuple[str, str]:
-    if not isinstance(wanted, dict) or wanted.keys() != {"psid", "pageId"}:
-        raise ValueError("an upsert takes exactly psid and pageId")
-    psid, page_id = wanted["psid"], wanted["pageId"]
-    if not (isinstance(psid, str) and psid and isinstance(page_id, str) and page_id):
-        raise ValueError("psid and pageId must be texts")
-    return psid, page_id
 
 
 def _customer(call: Call) -> Mapping[str, Any]:
     customer = json_object(call).get("panCakeData")
     if not isinstance(customer, dict):
         raise FolkFormError(400, INVALID, "panCakeData must be an object")
-    for name in ("psid", "page_id"):
-        if not isinstance(customer.get(name), str) or not customer[name]:
-            raise FolkFormError(400, INVALID, f"panCakeData.{name} must be a text")
+    if not isinstance(customer.get("page_id"), str) or not customer["page_id"]:
+        raise FolkFormError(400, INVALID, "panCakeData.page_id must be a text")
     return customer
-
-
-def _stored(store: Callable[[Mapping[str, Any]], _Result], customer: Mapping[str, Any]) -> _Result:
-    """What *store* returns; what cannot be stored is refused."""
-    try:
-        return store(customer)
-    except DuplicateCustomerError:
-        raise FolkFormError(409, "DB_002", "Another customer has this psid and pageId") from None
-    except ValueError as error:
-        raise FolkFormError(400, INVALID, f"panCakeData cannot be stored: {error}") from None
 
 
 def _existing(text: str | None) -> str:

@@ -12,19 +12,24 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pancake_pages (page_id PRIMARY KEY, name, user_token, page_token);
 CREATE TABLE IF NOT EXISTS pancake_tokens (token PRIMARY KEY, page_id);
 CREATE TABLE IF NOT EXISTS pancake_customers (
-  position INTEGER PRIMARY KEY, page_id, psid, updated_at_us, inserted_at_us, customer);
+  position INTEGER PRIMARY KEY, page_id, name, updated_at_us, inserted_at_us, customer);
 CREATE INDEX IF NOT EXISTS pancake_updated ON pancake_customers (page_id, updated_at_us DESC);
 CREATE INDEX IF NOT EXISTS pancake_inserted ON pancake_customers (page_id, inserted_at_us DESC);
-CREATE INDEX IF NOT EXISTS pancake_psid ON pancake_customers (psid, page_id);
+CREATE INDEX IF NOT EXISTS pancake_name ON pancake_customers (name, page_id);
 
 CREATE TABLE IF NOT EXISTS pages (pageId PRIMARY KEY, document);
-CREATE TABLE IF NOT EXISTS customers (
-  id PRIMARY KEY, psid, pageId, createdAt, updatedAt, panCakeUpdatedAt, version, document);
-CREATE UNIQUE INDEX IF NOT EXISTS customers_psid ON customers (psid, pageId);
-CREATE INDEX IF NOT EXISTS customers_newest ON customers (pageId, updatedAt DESC);
-CREATE INDEX IF NOT EXISTS customers_oldest ON customers (pageId, updatedAt);
-CREATE INDEX IF NOT EXISTS customers_pancake_time ON customers (pageId, panCakeUpdatedAt);
-CREATE INDEX IF NOT EXISTS customers_version ON customers (pageId, version);
+"""
+
+COLLECTIONS = ("customers", "fb_customers")
+_COLLECTION = """
+CREATE TABLE IF NOT EXISTS {0} (
+  id PRIMARY KEY, customerId, psid, pageId, createdAt, updatedAt, panCakeUpdatedAt, version, document);
+CREATE INDEX IF NOT EXISTS {0}_customer_id ON {0} (customerId);
+CREATE INDEX IF NOT EXISTS {0}_psid ON {0} (psid, pageId);
+CREATE INDEX IF NOT EXISTS {0}_newest ON {0} (pageId, updatedAt DESC);
+CREATE INDEX IF NOT EXISTS {0}_oldest ON {0} (pageId, updatedAt);
+CREATE INDEX IF NOT EXISTS {0}_pancake_time ON {0} (pageId, panCakeUpdatedAt);
+CREATE INDEX IF NOT EXISTS {0}_version ON {0} (pageId, version);
 """
 
 
@@ -36,6 +41,8 @@ class Database:
         self._connection = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         # A machine that loses power may lose sample data; a killed process loses nothing.
         self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + _SCHEMA)
+        for collection in COLLECTIONS:
+            self._connection.executescript(_COLLECTION.format(collection))
 
     def create_function(self, name: str, parameters: int, function: Any) -> None:
         """Makes a pure function known to SQL."""

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from customer_sync.sandbox.folkform import FolkForm
+from customer_sync.sandbox.fb_customer import identifier
+from customer_sync.sandbox.folkform import Document, FolkForm
 from customer_sync.sandbox.json_text import canonical
+from customer_sync.sandbox.kept import kept
 from customer_sync.sandbox.pancake import SECOND, Customer, Pancake
 from customer_sync.sandbox.times import microseconds
 
 
 @dataclass
 class PageDifference:
-    """How FolkForm differs from Pancake for one page, as lists of psids."""
+    """How FolkForm differs from Pancake for one page, as lists of psids, or of ids where there is no psid."""
 
     missing: list[str] = field(default_factory=list)
     """In Pancake only."""
@@ -21,13 +24,15 @@ class PageDifference:
     """In both with the same `updated_at`, but something else is not as Pancake has it."""
     extra: list[str] = field(default_factory=list)
     """In FolkForm only."""
+    duplicate: list[str] = field(default_factory=list)
+    """In FolkForm twice; the newer record counts for the rest."""
     malformed: list[str] = field(default_factory=list)
-    """Pancake's ids of customers who cannot be synced: no psid or no readable `updated_at`. No difference."""
+    """Pancake's ids of customers who cannot be synced: no id or no readable `updated_at`. No difference."""
 
     @property
     def equal(self) -> bool:
         """Whether every customer who can be synced is there, and nobody else."""
-        return not (self.missing or self.stale or self.changed or self.extra)
+        return not (self.missing or self.stale or self.changed or self.extra or self.duplicate)
 
 
 @dataclass
@@ -62,6 +67,11 @@ class Difference:
         return self._all("extra")
 
     @property
+    def duplicate(self) -> list[str]:
+        """Psids that all pages hold twice."""
+        return self._all("duplicate")
+
+    @property
     def malformed(self) -> list[str]:
         """Pancake's ids of the malformed customers of all pages."""
         return self._all("malformed")
@@ -78,39 +88,56 @@ def compare(pancake: Pancake, folkform: FolkForm, page_id: str | None = None) ->
 
 def _compare_page(pancake: Pancake, folkform: FolkForm, page_id: str) -> PageDifference:
     result = PageDifference()
-    documents = {document.get("psid"): document for document in folkform.documents(page_id)}
+    documents: dict[str, Document] = {}
+    for document in sorted(folkform.documents(page_id), key=_stored_time):
+        name = _name(document.get("psid"), document.get("customerId"))
+        if name in documents:
+            result.duplicate.append(name)
+        documents[name] = document
     listed = pancake.customers(page_id)
-    customers, malformed = _sorted_out(each if isinstance(each, dict) else {} for each in listed)
+    customers, malformed = _sorted_out(page_id, (each if isinstance(each, dict) else {} for each in listed))
     for customer in malformed:
         result.malformed.append(str(customer.get("id")))
-        if isinstance(psid := customer.get("psid"), str):
-            documents.pop(psid, None)
-    for psid, customer in customers.items():
-        document = documents.pop(psid, None)
-        if document is None:
-            result.missing.append(psid)
+        documents.pop(_name(customer.get("psid"), customer.get("id")), None)
+    for name, customer in customers.items():
+        found = documents.pop(name, None)
+        if found is None:
+            result.missing.append(name)
             continue
-        expected = {**customer, "page_id": customer.get("page_id") or page_id}
-        stored = document.get("panCakeData")
+        expected = kept({**customer, "page_id": customer.get("page_id") or page_id})
+        stored = found.get("panCakeData")
         if not isinstance(stored, dict) or stored.get("updated_at") != customer["updated_at"]:
-            result.stale.append(psid)
+            result.stale.append(name)
         elif canonical(stored) != canonical(expected):
-            result.changed.append(psid)
-    result.extra = [str(psid) for psid in documents]
+            result.changed.append(name)
+    result.extra = list(documents)
     return result
 
 
-def _sorted_out(customers: Iterable[Customer]) -> tuple[dict[str, Customer], list[Customer]]:
-    """The customers who can be synced by psid, of several with the same the newest; and the others."""
-    by_psid: dict[str, Customer] = {}
+def _sorted_out(page_id: str, customers: Iterable[Customer]) -> tuple[dict[str, Customer], list[Customer]]:
+    """The customers who can be synced by psid, else by id, of several with the same the newest; and the others."""
+    by_name: dict[str, Customer] = {}
     malformed = []
     for customer in sorted(customers, key=_time):
         psid = customer.get("psid")
-        if isinstance(psid, str) and psid.strip() and _time(customer) >= SECOND:
-            by_psid[psid] = customer
+        readable = psid is None or isinstance(psid, str) or bool(identifier(psid))
+        own = customer.get("page_id") in (None, "", page_id)
+        if identifier(customer.get("id")).strip() and readable and own and _time(customer) >= SECOND:
+            by_name[_name(customer.get("psid"), customer.get("id"))] = customer
         else:
             malformed.append(customer)
-    return by_psid, malformed
+    return by_name, malformed
+
+
+def _name(psid: Any, customer_id: Any) -> str:
+    """What a customer is known by: psid, else Pancake's id."""
+    known = identifier(psid)
+    return known if known.strip() else identifier(customer_id)
+
+
+def _stored_time(document: Document) -> int:
+    data = document.get("panCakeData")
+    return microseconds(data.get("updated_at")) or 0 if isinstance(data, dict) else 0
 
 
 def _time(customer: Customer) -> int:

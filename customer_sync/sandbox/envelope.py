@@ -7,26 +7,29 @@ from customer_sync.sandbox.call import Answer, Call
 from customer_sync.sandbox.json_text import dumps, loads
 from customer_sync.sandbox.query import MAX_LIMIT
 
-INVALID = "VAL_002"
+INVALID, NOT_FOUND, SYSTEM = "VAL_002", "DB_002", "SYS_001"
 
 
 class FolkFormError(Exception):
-    """FolkForm's way to say no: an HTTP status with a code in the envelope."""
+    """A refusal of FolkForm's own code: an HTTP status with a code and details in the envelope."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.details = details
+
+
+class ServerError(FolkFormError):
+    """A refusal of the server below that code: its envelope has no details."""
 
 
 def refused(error: FolkFormError) -> Answer:
     """The envelope of a refusal."""
-    return failure(error.status, error.code, str(error))
-
-
-def failure(status: int, code: str, message: str) -> Answer:
-    """The envelope of anything that went wrong."""
-    return Answer(dumps({"code": code, "message": message, "status": "error", "details": None}), status)
+    envelope = {"code": error.code, "message": str(error), "status": "error"}
+    if not isinstance(error, ServerError):
+        envelope["details"] = error.details
+    return Answer(dumps(envelope), error.status)
 
 
 def success(data: str) -> Answer:
@@ -65,8 +68,8 @@ def json_object(call: Call) -> Mapping[str, Any]:
 
 
 def not_found() -> FolkFormError:
-    """What FolkForm says about an id it does not have."""
-    return FolkFormError(404, "DB_001", "Not found")
+    """The refusal of an id that does not exist."""
+    return FolkFormError(404, NOT_FOUND, "Không tìm thấy dữ liệu")
 
 
 def _is_positive(text: str) -> bool:

@@ -1,4 +1,7 @@
-"""FbCustomer: the document that FolkForm keeps of a Pancake customer, in three dialects of its times."""
+"""FbCustomer: the document that FolkForm keeps of a Pancake customer, in three dialects of its times.
+
+As recorded, what is absent is kept as Go's zero value, and a number where a text belongs as its text.
+"""
 
 import itertools
 import secrets
@@ -6,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from customer_sync.sandbox.kept import kept
 from customer_sync.sandbox.times import milliseconds
 
 _MACHINE = secrets.token_hex(5)
@@ -17,6 +21,25 @@ def new_id() -> str:
     return f"{int(time.time()):08x}{_MACHINE}{next(_COUNTER) & 0xFFFFFF:06x}"
 
 
+ZEROS: dict[str, Any] = {
+    "customerId": "",
+    "psid": "",
+    "pageId": "",
+    "name": "",
+    "phoneNumbers": None,
+    "email": "",
+    "birthday": "",
+    "gender": "",
+    "livesIn": "",
+    "threadId": "",
+    "panCakeData": None,
+    "panCakeUpdatedAt": 0,
+    "createdAt": 0,
+    "updatedAt": 0,
+}
+"""What stands for what is absent, or was not asked for."""
+
+
 def fb_customer(
     customer: Mapping[str, Any], dialect: str, *, document_id: str, created_at: int | None
 ) -> dict[str, Any]:
@@ -24,7 +47,9 @@ def fb_customer(
 
     guide: `updatedAt` is Pancake's time.
     deployed: `updatedAt` and `createdAt` are the time of every write, `panCakeUpdatedAt` is Pancake's time.
-    older: `updatedAt` is the time of the write, Pancake's time is not told.
+    older: `updatedAt` is the time of the write, Pancake's time is missing.
+
+    Raises ValueError for a customer without an id, or with a number that cannot be stored.
     """
     now = time.time_ns() // 1_000_000
     pancake_time = milliseconds(customer.get("updated_at"))
@@ -33,20 +58,38 @@ def fb_customer(
         times["updatedAt"] = pancake_time
     elif dialect == "deployed":
         times = {"panCakeUpdatedAt": pancake_time, "createdAt": now, "updatedAt": now}
-    return {"id": document_id, **_extracted(customer), "panCakeData": customer, **times}
+    return {"id": document_id, **_extracted(customer), "panCakeData": kept(customer), **times}
+
+
+def identifier(value: Any) -> str:
+    """A psid or an id as FolkForm extracts it."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return kept(value) if isinstance(value, str) else str(value) if is_number else ""
 
 
 def _extracted(customer: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that FolkForm copies out of `panCakeData`; it keeps an empty text where Pancake has null."""
-    return {
-        "customerId": customer.get("id") or "",
-        "psid": customer["psid"],
-        "pageId": customer["page_id"],
-        "name": customer.get("name") or "",
-        "phoneNumbers": customer.get("phone_numbers") or [],
-        "email": customer.get("email") or "",
-        "birthday": customer.get("birthday") or "",
-        "gender": customer.get("gender") or "",
-        "livesIn": customer.get("lives_in") or "",
-        "threadId": customer.get("thread_id") or "",
+    """The fields that FolkForm copies out of `panCakeData`."""
+    customer_id = identifier(customer.get("id"))
+    if not customer_id:
+        raise ValueError("id is missing")
+    texts = {
+        "birthday": "birthday",
+        "email": "email",
+        "gender": "gender",
+        "lives_in": "livesIn",
+        "thread_id": "threadId",
     }
+    phones = customer.get("phone_numbers")
+    return {
+        "customerId": customer_id,
+        "psid": identifier(customer.get("psid")),
+        "pageId": customer["page_id"],
+        "name": kept(customer.get("name") or ""),
+        "phoneNumbers": _texts(phones) if isinstance(phones, list) else None,
+        **{field: kept(customer.get(name) or "") for name, field in texts.items()},
+    }
+
+
+def _texts(values: list[Any]) -> list[str] | None:
+    """A list of texts; null where anything else is in it."""
+    return kept(values) if all(isinstance(value, str) for value in values) else None

@@ -1,14 +1,12 @@
-"""FolkForm's data: page records, the collection `customers`, and who may do what."""
+"""FolkForm's data: page records, a collection of customers, and who may do what."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from sqlite3 import IntegrityError
 from typing import Any
 
 from customer_sync.sandbox.behaviour import Behaviour
-from customer_sync.sandbox.database import Database
-from customer_sync.sandbox.fb_customer import fb_customer, new_id
+from customer_sync.sandbox.database import COLLECTIONS, Database
+from customer_sync.sandbox.fb_customer import fb_customer, identifier, new_id
 from customer_sync.sandbox.json_text import dumps, loads
 from customer_sync.sandbox.query import Options, Sql, cell, field_cell, find_path, has_field
 
@@ -16,11 +14,30 @@ Document = dict[str, Any]
 TOKEN = "folkform-sandbox-token"
 ROLE_ID = "65f0c0ffee0000000000beef"
 PERMISSIONS = frozenset({"Customer.Insert", "Customer.Read", "Customer.Update", "Customer.Delete"})
-_COLUMNS = ("id", "psid", "pageId", "createdAt", "updatedAt", "panCakeUpdatedAt", "panCakeData.updated_at")
+_COLUMNS = (
+    "id",
+    "customerId",
+    "psid",
+    "pageId",
+    "createdAt",
+    "updatedAt",
+    "panCakeUpdatedAt",
+    "panCakeData.updated_at",
+)
 
 
 class DuplicateCustomerError(Exception):
-    """Another document has the same psid and pageId."""
+    """Another document has the same value in a unique index."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role of a user, in an organization."""
+
+    role_id: str = ROLE_ID
+    name: str = "Agent"
+    organization: str = "Sandbox"
+    organization_id: str = "65f0c0ffee00000000000a11"
 
 
 @dataclass(frozen=True)
@@ -28,13 +45,15 @@ class Access:
     """What a bearer token opens."""
 
     permissions: frozenset[str] = PERMISSIONS
-    role_id: str | None = ROLE_ID
+    roles: tuple[Role, ...] = (Role(),)
+    blocked: bool = False
 
 
 class FolkForm:
     """The destination of customers: documents as JSON text, what is searched for in columns beside it."""
 
-    def __init__(self, database: Database, behaviour: Behaviour) -> None:
+    def __init__(self, database: Database, behaviour: Behaviour, collection: str = COLLECTIONS[0]) -> None:
+        self._collection = collection
         self._database = database
         self._behaviour = behaviour
         self.tokens: dict[str, Access] = {TOKEN: Access()}
@@ -84,89 +103,115 @@ class FolkForm:
 
     # Documents
 
-    def upsert(self, customer: Mapping[str, Any]) -> str:
-        """Inserts or updates the document of Pancake's *customer* and returns its text."""
-        sql = "SELECT id, createdAt FROM customers WHERE psid = ? AND pageId = ?"
-        with self._writing():
-            rows = self._database.rows(sql, (customer["psid"], customer["page_id"]))
+    def upsert(self, customer: Mapping[str, Any], where: Sql | None = None) -> str:
+        """Inserts or updates the document of Pancake's *customer*, the first that *where* finds, by default the one
+        with its psid and page, without a psid the one with its id. Returns its text; raises DuplicateCustomerError.
+        """
+        with self._database.transaction():
+            rows = self._rows("id, createdAt", where or _identity(customer), "ORDER BY rowid LIMIT 1")
             document_id, created_at = rows[0] if rows else (new_id(), None)
             return self._put(self._document(customer, document_id, created_at))
 
     def insert(self, customer: Mapping[str, Any]) -> str:
         """Inserts the document of a customer and returns its text; raises DuplicateCustomerError."""
-        with self._writing():
+        with self._database.transaction():
             return self._put(self._document(customer, new_id(), None))
 
     def update(self, document_id: str, customer: Mapping[str, Any]) -> str | None:
         """Replaces the document with this id, None if there is none; raises DuplicateCustomerError."""
-        with self._writing():
-            rows = self._database.rows("SELECT createdAt FROM customers WHERE id = ?", (document_id,))
+        with self._database.transaction():
+            rows = self._rows("createdAt", Sql("id = ?", (document_id,)))
             return self._put(self._document(customer, document_id, rows[0][0])) if rows else None
 
     def store(self, document: Document) -> Document:
         """Stores a document as another writer would, as it is, over the one with its psid and pageId."""
-        sql = "SELECT id FROM customers WHERE psid = ? AND pageId = ?"
-        with self._writing():
-            rows = self._database.rows(sql, (document.get("psid"), document.get("pageId")))
+        with self._database.transaction():
+            rows = self._rows("id", _of_customer(document.get("pageId"), document.get("psid")))
             stored = {"id": rows[0][0] if rows else new_id(), **document}
             self._put(stored)
         return stored
 
     def delete(self, page_id: str, psid: str | None = None) -> int:
-        """Deletes a customer's document, or all of the page, and returns how many there were."""
-        if psid is None:
-            return self._database.write("DELETE FROM customers WHERE pageId = ?", (page_id,))
-        return self._database.write("DELETE FROM customers WHERE pageId = ? AND psid = ?", (page_id, psid))
+        """Deletes a customer's documents, or all of the page, and returns how many there were."""
+        condition = Sql("pageId = ?", (page_id,)) if psid is None else _of_customer(page_id, psid)
+        return self._delete(condition)
 
     def delete_by_id(self, document_id: str) -> bool:
         """Deletes one document; False if there is none."""
-        return bool(self._database.write("DELETE FROM customers WHERE id = ?", (document_id,)))
+        return bool(self._delete(Sql("id = ?", (document_id,))))
 
     def document(self, page_id: str, psid: str) -> Document | None:
-        """One customer's document."""
-        sql = "SELECT document FROM customers WHERE psid = ? AND pageId = ?"
-        rows = self._database.rows(sql, (psid, page_id))
-        return loads(rows[0][0]) if rows else None
+        """One customer's document, by psid or else by Pancake's id."""
+        for condition in (_of_customer(page_id, psid), Sql("pageId = ? AND customerId = ?", (page_id, psid))):
+            for (text,) in self._rows("document", condition):
+                document: Document = loads(text)
+                return document
+        return None
 
     def documents(self, page_id: str) -> list[Document]:
         """The page's documents in the order they were first stored."""
-        sql = "SELECT document FROM customers WHERE pageId = ? ORDER BY rowid"
-        return [loads(text) for (text,) in self._database.rows(sql, (page_id,))]
+        rows = self._rows("document", Sql("pageId = ?", (page_id,)), "ORDER BY rowid")
+        return [loads(text) for (text,) in rows]
 
     def page_ids(self) -> list[str]:
         """The pages that there are documents of."""
-        rows = self._database.rows("SELECT DISTINCT pageId FROM customers")
-        return [page_id for (page_id,) in rows]
+        return [page_id for (page_id,) in self._rows("DISTINCT pageId", Sql("1"))]
 
     def find(self, condition: Sql, options: Options) -> list[str]:
         """The texts of the documents that meet the condition; the options' projection is left to the caller."""
-        # A condition's and an order's text hold names of columns only, every value is a parameter.
-        where, order = condition.text, options.order.text
-        sql = f"SELECT document FROM customers WHERE {where} ORDER BY {order}"  # noqa: S608
-        parameters = (*condition.parameters, *options.order.parameters, options.limit, options.skip)
-        return [text for (text,) in self._database.rows(sql + " LIMIT ? OFFSET ?", parameters)]
+        end = Sql(f"ORDER BY {options.order.text} LIMIT ? OFFSET ?", options.order.parameters)
+        parameters = (*condition.parameters, *end.parameters, options.limit, options.skip)
+        return [text for (text,) in self._rows("document", Sql(condition.text, parameters), end.text)]
 
     def count(self, condition: Sql) -> int:
         """How many documents meet the condition."""
-        sql = f"SELECT count(*) FROM customers WHERE {condition.text}"  # noqa: S608
-        return int(self._database.rows(sql, condition.parameters)[0][0])
+        return int(self._rows("count(*)", condition)[0][0])
+
+    def _rows(self, columns: str, condition: Sql, end: str = "") -> list[Any]:
+        # Conditions and orders hold names of columns only; every value is a parameter.
+        sql = f"SELECT {columns} FROM {self._collection} WHERE {condition.text} {end}"  # noqa: S608
+        return self._database.rows(sql, condition.parameters)
+
+    def _delete(self, condition: Sql) -> int:
+        sql = f"DELETE FROM {self._collection} WHERE {condition.text}"  # noqa: S608
+        return self._database.write(sql, condition.parameters)
 
     def _document(self, customer: Mapping[str, Any], document_id: str, created_at: int | None) -> Document:
         dialect = self._behaviour.dialect
         return fb_customer(customer, dialect, document_id=document_id, created_at=created_at)
 
     def _put(self, document: Document) -> str:
+        """Raises DuplicateCustomerError."""
+        for path, same in self._unique(document).items():
+            if self._rows("1", Sql(f"{same.text} AND id != ?", (*same.parameters, document["id"])), "LIMIT 1"):
+                raise DuplicateCustomerError(f"{path} of {self._collection}")
         text = dumps(document)
-        self._database.write(_PUT_DOCUMENT, (*(cell(find_path(document, path)[1]) for path in _COLUMNS), text))
+        values = (*(cell(find_path(document, path)[1]) for path in _COLUMNS), text)
+        self._database.write(_PUT_DOCUMENT.format(self._collection), values)
         return text
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            with self._database.transaction():
-                yield
-        except IntegrityError as error:
-            raise DuplicateCustomerError from error
+    def _unique(self, document: Document) -> dict[str, Sql]:
+        """What no other document may have, by the name of its index."""
+        unique = {}
+        if customer_id := document.get("customerId"):
+            unique["customerId_1"] = Sql("customerId = ?", (customer_id,))
+        psid = document.get("psid")
+        if psid is not None and self._behaviour.unique_psid == "everywhere":
+            unique["psid_1"] = Sql("psid = ?", (psid,))
+        elif psid is not None and self._behaviour.unique_psid == "per_page":
+            unique["psid_1_pageId_1"] = _of_customer(document.get("pageId"), psid)
+        return unique
+
+
+def _identity(customer: Mapping[str, Any]) -> Sql:
+    psid = identifier(customer.get("psid"))
+    if psid.strip():
+        return _of_customer(customer["page_id"], psid)
+    return Sql("customerId = ?", (identifier(customer.get("id")),))
+
+
+def _of_customer(page_id: Any, psid: Any) -> Sql:
+    return Sql("psid = ? AND pageId = ?", (psid, page_id))
 
 
 class EmptyFolkForm(FolkForm):
@@ -195,9 +240,9 @@ class EmptyFolkForm(FolkForm):
 
 _PUT_PAGE = "INSERT INTO pages VALUES (?, ?) ON CONFLICT (pageId) DO UPDATE SET document = excluded.document"
 _PUT_DOCUMENT = """
-INSERT INTO customers (id, psid, pageId, createdAt, updatedAt, panCakeUpdatedAt, version, document)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET psid = excluded.psid, pageId = excluded.pageId, createdAt = excluded.createdAt,
-  updatedAt = excluded.updatedAt, panCakeUpdatedAt = excluded.panCakeUpdatedAt, version = excluded.version,
-  document = excluded.document
+INSERT INTO {0} (id, customerId, psid, pageId, createdAt, updatedAt, panCakeUpdatedAt, version, document)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET customerId = excluded.customerId, psid = excluded.psid, pageId = excluded.pageId,
+  createdAt = excluded.createdAt, updatedAt = excluded.updatedAt, panCakeUpdatedAt = excluded.panCakeUpdatedAt,
+  version = excluded.version, document = excluded.document
 """

@@ -1,14 +1,15 @@
 """FolkForm over HTTP: its calls, and who may make them, how often."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar, get_args, get_type_hints
+from typing import TypeVar
 
 from customer_sync.sandbox.auth_calls import AuthCalls, wrong_role
 from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.call import Answer, Call, Endpoint
 from customer_sync.sandbox.customer_calls import CustomerCalls
-from customer_sync.sandbox.envelope import FolkFormError, failure, refused
+from customer_sync.sandbox.envelope import NOT_FOUND, SYSTEM, FolkFormError, ServerError, refused, success
 from customer_sync.sandbox.folkform import EmptyFolkForm, FolkForm
 from customer_sync.sandbox.limits import Limits
 from customer_sync.sandbox.page_calls import PageCalls
@@ -16,7 +17,8 @@ from customer_sync.sandbox.token_lives import TokenLives
 
 _Calls = TypeVar("_Calls", CustomerCalls, PageCalls)
 _MAX_HEAD_SIZE = 4096
-_CUSTOMER_PATHS = get_args(get_type_hints(Behaviour)["customer_path"])
+_MAX_BODY_SIZE = 10 * 2**20
+_PATH, _FB_PATH, _HEALTH = "/customer", "/fb-customer", "/system/health"
 _INSERT, _READ, _UPDATE, _DELETE = (f"Customer.{verb}" for verb in ("Insert", "Read", "Update", "Delete"))
 
 
@@ -27,12 +29,19 @@ class FolkFormApi:
     prefix = "/folkform/api/v1"
 
     def __init__(
-        self, folkform: FolkForm, empty: EmptyFolkForm, behaviour: Behaviour, limits: Limits, lives: TokenLives
+        self,
+        folkform: FolkForm,
+        other: FolkForm,
+        empty: EmptyFolkForm,
+        behaviour: Behaviour,
+        limits: Limits,
+        lives: TokenLives,
     ) -> None:
+        """*other* is the second collection of a server that has two."""
         self._behaviour = behaviour
         self._limits = limits
         self._auth = AuthCalls(folkform, behaviour, lives)
-        self._customers = (CustomerCalls(folkform, behaviour), CustomerCalls(empty, behaviour))
+        self._main, self._other, self._empty = (CustomerCalls(data, behaviour) for data in (folkform, other, empty))
         self._pages = (PageCalls(folkform), PageCalls(empty))
 
     @property
@@ -46,24 +55,31 @@ class FolkFormApi:
         return 0.0
 
     def endpoints(self) -> list[Endpoint]:
-        """Every call that FolkForm knows; the customers' under each path that they may be kept at."""
+        """Every call that FolkForm knows, and last what it does not know."""
         return [
-            *(endpoint for path in _CUSTOMER_PATHS for endpoint in self._customer_endpoints(path)),
+            *(endpoint for path in (_PATH, _FB_PATH) for endpoint in self._customer_endpoints(path)),
             *self._page_endpoints("/facebook/page"),
             Endpoint("GET", "/auth/roles", self._auth.roles),
             Endpoint("POST", "/auth/login/firebase", self._auth.sign_in),
+            Endpoint("GET", _HEALTH, lambda _call: success('{"status":"healthy"}')),
+            Endpoint(None, "/{path:path}", _no_such_path),
         ]
 
     def _customer_endpoints(self, path: str) -> list[Endpoint]:
         def endpoint(
             method: str, name: str, answer: Callable[[CustomerCalls, Call], Answer], *permissions: str
         ) -> Endpoint:
-            guarded = self._guarded(self._customers, answer, *permissions)
-            return Endpoint(method, path + name, self._mounted(path, guarded))
+            def mounted(call: Call) -> Answer:
+                if (calls := self._collections().get(path)) is None:
+                    return _no_such_path(call)
+                return self._guarded((calls, self._empty), answer, *permissions)(call)
+
+            return Endpoint(method, path + name, mounted)
 
         return [
             endpoint("POST", "/upsert-one", CustomerCalls.upsert_one, _INSERT, _UPDATE),
             endpoint("POST", "/insert-one", CustomerCalls.insert_one, _INSERT),
+            endpoint("POST", "/insert-many", CustomerCalls.insert_many, _INSERT),
             endpoint("GET", "/find", CustomerCalls.find, _READ),
             endpoint("GET", "/find-one", CustomerCalls.find_one, _READ),
             endpoint("GET", "/find-by-id/{id}", CustomerCalls.find_by_id, _READ),
@@ -72,6 +88,14 @@ class FolkFormApi:
             endpoint("PUT", "/update-by-id/{id}", CustomerCalls.update_by_id, _UPDATE),
             endpoint("DELETE", "/delete-by-id/{id}", CustomerCalls.delete_by_id, _DELETE),
         ]
+
+    def _collections(self) -> dict[str, CustomerCalls]:
+        """Each path of the customers, with its collection."""
+        if self._behaviour.customer_path:
+            return {self._behaviour.customer_path: self._main}
+        if self._behaviour.server == "2025-12":
+            return {_PATH: self._main, _FB_PATH: self._other}
+        return {_FB_PATH: self._main}
 
     def _page_endpoints(self, path: str) -> list[Endpoint]:
         def endpoint(method: str, name: str, answer: Callable[[PageCalls, Call], Answer]) -> Endpoint:
@@ -84,35 +108,31 @@ class FolkFormApi:
         ]
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
-        """Answers a call, refusals included, and tells how many more there may be."""
-        allowance = self._limits.folkform(call.client)
-        if allowance is None:
-            return self._answer(endpoint, call)
-        if not allowance.granted:
-            return replace(self.failure(429, "Too many requests"), headers=allowance.headers)
-        return replace(self._answer(endpoint, call), headers=allowance.headers)
+        """Answers a call, refusals included, with how many more there may be."""
+        answer = self._answer(endpoint, call)
+        return replace(answer, headers=(*answer.headers, ("X-Request-Id", str(uuid.uuid4()))))
 
     def failure(self, status: int, message: str) -> Answer:
         """The envelope of what is nobody's mistake."""
-        return failure(status, f"HTTP_{status}", message)
+        return refused(ServerError(status, SYSTEM if status >= 500 else f"HTTP_{status}", message))
 
     def _answer(self, endpoint: Endpoint, call: Call) -> Answer:
+        allowance = None if endpoint.template == _HEALTH else self._limits.folkform(call.client)
+        if allowance is None:
+            return self._answered(endpoint, call)
+        if not allowance.granted:
+            return replace(refused(ServerError(429, "BIZ_002", "Quá nhiều yêu cầu")), headers=allowance.headers)
+        return replace(self._answered(endpoint, call), headers=allowance.headers)
+
+    def _answered(self, endpoint: Endpoint, call: Call) -> Answer:
         try:
             if call.head_size > _MAX_HEAD_SIZE:
-                raise FolkFormError(431, "HTTP_431", "Request Header Fields Too Large")
+                raise ServerError(431, SYSTEM, "Request Header Fields Too Large")
+            if len(call.body) > _MAX_BODY_SIZE and self._behaviour.server == "2025-12":
+                raise ServerError(413, SYSTEM, "Request Entity Too Large")
             return endpoint.answer(call)
         except FolkFormError as error:
             return refused(error)
-
-    def _mounted(self, path: str, answer: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
-        """The function *answer* while customers are kept at *path*."""
-
-        def checked(call: Call) -> Answer:
-            if self._behaviour.customer_path != path:
-                raise FolkFormError(404, "HTTP_404", "Not Found")
-            return answer(call)
-
-        return checked
 
     def _guarded(
         self, calls: tuple[_Calls, _Calls], answer: Callable[[_Calls, Call], Answer], *permissions: str
@@ -126,9 +146,13 @@ class FolkFormApi:
             has_role = self._auth.has_role(access, call)
             for permission in permissions:
                 if permission not in access.permissions:
-                    raise FolkFormError(403, "AUTH_002", f"Permission {permission} is missing")
+                    raise FolkFormError(403, "AUTH_003", f"Không có quyền {permission}")
             if writes and not has_role:
-                raise wrong_role()
+                raise wrong_role(call.headers.get("x-active-role-id"), [role.role_id for role in access.roles])
             return answer(everything if has_role else nothing, call)
 
         return checked
+
+
+def _no_such_path(call: Call) -> Answer:
+    raise ServerError(404, NOT_FOUND, f"Cannot find {call.target.partition('?')[0]}")

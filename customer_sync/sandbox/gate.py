@@ -57,7 +57,7 @@ class Gate:
         connection = Connection(scope, receive, send)
         try:
             call = await _read(Request(scope, receive))
-            request = self._logged(call)
+            request = self._logged(call, scope["method"])
             active = self._faults.met_by(request)
             if active is None:
                 await connection.send(await self._respond(call, request))
@@ -91,13 +91,12 @@ class Gate:
         date = _http_date(int(time.time() + self._service.clock_offset))
         return Response(answer.text, answer.status, {"Date": date, **dict(answer.headers)}, answer.media_type)
 
-    def _logged(self, call: Call) -> LoggedRequest:
-        endpoint = self._endpoint
+    def _logged(self, call: Call, method: str) -> LoggedRequest:
         request = LoggedRequest(
             time=time.time(),
             service=self._service.name,
-            method=endpoint.method,
-            template=endpoint.template,
+            method=method,
+            template=self._endpoint.template,
             path=call.path,
             query=call.query,
         )
@@ -108,7 +107,11 @@ class Gate:
 def routes(service: Service, log: RequestLog, faults: Faults) -> list[BaseRoute]:
     """The routes of a service, each through a gate of its own."""
     return [
-        Route(service.prefix + endpoint.template, Gate(service, endpoint, log, faults), methods=[endpoint.method])
+        Route(
+            service.prefix + endpoint.template,
+            Gate(service, endpoint, log, faults),
+            methods=[endpoint.method] if endpoint.method else None,
+        )
         for endpoint in service.endpoints()
     ]
 

@@ -21,10 +21,11 @@ class Allowance:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers that every answer carries, one that was not granted also with Retry-After."""
+        """The headers that every answer carries; one that was not granted has Retry-After in their place."""
+        if not self.granted:
+            return (("Retry-After", str(self.reset)),)
         rate = (("Limit", self.limit), ("Remaining", self.remaining), ("Reset", self.reset))
-        headers = tuple((f"X-RateLimit-{name}", str(value)) for name, value in rate)
-        return headers if self.granted else (*headers, ("Retry-After", str(self.reset)))
+        return tuple((f"X-RateLimit-{name}", str(value)) for name, value in rate)
 
 
 @dataclass(slots=True)

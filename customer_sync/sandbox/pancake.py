@@ -9,6 +9,7 @@ from typing import Any
 
 from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.database import Database
+from customer_sync.sandbox.fb_customer import identifier
 from customer_sync.sandbox.json_text import dumps, loads
 from customer_sync.sandbox.times import microseconds, pancake_text
 
@@ -117,26 +118,28 @@ class Pancake:
         sql = "SELECT customer FROM pancake_customers WHERE page_id = ? ORDER BY position"
         return [loads(text) for (text,) in self._database.rows(sql, (page_id,))]
 
-    def change_customer(self, page_id: str, psid: str, changes: Mapping[str, Any]) -> Customer:
-        """Sets some of a customer's fields, `updated_at` only if it is among them, and returns her."""
-        sql = "SELECT position, customer FROM pancake_customers WHERE psid = ? AND page_id = ?"
+    def change_customer(self, page_id: str, name: str, changes: Mapping[str, Any]) -> Customer:
+        """Sets some fields of the customer with this psid, or id where there is no psid, and returns the customer;
+        `updated_at` only if it is among them.
+        """
+        sql = "SELECT position, customer FROM pancake_customers WHERE name = ? AND page_id = ?"
         with self._database.transaction():
-            rows = self._database.rows(sql, (psid, page_id))
+            rows = self._database.rows(sql, (name, page_id))
             if not rows:
-                raise KeyError(psid)
+                raise KeyError(name)
             return self._replace(rows[0], changes)
 
     def change_customers(self, count: int, rng: random.Random | None = None) -> list[tuple[str, Customer]]:
         """Changes *count* customers now, on any page, and returns them with their pages."""
-        sql = "SELECT position, page_id FROM pancake_customers WHERE psid IS NOT NULL"
+        sql = "SELECT position, page_id FROM pancake_customers WHERE name IS NOT NULL"
         with self._database.transaction():
             rows = self._database.rows(sql)
             chosen = (rng or self._rng).sample(rows, min(count, len(rows)))
             return [(page_id, self._change_now(position)) for position, page_id in chosen]
 
-    def remove_customer(self, page_id: str, psid: str) -> None:
-        """Removes everybody with this psid from the page, as a merge or a deletion in Pancake does."""
-        self._database.write("DELETE FROM pancake_customers WHERE psid = ? AND page_id = ?", (psid, page_id))
+    def remove_customer(self, page_id: str, name: str) -> None:
+        """Removes every customer with this psid, or id where there is none, as a merge or a deletion does."""
+        self._database.write("DELETE FROM pancake_customers WHERE name = ? AND page_id = ?", (name, page_id))
 
     def change_behind(self, page_id: str, last_time: int | None, count: int) -> None:
         """Changes *count* customers now, three of four close below *last_time*: not listed yet."""
@@ -148,7 +151,7 @@ class Pancake:
 
     def _positions_below(self, page_id: str, time: int | None) -> list[int]:
         sql = (
-            "SELECT position FROM pancake_customers WHERE page_id = ? AND updated_at_us < ? AND psid IS NOT NULL"
+            "SELECT position FROM pancake_customers WHERE page_id = ? AND updated_at_us < ? AND name IS NOT NULL"
             " ORDER BY updated_at_us DESC LIMIT ?"
         )
         rows = self._database.rows(sql, (page_id, _FOREVER if time is None else time, _AHEAD))
@@ -164,7 +167,7 @@ class Pancake:
         position, text = row
         customer = {**loads(text), **changes}
         sql = (
-            "UPDATE pancake_customers SET psid = ?, updated_at_us = ?, inserted_at_us = ?, customer = ?"
+            "UPDATE pancake_customers SET name = ?, updated_at_us = ?, inserted_at_us = ?, customer = ?"
             " WHERE position = ?"
         )
         self._database.write(sql, (*_columns(customer), position))
@@ -196,7 +199,8 @@ class Pancake:
 def _columns(customer: Any) -> tuple[str | None, int, int, str]:
     """Extracted columns and the text; an unreadable time counts as 0, so that it comes last."""
     fields = customer if isinstance(customer, dict) else {}
-    psid = fields.get("psid")
+    psid = identifier(fields.get("psid"))
+    name = psid if psid.strip() else identifier(fields.get("id"))
     updated_at = microseconds(fields.get("updated_at")) or 0
     inserted_at = microseconds(fields.get("inserted_at")) or 0
-    return psid if isinstance(psid, str) else None, updated_at, inserted_at, dumps(customer)
+    return name or None, updated_at, inserted_at, dumps(customer)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from customer_sync.sandbox.fb_customer import ZEROS
 from customer_sync.sandbox.json_text import dumps, loads
 
 MAX_LIMIT = 1000
@@ -19,6 +20,7 @@ _OPTIONS = frozenset({"sort", "limit", "skip", "projection"})
 _COLUMNS = {
     "_id": "id",
     "id": "id",
+    "customerId": "customerId",
     "psid": "psid",
     "pageId": "pageId",
     "createdAt": "createdAt",
@@ -108,17 +110,18 @@ def parse_options(document: Any) -> Options:
 
 
 def project(document: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    """The part of a document that the projection includes."""
+    """The part of a document that the projection includes; every other key has its zero value."""
     if options.projection is None:
         return {path: value for path, value in document.items() if options.with_id or path != "id"}
-    result: dict[str, Any] = {"id": document["id"]} if options.with_id else {}
+    result: dict[str, Any] = {"id": document["id"] if options.with_id else "", **ZEROS}
     for path in options.projection:
         found, value = find_path(document, path)
         if found:
             *parents, last = path.split(".")
             target = result
             for key in parents:
-                target = target.setdefault(key, {})
+                target[key] = target.get(key) or {}
+                target = target[key]
             target[last] = value
     return result
 

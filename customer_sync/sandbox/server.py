@@ -16,7 +16,7 @@ from customer_sync.sandbox import people
 from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.connection import Protocol
 from customer_sync.sandbox.control_api import ControlApi
-from customer_sync.sandbox.database import Database
+from customer_sync.sandbox.database import COLLECTIONS, Database
 from customer_sync.sandbox.difference import Difference, compare
 from customer_sync.sandbox.fault_calls import FaultCalls
 from customer_sync.sandbox.faults import Faults
@@ -61,6 +61,8 @@ class Sandbox:
         self._database = Database(data)
         self.pancake = Pancake(self._database, self.behaviour, seed)
         self.folkform = FolkForm(self._database, self.behaviour)
+        self.other_folkform = FolkForm(self._database, self.behaviour, COLLECTIONS[1])
+        """The second collection of a FolkForm that has two paths of customers."""
         self.tokens = TokenLives(self.pancake, self.folkform)
         self._limits = Limits(self.behaviour)
         self._port = port
@@ -82,15 +84,17 @@ class Sandbox:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that point customer-sync here."""
-        variables = {
+        return {
             "PANCAKE_BASE_URL": self.url + PancakeApi.prefix,
             "FOLKFORM_BASE_URL": self.url + FolkFormApi.prefix,
             "FOLKFORM_TOKEN": TOKEN,
-            "FOLKFORM_ROLE_ID": ROLE_ID,
         }
-        if self.behaviour.customer_path != "/customer":
-            variables["FOLKFORM_CUSTOMER_PATH"] = self.behaviour.customer_path
-        return variables
+
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """The same with what customer-sync would find out by itself: the role, and where the customers are."""
+        path = self.behaviour.customer_path or ("/customer" if self.behaviour.server == "2025-12" else "/fb-customer")
+        return {**self.environment, "FOLKFORM_ROLE_ID": ROLE_ID, "FOLKFORM_CUSTOMER_PATH": path}
 
     @property
     def sign_in_environment(self) -> dict[str, str]:
@@ -184,7 +188,7 @@ class Sandbox:
 
     def _config(self) -> uvicorn.Config:
         empty = EmptyFolkForm(self._database, self.behaviour)
-        folkform = FolkFormApi(self.folkform, empty, self.behaviour, self._limits, self.tokens)
+        folkform = FolkFormApi(self.folkform, self.other_folkform, empty, self.behaviour, self._limits, self.tokens)
         pancake = PancakeApi(self.pancake, self.behaviour, self._limits, self.tokens)
         calls = FaultCalls(self.faults, self.tokens, self.reset)
         control = ControlApi(self.behaviour, self.pancake, self.requests, self.difference, calls)

@@ -41,7 +41,7 @@ def serve(pipe: Connection) -> None:
     """Runs a sandbox; every message asks for the CPU seconds that it has used."""
     pin(range(1))
     with Sandbox(pages=0) as sandbox:
-        pipe.send(sandbox.environment)
+        pipe.send(sandbox.whole_environment)
         while True:
             pipe.recv()
             pipe.send(time.process_time())
@@ -72,9 +72,10 @@ def upsert_request(environment: dict[str, str], customer: dict[str, object]) -> 
     body = json.dumps({"panCakeData": customer}).encode()
     path = urlsplit(environment["FOLKFORM_BASE_URL"]).path
     head = (
-        f"POST {path}/customer/upsert-one?filter={quote(wanted)} HTTP/1.1\r\n"
+        f"POST {path}/fb-customer/upsert-one?filter={quote(wanted)} HTTP/1.1\r\n"
         "Host: 127.0.0.1\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: benchmark\r\n"
         f"Authorization: Bearer {environment['FOLKFORM_TOKEN']}\r\n"
+        f"X-Active-Role-ID: {environment['FOLKFORM_ROLE_ID']}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

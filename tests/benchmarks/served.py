@@ -59,7 +59,7 @@ def _serve(pipe: Connection, data: Path | None, behaviour: Mapping[str, Any]) ->
     from customer_sync.sandbox import Behaviour, Sandbox
 
     with Sandbox(pages=0, data=data, behaviour=Behaviour(**behaviour)) as sandbox:
-        pipe.send(sandbox.environment)
+        pipe.send(sandbox.whole_environment)
         while True:
             work, args, kwargs = pipe.recv()
             pipe.send(work(sandbox, *args, **kwargs))

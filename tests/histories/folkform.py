@@ -8,8 +8,8 @@ from operator import eq, ge, gt, le, lt
 from typing import Any
 
 from customer_sync.customer import parse_customer_updated_at
-from customer_sync.errors import Refused, ServiceError, TokenRefused, Unreachable
-from customer_sync.folkform import SERVICE
+from customer_sync.errors import Refused, ServerError, ServiceError, TokenRefused, Unreachable
+from customer_sync.folkform_access import SERVICE
 from customer_sync.http import Answer, ApiSession, Call
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from tests.histories.clock import WorldTime
@@ -32,7 +32,9 @@ class Trouble(Enum):
 
     REFUSED = "is refused"
     FORBIDDEN = "is forbidden"
-    POISONOUS = "breaks FolkForm"
+    POISONOUS = "makes FolkForm time out"
+    BREAKING = "is answered 500"
+    TAKEN = "has an id that another page's record has, and is answered 500"
 
     def error(self) -> ServiceError:
         match self:
@@ -41,7 +43,11 @@ class Trouble(Enum):
             case Trouble.FORBIDDEN:
                 return TokenRefused(SERVICE, "answered 403", status=403)
             case Trouble.POISONOUS:
-                return Unreachable(SERVICE, "answered 500 five times")
+                return Unreachable(SERVICE, "did not answer five times")
+            case Trouble.BREAKING:
+                return ServerError(SERVICE, "answered 500", status=500, code="SYS_001")
+            case Trouble.TAKEN:
+                return _duplicate_key()
 
 
 @dataclass
@@ -51,30 +57,31 @@ class FolkForm:
     dialect: Dialect
     time: WorldTime
     documents: dict[tuple[str, str], Document] = field(default_factory=dict)
-    """By page and psid."""
+    """By page and customer's name: Pancake's id is unique."""
     troubles: dict[tuple[str, str], Trouble] = field(default_factory=dict)
-    """By page and psid."""
+    """By page and customer's name."""
     refused: set[tuple[str, str]] = field(default_factory=set)
-    """Who was refused once, by page and psid: a pass may have passed her over."""
+    """Who was refused once, by page and name: a pass may have passed over that customer."""
 
     def of(self, page_id: str) -> list[Document]:
         """A page's documents."""
         return [document for (page, _), document in self.documents.items() if page == page_id]
 
-    def stored(self, page_id: str, psid: str) -> dict[str, Any] | None:
+    def stored(self, page_id: str, name: str) -> dict[str, Any] | None:
         """What is stored of a customer, as Pancake gave it."""
-        document = self.documents.get((page_id, psid))
+        document = self.documents.get((page_id, name))
         return None if document is None else document["panCakeData"]
 
-    def upsert(self, page_id: str, psid: str, customer: dict[str, Any], *, knows_time: bool = True) -> None:
-        """Inserts or updates a customer; a writer who does not know her time leaves a 0."""
+    def upsert(self, page_id: str, customer: dict[str, Any], *, knows_time: bool = True) -> None:
+        """Inserts or updates a customer; a writer who does not know the time leaves a 0."""
+        name, psid = name_of(customer["id"]), customer["psid"]
         now = self.time.now // 1000
         pancakes_time = _milliseconds(customer["updated_at"]) if knows_time else 0
         times = {"updatedAt": pancakes_time if self.dialect is Dialect.GUIDE else now}
         if self.dialect is Dialect.DEPLOYED:
             times["panCakeUpdatedAt"] = pancakes_time
-        document = {"psid": psid, "pageId": page_id, "panCakeData": customer, **times}
-        self.documents[page_id, psid] = document
+        names = {"id": f"{page_id} {name}", "customerId": customer["id"], "psid": "" if psid is None else str(psid)}
+        self.documents[page_id, name] = {**names, "pageId": page_id, "panCakeData": customer, **times}
 
     def matching(self, filter_: dict[str, Any]) -> list[Document]:
         """The documents that a filter lets through."""
@@ -103,23 +110,44 @@ class FolkFormWire(ApiSession):
     def _answer(self, call: Call) -> Any:
         if call.path == "/auth/roles":
             return []
-        if call.path == f"/facebook/page/find-by-page-id/{call.about}":
-            return {"pageId": call.about}
+        if call.path == "/system/health":
+            return {"status": "healthy"}
         filter_ = json.loads(call.params["filter"])
         match call.path:
             case "/customer/upsert-one":
-                return self._upsert(filter_["pageId"], filter_["psid"], call.body["panCakeData"])
+                return self._upsert(call.about or "", filter_, call.body["panCakeData"])
             case "/customer/count":
                 return len(self._folkform.matching(filter_))
             case "/customer/find":
-                return self._folkform.find(filter_, json.loads(call.params["options"]))
+                return self._elsewhere(filter_) + self._folkform.find(filter_, json.loads(call.params["options"]))
         raise Wrong(f"asked for {call.path}")
 
-    def _upsert(self, page_id: str, psid: str, customer: dict[str, Any]) -> None:
-        if trouble := self._folkform.troubles.get((page_id, psid)):
-            self._folkform.refused.add((page_id, psid))
+    def _upsert(self, page_id: str, filter_: dict[str, Any], customer: dict[str, Any]) -> None:
+        who = page_id, name_of(customer["id"])
+        if trouble := self._folkform.troubles.get(who):
+            self._folkform.refused.add(who)
             raise trouble.error()
-        self._folkform.upsert(page_id, psid, customer)
+        document = self._folkform.documents.get(who)
+        if document is not None and not _matches(document, filter_):  # It would be inserted, with an id that is taken.
+            raise _duplicate_key()
+        self._folkform.upsert(page_id, customer)
+
+    def _elsewhere(self, filter_: dict[str, Any]) -> list[Document]:
+        """The records of another page that have an id of ours."""
+        if "pageId" in filter_ or "customerId" not in filter_:
+            return []
+        taken = [f"id-{name}" for (_, name), trouble in self._folkform.troubles.items() if trouble is Trouble.TAKEN]
+        asked = filter_["customerId"]["$in"]
+        return [{"customerId": one, "psid": "x", "pageId": "another"} for one in taken if one in asked]
+
+
+def name_of(pancake_id: str) -> str:
+    """The customer with this id."""
+    return pancake_id.removeprefix("id-")
+
+
+def _duplicate_key() -> ServerError:
+    return ServerError(SERVICE, "answered 500", status=500, code="DB")
 
 
 def _milliseconds(version: str) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tests.histories.folkform import Trouble
+from tests.histories.pancake import Psid
 
 if TYPE_CHECKING:
     from tests.histories.process import Process
@@ -44,9 +45,10 @@ class Appear:
     page: int
     count: int = 1
     late: float = 0
+    psid: Psid = Psid.ALWAYS
 
     def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
-        world.appear(self.page, self.count, self.late)
+        world.appear(self.page, self.count, self.late, psid=self.psid)
 
 
 @dataclass(frozen=True)

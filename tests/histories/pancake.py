@@ -43,8 +43,17 @@ class TimeText(Enum):
 class Defect(Enum):
     """What makes a customer one who cannot be synced."""
 
-    NO_PSID = "psid"
+    NO_ID = "id"
     NO_TIME = "updated_at"
+
+
+class Psid(Enum):
+    """When a customer has a psid, and of which kind."""
+
+    ALWAYS = ""
+    NUMBER = " with a number for a psid"
+    NEVER = " without a psid"
+    LATER = " with a psid only after a change"
 
 
 @dataclass(frozen=True)
@@ -75,16 +84,17 @@ class Row:
 class Person:
     """A customer in Pancake."""
 
-    psid: str
+    name: str
     page_id: str
     inserted_at: int
     text: TimeText
     defect: Defect | None
+    psid: Psid
     rows: list[Row] = field(default_factory=list)
     """All that she ever was."""
 
     def __str__(self) -> str:
-        return f"{self.page_id}/{self.psid}"
+        return f"{self.page_id}/{self.name}"
 
     @property
     def latest(self) -> Row:
@@ -117,13 +127,13 @@ class Pancake:
         """Everybody on a page."""
         return [person for person in self.people if person.page_id == page_id]
 
-    def appear(self, page_id: str, *, late: int = 0, defect: Defect | None = None) -> Person:
+    def appear(self, page_id: str, *, late: int = 0, defect: Defect | None = None, psid: Psid = Psid.ALWAYS) -> Person:
         """Somebody new on a page, now, committed *late* microseconds later."""
         number = self._born[page_id]
         self._born[page_id] += 1
         text = self.kind.texts[number % len(self.kind.texts)]
         now = self._time.now
-        person = Person(f"p{number:02}", page_id, now, text, defect)
+        person = Person(f"{page_id}{number:02}", page_id, now, text, defect, psid)
         self.people.append(person)
         self._add_row(person, now, now + late)
         return person
@@ -149,16 +159,23 @@ class Pancake:
     def _add_row(self, person: Person, updated_at: int, seen_from: int) -> None:
         self.changes += 1
         data: dict[str, Any] = {
-            "id": f"id-{person.psid}",
-            "psid": person.psid,
+            "id": f"id-{person.name}",
+            "psid": self._psid(person),
             "updated_at": person.text.of(updated_at),
             "notes": [self.changes],
         }
-        if person.defect is Defect.NO_PSID:
-            data["psid"] = None
+        if person.defect is Defect.NO_ID:
+            data["id"] = None
         elif person.defect is Defect.NO_TIME:
             data["updated_at"] = "yesterday"
         person.rows.append(Row(updated_at, seen_from, data))
+
+    def _psid(self, person: Person) -> Any:
+        if person.psid is Psid.NUMBER:
+            return int(f"9{person.name[1:]}{ord(person.page_id)}")
+        if person.psid is Psid.NEVER or (person.psid is Psid.LATER and not person.rows):
+            return None
+        return person.name
 
     def _is_inside(self, person: Person, row: Row, until: int) -> bool:
         if self.kind.window is Window.EXACT:

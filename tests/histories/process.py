@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from customer_sync.customer import Customer
 from customer_sync.errors import ExitCode, ServiceError, StopRequested, Unreachable
-from customer_sync.folkform import FolkFormClient
+from customer_sync.folkform import Filter, FolkFormClient
+from customer_sync.folkform_access import FolkFormAccess
 from customer_sync.http import Call
 from customer_sync.page import Page
 from customer_sync.pancake import CustomerList
@@ -20,10 +22,10 @@ from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.result import PageResult, Problem, SyncedPage
 from customer_sync.sign_in import BearerToken
 from customer_sync.sync import INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
-from customer_sync.walk import CustomerSource
+from customer_sync.walk import TimedSource
 from customer_sync.write import Upserts
 from tests.histories.clock import SimulatedClock
-from tests.histories.folkform import FolkFormWire
+from tests.histories.folkform import FolkFormWire, name_of
 from tests.histories.in_flight import InFlight, Outcomes, read_ahead
 from tests.histories.locks import Lock, Locks
 from tests.histories.turns import Killed, Wrong
@@ -120,15 +122,17 @@ class Process:
             self.tell(f"ends: page {result.page.page_id} {result.status}{f' ({end})' if end else ''}")
 
     def folkform(self) -> FolkFormClient:
-        return FolkFormClient(
+        access = FolkFormAccess(
             FolkFormWire(self.world.folkform, self._call_folkform),
+            AdaptiveRateLimiter(self.clock),
             AdaptiveRateLimiter(self.clock),
             token=BearerToken("token", None, self.clock),
             role_id=None,
             customer_path="/customer",
         )
+        return FolkFormClient(access)
 
-    def pancake(self, page: Page) -> CustomerSource:
+    def pancake(self, page: Page) -> TimedSource:
         return _Source(self, page.page_id)
 
     def _run(self) -> Run:
@@ -140,8 +144,8 @@ class Process:
             upserts=Upserts(
                 self._in_flight,
                 kind.workers,
-                (lambda _: None) if self.plan.dry_run else folkform.upsert_customer,
-                folkform.ping,
+                _write_nothing if self.plan.dry_run else folkform.upsert_customer,
+                folkform.look_up,
                 self.clock,
                 kind.span,
                 lambda: Outcomes(self._in_flight),
@@ -198,7 +202,7 @@ class Process:
 
         def store() -> Any:
             customer = call.body["panCakeData"]
-            who = f"{call.about}/{customer['psid']} of {customer['updated_at']}"
+            who = f"{name_of(customer['id'])} of {customer['updated_at']}"
             try:
                 data = answer()
             except ServiceError as error:
@@ -247,6 +251,10 @@ class _Source:
         self._process = process
         self._page_id = page_id
 
+    @property
+    def clock_ahead(self) -> float | None:
+        return -self._process.world.ahead
+
     def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
         if since != 0:
             raise Wrong("asked for a window that may hide old customers who changed")
@@ -259,6 +267,10 @@ class _Source:
             self._process.tell("Pancake lists nobody")
             return CustomerList([], listed.total, listed.date)
         return listed
+
+
+def _write_nothing(customer: Customer, where: Filter | None = None, *, insists: bool = True) -> None:
+    """The upsert of a dry run."""
 
 
 class _LocksOf:

@@ -6,7 +6,7 @@ from customer_sync.customer import parse_customer_updated_at
 from customer_sync.errors import ContractBroken, ServiceError
 from customer_sync.sync import BACKFILL
 from tests.histories.clock import SECOND
-from tests.histories.folkform import FolkForm
+from tests.histories.folkform import FolkForm, name_of
 from tests.histories.pancake import Defect, Pancake, Person
 from tests.histories.process import Process
 from tests.histories.verifier import Verifier
@@ -91,8 +91,8 @@ class Promises:
 
     def check_verified(self, verifier: Verifier) -> None:
         """It names exactly those who differ."""
-        people = {(person.page_id, person.psid): person for person in self._pancake.people}
-        stored = {(page_id, document["psid"]) for page_id in self._page_ids for document in self._folkform.of(page_id)}
+        people = {(person.page_id, person.name): person for person in self._pancake.people}
+        stored = {key for key in self._folkform.documents if key[0] in self._page_ids}
         differing = {("extra", *key) for key in stored - people.keys()}
         for key, person in people.items():
             if not person.defect and self._folkform.stored(*key) is None:
@@ -127,8 +127,8 @@ class Promises:
             malformed = sum(person.defect is not None for person in self._pancake.of(result.page.page_id))
             assert result.malformed == malformed, f"{malformed} are malformed, and {result.malformed} are named"
         failed = _failed(process)
-        refused = [person for person in self._pancake.people if (person.page_id, person.psid) in self._folkform.refused]
-        silent = [person for person in refused if self._differs(person) and (person.page_id, person.psid) not in failed]
+        refused = [person for person in self._pancake.people if (person.page_id, person.name) in self._folkform.refused]
+        silent = [person for person in refused if self._differs(person) and (person.page_id, person.name) not in failed]
         assert not silent, f"not brought and not named: {', '.join(map(str, silent))}"
         assert failed <= self._folkform.troubles.keys(), f"named without a reason: {failed}"
 
@@ -136,18 +136,18 @@ class Promises:
 
     def _is_owed(self, person: Person) -> bool:
         """Whether FolkForm should hold her, as she is, and does not."""
-        if person.defect or (person.page_id, person.psid) in self._folkform.refused:
+        if person.defect or (person.page_id, person.name) in self._folkform.refused:
             return False
         if person.page_id in self.torn | self._unfinished:
-            return self._folkform.stored(person.page_id, person.psid) is None
+            return self._folkform.stored(person.page_id, person.name) is None
         return self._differs(person)
 
     def _version_differs(self, person: Person) -> bool:
-        stored = self._folkform.stored(person.page_id, person.psid)
+        stored = self._folkform.stored(person.page_id, person.name)
         return stored is None or stored["updated_at"] != person.latest.version
 
     def _differs(self, person: Person) -> bool:
-        stored = self._folkform.stored(person.page_id, person.psid)
+        stored = self._folkform.stored(person.page_id, person.name)
         latest = person.latest.data
         if stored is None or self._version_differs(person):
             return True
@@ -164,9 +164,9 @@ def _nobody_readable(error: BaseException) -> bool:
     return "not one of them can be read" in str(error)
 
 
-def _failed(process: Process) -> set[tuple[str, str | None]]:
+def _failed(process: Process) -> set[tuple[str, str]]:
     return {
-        (result.page.page_id, one.psid)
+        (result.page.page_id, name_of(one.pancake_id or ""))
         for result in process.results
         for one in result.problems
         if one.problem == "failed"

@@ -19,7 +19,7 @@ from tests.histories.happenings import (
     TimePasses,
     WrongClock,
 )
-from tests.histories.pancake import Defect, PancakeKind, TimeText, Window
+from tests.histories.pancake import Defect, PancakeKind, Psid, TimeText, Window
 from tests.histories.process import Moment, Plan
 from tests.histories.world import Group, Kind, Turn
 
@@ -62,7 +62,8 @@ groups = st.builds(
     page=st.integers(0, 1),
     after=st.sampled_from([0.1, 0.5, 1.0, 1.0, 3.0, 60.0, MONTHS]),
     count=st.sampled_from([1, 2, 3, 6]),
-    defect=st.sampled_from([None, None, None, None, None, Defect.NO_PSID, Defect.NO_TIME]),
+    defect=st.sampled_from([None, None, None, None, None, Defect.NO_ID, Defect.NO_TIME]),
+    psid=st.sampled_from([Psid.ALWAYS, Psid.ALWAYS, Psid.ALWAYS, Psid.NEVER, Psid.LATER, Psid.NUMBER]),
 )
 populations = st.lists(groups, min_size=2, max_size=8)
 held = st.sampled_from([0, 2, 6, 8, 100])
@@ -70,7 +71,8 @@ held = st.sampled_from([0, 2, 6, 8, 100])
 settled_for = st.sampled_from([5.0, 0.3, 100.0, MONTHS])
 
 changes = st.builds(Change, first=who, count=crowds, late=late)
-appearances = st.builds(Appear, page=st.integers(0, 1), count=newcomers, late=late)
+psids = st.sampled_from([Psid.ALWAYS, Psid.ALWAYS, Psid.NEVER, Psid.LATER])
+appearances = st.builds(Appear, page=st.integers(0, 1), count=newcomers, late=late, psid=psids)
 time_passes = st.builds(TimePasses, seconds=whiles)
 life = st.one_of(changes, time_passes, appearances)
 trouble = st.one_of(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from customer_sync.page import Page
 from customer_sync.verified_page import VerifiedPage
 from customer_sync.verify import VERIFY, Run, verify_pages
+from tests.histories.folkform import name_of
 from tests.histories.in_flight import read_ahead
 from tests.histories.locks import Locks
 from tests.histories.process import Plan, Process
@@ -39,10 +40,10 @@ class Verifier(Process):
         verify_pages(run, self.verified)
 
     @property
-    def findings(self) -> set[tuple[str, str, str | None]]:
-        """Kind, page and psid of everybody named but the malformed."""
+    def findings(self) -> set[tuple[str, str, str]]:
+        """Kind, page and name of every customer that is named but the malformed."""
         return {
-            (problem.problem, page.page.page_id, problem.psid)
+            (problem.problem, page.page.page_id, name_of(problem.pancake_id or ""))
             for page in self.verified
             for problem in page.problems
             if problem.problem != "malformed"

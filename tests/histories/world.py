@@ -10,7 +10,7 @@ from tests.histories.clock import SECOND, WorldTime, written
 from tests.histories.folkform import Dialect, FolkForm, Trouble
 from tests.histories.happenings import WorldHappening
 from tests.histories.locks import Locks
-from tests.histories.pancake import Defect, Pancake, PancakeKind, Person
+from tests.histories.pancake import Defect, Pancake, PancakeKind, Person, Psid
 from tests.histories.process import Plan, Process
 from tests.histories.promises import Promises
 from tests.histories.story import Story
@@ -60,6 +60,7 @@ class Group:
     after: float
     count: int
     defect: Defect | None = None
+    psid: Psid = Psid.ALWAYS
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class World:
             self.story.tell("world", line)
         for group in population:
             self.time.move(group.after)
-            self.appear(group.page, group.count, 0, group.defect)
+            self.appear(group.page, group.count, 0, group.defect, group.psid)
         self.time.move(settled_for)
         self.story.tell("world", "our story begins")
 
@@ -101,16 +102,19 @@ class World:
             people = [person for person in self.healthy if person.page_id == page_id]
             settled = [person for person in people if person.latest.updated_at + 2 * SECOND < self.time.now]
             for person in settled[-latest:] if latest else ():
-                self.folkform.upsert(page_id, person.psid, person.latest.data)
+                self.folkform.upsert(page_id, person.latest.data)
                 self.story.tell("FolkForm", f"holds {person}")
 
     # Customers
 
-    def appear(self, page: int, count: int, late: float, defect: Defect | None = None) -> None:
+    def appear(
+        self, page: int, count: int, late: float, defect: Defect | None = None, psid: Psid = Psid.ALWAYS
+    ) -> None:
         """New customers of a page, all at one instant, committed *late* seconds later."""
         page_id = self.kind.page_ids[page % len(self.kind.page_ids)]
-        crowd = [self.pancake.appear(page_id, late=round(late * SECOND), defect=defect) for _ in range(count)]
-        self._tell_change(crowd, f"without {defect.value} appear" if defect else "appear", late)
+        late_micros = round(late * SECOND)
+        crowd = [self.pancake.appear(page_id, late=late_micros, defect=defect, psid=psid) for _ in range(count)]
+        self._tell_change(crowd, f"without {defect.value} appear" if defect else f"appear{psid.value}", late)
 
     def change(self, first: int, count: int, late: float) -> None:
         """*count* customers from the *first* on change, all at one instant, committed *late* seconds later."""
@@ -138,7 +142,7 @@ class World:
         if not self.healthy or len(self.folkform.troubles) + 1 >= min(self.kind.span, 3):
             return
         person = self.healthy[who % len(self.healthy)]
-        self.folkform.troubles[person.page_id, person.psid] = trouble
+        self.folkform.troubles[person.page_id, person.name] = trouble
         self.story.tell("FolkForm", f"{person} {trouble.value}")
 
     def cure(self) -> None:
@@ -155,7 +159,7 @@ class World:
         person = self.healthy[who % len(self.healthy)]
         row = person.former if former else person.latest
         data = {**row.data, "notes": None, **({} if knows_time else {"updated_at": None})}
-        self.folkform.upsert(person.page_id, person.psid, data, knows_time=knows_time)
+        self.folkform.upsert(person.page_id, data, knows_time=knows_time)
         self.promises.spoilt.add(person.page_id)
         when = f"of {written(row.updated_at)}" if knows_time else "without a time"
         self.story.tell("webhook", f"stores {person} {when}")

@@ -7,6 +7,7 @@ from typing import Any
 import requests
 
 from customer_sync.sandbox import Sandbox
+from customer_sync.sandbox.folkform import ROLE_ID
 
 LATER = 4_000_000_000
 TIMEOUT = 20
@@ -28,8 +29,14 @@ class Services:
         self.sandbox.pancake.add_customers(self.page_id, customers)
 
     def customer(self, psid: str, updated_at: str = "2025-12-07T10:23:23", **fields: Any) -> dict[str, Any]:
-        """A customer of the page as customer-sync sends her."""
-        return {"id": f"id-{psid}", "psid": psid, "page_id": self.page_id, "updated_at": updated_at, **fields}
+        """A customer of the page as customer-sync sends one; the id is unique, as Pancake's."""
+        return {
+            "id": f"{self.page_id}-{psid}",
+            "psid": psid,
+            "page_id": self.page_id,
+            "updated_at": updated_at,
+            **fields,
+        }
 
     def list(self, **changes: Any) -> Any:
         """Pancake's answer to a list call; a parameter that is None is left out."""
@@ -51,7 +58,8 @@ class Services:
 
     def call(self, method: str, path: str, *, token: str | None = None, **options: Any) -> requests.Response:
         """FolkForm's answer to any call."""
-        headers = {"Authorization": f"Bearer {token or self.token}", **options.pop("headers", {})}
+        usual = {"Authorization": f"Bearer {token or self.token}", "X-Active-Role-ID": ROLE_ID}
+        headers = {name: value for name, value in (usual | options.pop("headers", {})).items() if value is not None}
         url = self.folkform_url + path
         return requests.request(method, url, headers=headers, timeout=TIMEOUT, **options)
 
@@ -60,9 +68,9 @@ class Services:
         identity = {"psid": customer.get("psid"), "pageId": self.page_id}
         parameters = {"filter": json.dumps(identity)}
         body = {"panCakeData": customer}
-        return self.call("POST", "/customer/upsert-one", params=parameters, json=body, **options)
+        return self.call("POST", "/fb-customer/upsert-one", params=parameters, json=body, **options)
 
-    def find(self, wanted: Any, options: Any = None, path: str = "/customer/find") -> requests.Response:
+    def find(self, wanted: Any, options: Any = None, path: str = "/fb-customer/find") -> requests.Response:
         """FolkForm's answer to a find."""
         parameters = {"filter": json.dumps(wanted), "options": json.dumps(options or {})}
         return self.call("GET", path, params=parameters)

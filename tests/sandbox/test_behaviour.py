@@ -119,7 +119,7 @@ def test_requests_are_counted_and_kept(services: Services) -> None:
     services.find({"pageId": services.page_id}, {"limit": 3})
     services.find({"$or": []})
     log = services.sandbox.requests
-    assert log.counts["folkform", "GET", "/customer/find"] == log.count("folkform") == 2
+    assert log.counts["folkform", "GET", "/fb-customer/find"] == log.count("folkform") == 2
     assert log.count("pancake", "/page_customers") == 1
     listed, found, refused = log.recent
     assert (listed.page_id, listed.query["page_size"], listed.status) == (services.page_id, "7", 200)
@@ -130,7 +130,7 @@ def test_requests_are_counted_and_kept(services: Services) -> None:
     )
     assert refused.status == 400
     shown = control(services.sandbox, "GET", "requests").json()
-    assert shown["counts"]["folkform GET /customer/find"] == 2
+    assert shown["counts"]["folkform GET /fb-customer/find"] == 2
     assert [request["status"] for request in shown["recent"]] == [200, 200, 400]
     assert control(services.sandbox, "DELETE", "requests").status_code == 200
     assert (log.recent, log.count()) == ([], 0)
@@ -149,4 +149,4 @@ def test_difference_over_http(services: Services) -> None:
 
 def list_and_find_urls(services: Services) -> list[str]:
     pancake = f"{services.pancake_url}/public_api/v1/pages/{services.page_id}/page_customers"
-    return [pancake, f"{services.folkform_url}/customer/find"]
+    return [pancake, f"{services.folkform_url}/fb-customer/find"]

@@ -29,13 +29,41 @@ def test_stale(services: Services) -> None:
 
 def test_changed(services: Services) -> None:
     """A customer of the right version is changed when anything in her data is not as Pancake has it."""
-    pairs = {"1": (1, 1.0), "2": (1, True), "3": (2**53, 2**53 + 1), "4": ([1, 2], [2, 1]), "5": (None, "")}
+    pairs = {"1": (1, 1.5), "2": (1, True), "3": (2**53, 2**53 + 1), "4": ([1, 2], [2, 1]), "5": (None, "")}
     for psid, (pancake, folkform) in pairs.items():
         services.has(services.customer(psid, value=pancake))
         services.upsert(services.customer(psid, value=folkform))
     services.has(services.customer("6", value=None))
     services.upsert(services.customer("6"))
     assert services.sandbox.difference(services.page_id).changed == [*pairs, "6"]
+
+
+def test_what_folkform_cannot_keep(services: Services) -> None:
+    """What FolkForm keeps otherwise by its nature is no difference."""
+    customer = services.customer("7", values=[1.0, 2**63, "\ud83d!"])
+    services.has(customer)
+    services.upsert(customer)
+    assert services.sandbox.difference(services.page_id).equal
+
+
+def test_without_a_psid(services: Services) -> None:
+    """A customer without a psid is known by Pancake's id; a number is a psid."""
+    people = [services.customer(name) | {"psid": psid} for name, psid in {"x": None, "y": "", "z": 7}.items()]
+    services.has(*people)
+    names = [people[0]["id"], people[1]["id"], "7"]
+    assert sorted(services.sandbox.difference(services.page_id).missing) == sorted(names)
+    for customer in people:
+        services.sandbox.folkform.upsert(customer)
+    assert services.sandbox.difference(services.page_id).equal
+
+
+def test_duplicate(services: Services) -> None:
+    """A second record of a psid is a difference; the newer one counts."""
+    services.has(services.customer("7"))
+    services.upsert(services.customer("7"))
+    services.sandbox.folkform.insert(services.customer("7", "2020-01-01T00:00:00", id="another"))
+    difference = services.sandbox.difference(services.page_id)
+    assert (difference.duplicate, difference.stale, difference.extra, difference.equal) == (["7"], [], [], False)
 
 
 def test_extra(services: Services) -> None:
@@ -50,15 +78,16 @@ def test_extra(services: Services) -> None:
 def test_malformed(services: Services) -> None:
     """Customers who cannot be synced are told, but are no difference, whatever FolkForm has of them."""
     services.has(
-        {"id": "no psid", "updated_at": "2025-12-07T10:23:23"},
-        {"id": "null", "psid": None, "updated_at": "2025-12-07T10:23:23"},
+        {"psid": "no id", "updated_at": "2025-12-07T10:23:23"},
+        {"id": "", "psid": "5", "updated_at": "2025-12-07T10:23:23"},
         "no object",
         services.customer("7", "yesterday"),
         services.customer("8", "1970-01-01T00:00:00"),
     )
     services.upsert(services.customer("7"))
     difference = services.sandbox.difference(services.page_id)
-    assert sorted(difference.malformed) == ["None", "id-7", "id-8", "no psid", "null"]
+    ids = [f"{services.page_id}-7", f"{services.page_id}-8"]
+    assert sorted(difference.malformed) == sorted(["", "None", "None", *ids])
     assert difference.equal
 
 

@@ -100,9 +100,9 @@ def test_html(services: Services, status: int) -> None:
 def test_redirect(services: Services, location: str | None) -> None:
     """A redirect leads anywhere, or to the same address again."""
     services.sandbox.faults.add(Fault("redirect", location=location))
-    answer = services.call("GET", "/customer/count?filter=%7B%7D", allow_redirects=False)
+    answer = services.call("GET", "/fb-customer/count?filter=%7B%7D", allow_redirects=False)
     assert answer.status_code == 302
-    assert answer.headers["Location"] == (location or "/folkform/api/v1/customer/count?filter=%7B%7D")
+    assert answer.headers["Location"] == (location or "/folkform/api/v1/fb-customer/count?filter=%7B%7D")
 
 
 @pytest.mark.parametrize(("effect", "expected"), [(True, ["7"]), (False, [])])

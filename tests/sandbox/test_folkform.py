@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from customer_sync.sandbox.folkform import PERMISSIONS, Access
+from customer_sync.sandbox.folkform import PERMISSIONS, ROLE_ID, Access
 
 from .services import Services
 
@@ -54,7 +54,7 @@ def test_extracts_fields(services: Services) -> None:
         gender="female",
         lives_in="Huế",
         thread_id=2**60 + 1,
-        unknown={"deep": [10**30, 1.0, None]},
+        unknown={"deep": [2**63 - 1, 1.5, None]},
     )
     document = services.upsert(customer).json()["data"]
     assert repr(document["panCakeData"]) == repr(customer)
@@ -67,31 +67,37 @@ def test_extracts_fields(services: Services) -> None:
         "phoneNumbers": ["0903154539"],
     }
     assert (document["email"], document["gender"], document["livesIn"]) == ("", "female", "Huế")
+    assert services.upsert(services.customer("8", phone_numbers=[{"n": 1}])).json()["data"]["phoneNumbers"] is None
 
 
 @pytest.mark.parametrize(
-    "wanted",
-    [
-        {},
-        {"psid": "7"},
-        {"psid": "7", "pageId": "P", "name": "x"},
-        {"psid": 7, "pageId": "P"},
-        {"psid": {"$eq": "7"}, "pageId": "P"},
-        {"psid": "", "pageId": "P"},
-        {"psid": "8", "pageId": "P"},
-        {"psid": "7", "pageId": "other"},
-        [],
-        "7",
-    ],
-    ids=json.dumps,
+    "wanted", [{}, {"psid": "7"}, {"customerId": "first"}, {"pageId": "P"}, {"psid": {"$eq": "7"}}], ids=json.dumps
 )
-def test_upsert_takes_exactly_psid_and_page(services: Services, wanted: Any) -> None:
-    """Any other filter, or one that names another customer than the body, is a 400 and writes nothing."""
+def test_upsert_changes_the_first_that_the_filter_finds(services: Services, wanted: Any) -> None:
+    """The filter alone says which record is changed, with an empty filter anybody's: the body may be another's."""
+    folkform = services.sandbox.folkform
+    for page_id in folkform.page_ids():
+        folkform.delete(page_id)
+    services.upsert(services.customer("7", id="first"))
+    services.upsert(services.customer("9", id="last"))
     text = json.dumps(wanted).replace('"P"', json.dumps(services.page_id))
-    body = {"panCakeData": services.customer("7")}
-    answer = services.call("POST", "/customer/upsert-one", params={"filter": text}, json=body)
-    assert (answer.status_code, answer.json()["code"]) == (400, "VAL_002")
-    assert services.found({}) == []
+    body = {"panCakeData": services.customer("8", id="other")}
+    answer = services.call("POST", "/fb-customer/upsert-one", params={"filter": text}, json=body)
+    assert answer.status_code == 200
+    assert services.found({}) == ["8", "9"]
+
+
+@pytest.mark.parametrize("server", ["2026-04", "2025-12"])
+@pytest.mark.parametrize("fields", [{"id": None}, {"id": ""}, {"amount": float("inf")}], ids=str)
+def test_what_cannot_be_stored(services: Services, fields: dict[str, Any], server: str) -> None:
+    """A customer without an id, or with a number out of range, is refused as each server does."""
+    services.sandbox.behaviour.change({"server": server})
+    path = "/customer/upsert-one" if server == "2025-12" else "/fb-customer/upsert-one"
+    body = json.dumps({"panCakeData": services.customer("7", **fields)}).replace("Infinity", "1e400")
+    answer = services.call("POST", path, params={"filter": '{"psid": "7"}'}, data=body.encode())
+    expected = (400, "VAL_002") if server == "2025-12" else (500, "SYS_001")
+    assert (answer.status_code, answer.json()["code"]) == expected
+    assert services.sandbox.folkform.documents(services.page_id) == []
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,6 @@ def test_upsert_takes_exactly_psid_and_page(services: Services, wanted: Any) -> 
         b'{"panCakeData": null}',
         b'{"panCakeData": {"psid": "7"}}',
         b'{"panCakeData": {"psid": "7", "page_id": "PAGE", "x": NaN}}',
-        b'{"panCakeData": {"psid": "7", "page_id": "PAGE", "x": 1e999}}',
         b'{"panCakeData": {"psid": "7", "page_id": "PAGE", "x": ' + b"[" * 100_000 + b"}}",
         b'{"panCakeData": {"psid": "7", "page_id": "PAGE", "x": "\xff"}}',
     ],
@@ -114,42 +119,68 @@ def test_upsert_refuses_broken_bodies(services: Services, body: bytes) -> None:
     """What is not a customer with a psid and page_id is a 400 and writes nothing."""
     wanted = json.dumps({"psid": "7", "pageId": services.page_id})
     text = body.replace(b"PAGE", services.page_id.encode())
-    answer = services.call("POST", "/customer/upsert-one", params={"filter": wanted}, data=text)
+    answer = services.call("POST", "/fb-customer/upsert-one", params={"filter": wanted}, data=text)
     assert (answer.status_code, answer.json()["code"]) == (400, "VAL_002")
     assert services.found({}) == []
 
 
-def test_half_a_surrogate_pair_travels_unchanged(services: Services) -> None:
-    """Valid JSON that is no valid Unicode is kept as it came."""
-    document = services.upsert(services.customer("7", name="\ud83d")).json()["data"]
-    assert document["panCakeData"]["name"] == "\ud83d"
-    assert services.upsert(services.customer("\ud83d")).status_code == 400
+def test_what_comes_back_otherwise(services: Services) -> None:
+    """Half a surrogate pair, whole doubles, and numbers beyond 64 bits come back as MongoDB and Go make them."""
+    sent = {"text": "\ud83d!", "one": 1.0, "big": 2**63, "bigger": 10**30, "small": 1e-9, "kept": 2**53 + 1}
+    document = services.upsert(services.customer("\ud83d", values=sent)).json()["data"]
+    expected = {
+        "text": "\ufffd!",
+        "one": 1,
+        "big": 9223372036854776000,
+        "bigger": 1e30,
+        "small": 1e-9,
+        "kept": 2**53 + 1,
+    }
+    assert repr(document["panCakeData"]["values"]) == repr(expected)
+    assert document["psid"] == "\ufffd"
+
+
+@pytest.mark.parametrize(("psid", "kept"), [(None, ""), ("", ""), (25149177694676594, "25149177694676594")])
+def test_the_psid_is_a_text(services: Services, psid: Any, kept: str) -> None:
+    """A psid that is none is kept as an empty text, a number as its text."""
+    body = {"panCakeData": services.customer("7") | {"psid": psid}}
+    where = json.dumps({"customerId": body["panCakeData"]["id"]})
+    answer = services.call("POST", "/fb-customer/upsert-one", params={"filter": where}, json=body)
+    assert answer.json()["data"]["psid"] == kept
 
 
 def test_the_other_calls_on_customers(services: Services) -> None:
     """insert-one, find-one, find-by-id, update-by-id, delete-by-id and count do what they say."""
-    inserted = services.call("POST", "/customer/insert-one", json={"panCakeData": services.customer("7")})
+    inserted = services.call("POST", "/fb-customer/insert-one", json={"panCakeData": services.customer("7")})
     document = inserted.json()["data"]
-    by_id = f"/customer/find-by-id/{document['id']}"
+    by_id = f"/fb-customer/find-by-id/{document['id']}"
     assert services.call("GET", by_id).json()["data"] == document
-    assert services.find({"pageId": services.page_id}, path="/customer/find-one").json()["data"] == document
+    assert services.find({"pageId": services.page_id}, path="/fb-customer/find-one").json()["data"] == document
     body = {"panCakeData": services.customer("7", name="Lan")}
-    updated = services.call("PUT", f"/customer/update-by-id/{document['id']}", json=body).json()["data"]
+    updated = services.call("PUT", f"/fb-customer/update-by-id/{document['id']}", json=body).json()["data"]
     assert (updated["id"], updated["name"]) == (document["id"], "Lan")
-    assert services.find({"pageId": services.page_id}, path="/customer/count").json()["data"] == 1
-    assert services.call("DELETE", f"/customer/delete-by-id/{document['id']}").status_code == 200
+    assert services.find({"pageId": services.page_id}, path="/fb-customer/count").json()["data"] == 1
+    assert services.call("DELETE", f"/fb-customer/delete-by-id/{document['id']}").status_code == 200
     assert services.call("GET", by_id).status_code == 404
-    assert services.find({"pageId": services.page_id}, path="/customer/count").json()["data"] == 0
+    assert services.find({"pageId": services.page_id}, path="/fb-customer/count").json()["data"] == 0
 
 
-def test_psid_and_page_are_unique(services: Services) -> None:
-    """Neither an insert nor an update can make a second document of a customer."""
+@pytest.mark.parametrize(
+    ("unique_psid", "here", "elsewhere"), [("no", 200, 200), ("per_page", 500, 200), ("everywhere", 500, 500)]
+)
+def test_what_is_unique(services: Services, unique_psid: str, here: int, elsewhere: int) -> None:
+    """Pancake's id is; a psid only where the database took that index. A second one is a 500 `DB`."""
+    services.sandbox.behaviour.change({"unique_psid": unique_psid})
     services.upsert(services.customer("7"))
-    other_id = services.upsert(services.customer("8")).json()["data"]["id"]
-    body = {"panCakeData": services.customer("7")}
-    assert services.call("POST", "/customer/insert-one", json=body).status_code == 409
-    assert services.call("PUT", f"/customer/update-by-id/{other_id}", json=body).status_code == 409
-    assert services.found({}) == ["7", "8"]
+    other = Services(services.sandbox)
+
+    def insert(customer: dict[str, Any]) -> requests.Response:
+        return services.call("POST", "/fb-customer/insert-one", json={"panCakeData": customer})
+
+    assert insert(services.customer("7", id=f"new {services.page_id}")).status_code == here
+    assert insert(other.customer("7")).status_code == elsewhere
+    refused = insert(services.customer("8", id=services.customer("7")["id"]))
+    assert (refused.status_code, refused.json()["code"]) == (500, "DB")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +189,7 @@ def test_psid_and_page_are_unique(services: Services) -> None:
 def test_unknown_id(services: Services, method: str, path: str) -> None:
     """A call about an id that does not exist is a 404 in the envelope."""
     body = {"panCakeData": services.customer("7")}
-    answer = services.call(method, f"/customer/{path}/{'0' * 24}", json=body)
+    answer = services.call(method, f"/fb-customer/{path}/{'0' * 24}", json=body)
     assert (answer.status_code, answer.json()["status"]) == (404, "error")
 
 
@@ -166,7 +197,7 @@ def test_find_with_pagination(services: Services) -> None:
     """A paginated find counts pages from 1 and says null behind the last one."""
     for n in range(5):
         services.upsert(services.customer(str(n)))
-    answers = [paginated(services, "/customer/find-with-pagination", page, 2) for page in (1, 3, 4)]
+    answers = [paginated(services, "/fb-customer/find-with-pagination", page, 2) for page in (1, 3, 4)]
     assert [[item["psid"] for item in answer.pop("items") or []] for answer in answers] == [
         ["0", "1"],
         ["4"],
@@ -192,7 +223,7 @@ def test_found_items(services: Services) -> None:
 @pytest.mark.parametrize("wrong", [{"page": 0}, {"page": "x"}, {"limit": 0}, {"limit": 1001}, {"limit": -1}], ids=str)
 def test_wrong_page_numbers(services: Services, wrong: dict[str, Any]) -> None:
     """A page below 1 or a limit outside 1 to 1,000 is VAL_002."""
-    for path in ("/customer/find-with-pagination", "/facebook/page/find-with-pagination"):
+    for path in ("/fb-customer/find-with-pagination", "/facebook/page/find-with-pagination"):
         answer = services.call("GET", path, params=wrong)
         assert (answer.status_code, answer.json()["code"]) == (400, "VAL_002")
 
@@ -237,23 +268,58 @@ def test_update_token(services: Services) -> None:
 @pytest.mark.parametrize("authorization", ["", "Bearer wrong", "Basic folkform-sandbox-token"])
 def test_bad_bearer_token(services: Services, authorization: str) -> None:
     """Without a known bearer token every call is a 401."""
-    for path in ("/customer/find", "/facebook/page/find-with-pagination", "/auth/roles"):
+    for path in ("/fb-customer/find", "/facebook/page/find-with-pagination", "/auth/roles"):
         url = services.folkform_url + path
         answer = requests.get(url, headers={"Authorization": authorization}, timeout=20)
         assert (answer.status_code, answer.json()["code"]) == (401, "AUTH_001")
 
 
-def test_roles(services: Services) -> None:
-    """Where a role is required it must be the token's own, and /auth/roles tells which that is."""
-    services.sandbox.behaviour.role_required = True
-    statuses = {role: services.call("GET", "/customer/count", headers=role_header(role)) for role in ("", "wrong")}
-    assert [(a.status_code, a.json()["code"]) for a in statuses.values()] == [
-        (401, "AUTH_003"),
-        (403, "AUTH_003"),
-    ]
-    role_id = services.call("GET", "/auth/roles").json()["data"][0]["roleId"]
-    assert role_id == services.sandbox.environment["FOLKFORM_ROLE_ID"]
-    assert services.call("GET", "/customer/count", headers=role_header(role_id)).status_code == 200
+@pytest.mark.parametrize(
+    ("role", "status", "code"),
+    [(None, 400, "AUTH_003"), ("xyz", 400, "VAL_002"), ("6b08a4eca6028ffac65aaaaa", 403, "AUTH_003")],
+)
+def test_roles(services: Services, role: str | None, status: int, code: str) -> None:
+    """The role must be the token's own; /auth/roles, which needs none, says which that is."""
+    header = {"X-Active-Role-ID": role}
+    refused = services.call("GET", "/fb-customer/count", headers=header)
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    (listed,) = services.call("GET", "/auth/roles", headers=header).json()["data"]
+    assert listed.keys() == {"roleId", "roleName", "ownerOrganizationId", "organizationName"}
+    assert services.call("GET", "/fb-customer/count", headers=role_header(listed["roleId"])).status_code == 200
+    if status == 403:
+        expected = {"errorCode": "ROLE_CONTEXT_INVALID", "invalidRoleId": role, "validRoleIds": [ROLE_ID]}
+        assert refused.json()["details"] == expected
+
+
+def test_a_blocked_user(services: Services) -> None:
+    """A user who is blocked is a 403 AUTH_002 everywhere."""
+    services.sandbox.folkform.tokens["blocked"] = Access(blocked=True)
+    for path in ("/fb-customer/count", "/auth/roles", "/facebook/page/find-with-pagination"):
+        answer = services.call("GET", path, token="blocked")
+        assert (answer.status_code, answer.json()["code"]) == (403, "AUTH_002")
+
+
+@pytest.mark.parametrize("server", ["2026-04", "2025-12"])
+def test_every_answer_has_a_request_id(services: Services, server: str) -> None:
+    """Good or bad, each carries an X-Request-Id of its own, also to a path that does not exist."""
+    services.sandbox.behaviour.change({"server": server, "folkform_limit": 3})
+    paths = ["/system/health", "/nothing", "/fb-customer/count", "/auth/roles", "/auth/roles"]
+    answers = [services.call("GET", path) for path in paths]
+    assert [answer.status_code for answer in answers] == [200, 404, 200, 200, 429]
+    assert len({answer.headers["X-Request-Id"] for answer in answers}) == len(paths)
+
+
+def test_health(services: Services) -> None:
+    """It needs no sign-in."""
+    answer = services.call("GET", "/system/health", headers={"Authorization": None})
+    assert answer.json()["data"]["status"] == "healthy"
+
+
+@pytest.mark.parametrize(("server", "status"), [("2026-04", 200), ("2025-12", 413)])
+def test_a_body_above_ten_megabytes(services: Services, server: str, status: int) -> None:
+    """Only the older server refuses it."""
+    services.sandbox.behaviour.change({"server": server})
+    assert services.upsert(services.customer("7", n="x" * (10 * 2**20))).status_code == status
 
 
 @pytest.mark.parametrize("role", ["", "wrong"])
@@ -265,14 +331,14 @@ def test_a_wrong_role_may_see_an_empty_folkform(services: Services, role: str) -
     def seen(path: str, role_id: str = role) -> Any:
         return services.call("GET", path, headers=role_header(role_id)).json().get("data")
 
-    assert (seen("/customer/find"), seen("/customer/count")) == ([], 0)
-    for path in ("/customer", "/facebook/page"):
+    assert (seen("/fb-customer/find"), seen("/fb-customer/count")) == ([], 0)
+    for path in ("/fb-customer", "/facebook/page"):
         assert seen(f"{path}/find-with-pagination")["items"] is None
     assert seen(f"/facebook/page/find-by-page-id/{services.page_id}") is None
     refused = services.upsert(services.customer("7"), headers=role_header(role))
     assert (refused.status_code, refused.json()["code"]) == (403, "AUTH_003")
     (right,) = seen("/auth/roles")
-    assert seen("/customer/count", right["roleId"]) >= 1
+    assert seen("/fb-customer/count", right["roleId"]) >= 1
 
 
 def test_roles_in_either_shape(services: Services) -> None:
@@ -302,17 +368,34 @@ def test_permissions(services: Services, method: str, path: str) -> None:
     tokens = services.sandbox.folkform.tokens
     for permission in PERMISSIONS:
         tokens["limited"] = Access(permissions=PERMISSIONS - {permission})
-        refused = services.call(method, "/customer" + path, token="limited").status_code == 403
+        refused = services.call(method, "/fb-customer" + path, token="limited").status_code == 403
         assert refused == (permission in needed)
 
 
-def test_customers_may_live_at_another_path(services: Services) -> None:
-    """Only the path that the behaviour names answers."""
-    assert services.call("GET", "/fb-customer/count").status_code == 404
-    services.sandbox.behaviour.customer_path = "/fb-customer"
-    assert services.sandbox.environment["FOLKFORM_CUSTOMER_PATH"] == "/fb-customer"
-    assert services.call("GET", "/fb-customer/count").status_code == 200
-    assert services.call("GET", "/customer/count").status_code == 404
+@pytest.mark.parametrize(
+    ("settings", "customer", "fb_customer"),
+    [
+        ({"server": "2026-04"}, 404, 200),
+        ({"server": "2025-12"}, 200, 200),
+        ({"customer_path": "/customer"}, 200, 404),
+        ({"server": "2025-12", "customer_path": "/fb-customer"}, 404, 200),
+    ],
+)
+def test_where_customers_are(services: Services, settings: dict[str, Any], customer: int, fb_customer: int) -> None:
+    """Each server has its paths; a setting leaves only one."""
+    services.sandbox.behaviour.change(settings)
+    assert services.call("GET", "/customer/count").status_code == customer
+    assert services.call("GET", "/fb-customer/count").status_code == fb_customer
+
+
+def test_two_paths_are_two_collections(services: Services) -> None:
+    """What is written at one path of the older server is not found at the other."""
+    services.sandbox.behaviour.change({"server": "2025-12"})
+    services.upsert(services.customer("7"))
+    wanted = {"pageId": services.page_id}
+    assert services.find(wanted, path="/customer/count").json()["data"] == 0
+    assert services.find(wanted, path="/fb-customer/count").json()["data"] == 1
+    assert len(services.sandbox.other_folkform.documents(services.page_id)) == 1
 
 
 def test_request_heads_stay_under_4096_bytes(services: Services) -> None:
@@ -320,7 +403,7 @@ def test_request_heads_stay_under_4096_bytes(services: Services) -> None:
     psids = [str(10**16 + n) for n in range(300)]
     assert services.find({"pageId": services.page_id, "psid": {"$in": psids[:50]}}).status_code == 200
     assert services.find({"pageId": services.page_id, "psid": {"$in": psids}}).status_code == 431
-    assert services.call("GET", "/customer/count", headers={"X-Filling": "x" * 4096}).status_code == 431
+    assert services.call("GET", "/fb-customer/count", headers={"X-Filling": "x" * 4096}).status_code == 431
 
 
 def paginated(services: Services, path: str, page: int, limit: int) -> Any:

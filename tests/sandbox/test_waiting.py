@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from customer_sync.sandbox import Fault, LoggedRequest, Sandbox, Selection
+from customer_sync.sandbox.folkform import ROLE_ID
 
 from .services import Services
 
@@ -23,15 +24,15 @@ def test_waits_for_requests(services: Services, client: ThreadPoolExecutor) -> N
     """`wait_for` returns once the n-th matching request has come, with those that match."""
     wanted = Selection(endpoint="/count")
     waiting = client.submit(services.sandbox.requests.wait_for, wanted.matches, 2)
-    for path in ("/customer/count", "/auth/roles", "/customer/count"):
+    for path in ("/fb-customer/count", "/auth/roles", "/fb-customer/count"):
         services.call("GET", path)
-    assert [request.template for request in waiting.result(10)] == ["/customer/count"] * 2
+    assert [request.template for request in waiting.result(10)] == ["/fb-customer/count"] * 2
 
 
 def test_waits_for_answers(services: Services, client: ThreadPoolExecutor) -> None:
     """A request can be waited for by its status too."""
     waiting = client.submit(services.sandbox.requests.wait_for, lambda request: request.status == 404)
-    services.call("GET", "/customer/find-by-id/unknown")
+    services.call("GET", "/fb-customer/find-by-id/unknown")
     assert [request.path for request in waiting.result(10)] == [{"id": "unknown"}]
 
 
@@ -106,13 +107,14 @@ def hangs(request: LoggedRequest) -> bool:
 def raw_upsert(services: Services, psid: str) -> bytes:
     prepared = requests.Request(
         "POST",
-        f"{services.folkform_url}/customer/upsert-one",
+        f"{services.folkform_url}/fb-customer/upsert-one",
         params={"filter": f'{{"psid":"{psid}","pageId":"{services.page_id}"}}'},
         json={"panCakeData": services.customer(psid)},
     ).prepare()
     assert isinstance(prepared.body, bytes)
     head = (
         f"POST {prepared.path_url} HTTP/1.1\r\nHost: sandbox\r\nAuthorization: Bearer {services.token}\r\n"
+        f"X-Active-Role-ID: {ROLE_ID}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(prepared.body)}\r\n\r\n"
     )
     return head.encode() + prepared.body

@@ -38,7 +38,7 @@ def test_truncated(services: Services) -> None:
     services.sandbox.faults.add(Fault("truncated", times=2))
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         services.upsert(services.customer("7"))
-    with services.call("GET", "/customer/count", stream=True) as answer:
+    with services.call("GET", "/fb-customer/count", stream=True) as answer:
         # Asked for no more than there is, urllib3 hands out what came.
         begun = answer.raw.read(10)
         assert int(answer.headers["Content-Length"]) > 20
@@ -50,7 +50,7 @@ def test_drips_the_body(services: Services) -> None:
     """The headers come at once, the body byte by byte, whole in the end."""
     services.sandbox.faults.add(Fault("drip_body", interval=0.002))
     started = time.monotonic()
-    with services.call("GET", "/customer/count", stream=True) as answer:
+    with services.call("GET", "/fb-customer/count", stream=True) as answer:
         pieces = list(answer.iter_content(None))
     assert json.loads(b"".join(pieces))["code"] == 200
     assert time.monotonic() - started >= 0.002 * len(b"".join(pieces))
@@ -59,7 +59,7 @@ def test_drips_the_body(services: Services) -> None:
 def test_drips_the_headers(services: Services) -> None:
     """The headers come byte by byte, the body at once behind them."""
     services.sandbox.faults.add(Fault("drip_headers", interval=0.002))
-    answer = services.call("GET", "/customer/count")
+    answer = services.call("GET", "/fb-customer/count")
     assert (answer.status_code, answer.json()["code"]) == (200, 200)
     assert answer.elapsed.total_seconds() >= 0.002 * sum(
         len(name) + len(answer.headers[name]) for name in answer.headers
@@ -69,14 +69,14 @@ def test_drips_the_headers(services: Services) -> None:
 def test_a_drip_ends_with_its_client(services: Services) -> None:
     """A client that has gone keeps nothing busy: the sandbox goes on answering others."""
     services.sandbox.faults.add(Fault("drip_body", interval=0.001))
-    services.call("GET", "/customer/count", stream=True).close()
-    assert services.call("GET", "/customer/count").status_code == 200
+    services.call("GET", "/fb-customer/count", stream=True).close()
+    assert services.call("GET", "/fb-customer/count").status_code == 200
 
 
 def test_huge(services: Services) -> None:
     """An answer of more than 64 MiB is valid JSON, its length not told beforehand."""
     services.sandbox.faults.add(Fault("huge"))
-    with services.call("GET", "/customer/count", stream=True) as answer:
+    with services.call("GET", "/fb-customer/count", stream=True) as answer:
         assert "Content-Length" not in answer.headers
         size, last = 0, b""
         for piece in answer.iter_content(2**20):
@@ -88,7 +88,7 @@ def test_huge(services: Services) -> None:
 def test_huge_as_it_is_asked(services: Services) -> None:
     """The size can be chosen."""
     services.sandbox.faults.add(Fault("huge", size=3_000_000))
-    answer = services.call("GET", "/customer/count")
+    answer = services.call("GET", "/fb-customer/count")
     assert len(answer.content) - len(answer.content.lstrip(b" ")) == 3_000_000
     assert answer.json()["code"] == 200
 
@@ -96,7 +96,7 @@ def test_huge_as_it_is_asked(services: Services) -> None:
 def test_gzip_bomb(services: Services) -> None:
     """What is small on the wire is more than 64 MiB when it is unpacked."""
     services.sandbox.faults.add(Fault("gzip_bomb"))
-    with services.call("GET", "/customer/count", stream=True) as answer:
+    with services.call("GET", "/fb-customer/count", stream=True) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
         assert int(answer.headers["Content-Length"]) < 2**18
         assert sum(map(len, answer.iter_content(2**20))) > SPACES
@@ -106,7 +106,7 @@ def test_broken_utf8(services: Services) -> None:
     """A text of the answer has a byte that UTF-8 does not know; everything around it is right."""
     services.sandbox.faults.add(Fault("broken_utf8", times=2))
     listing = requests.get(list_url(services), timeout=20)
-    for body in (services.call("GET", "/customer/count").content, listing.content):
+    for body in (services.call("GET", "/fb-customer/count").content, listing.content):
         with pytest.raises(UnicodeDecodeError):
             body.decode()
         assert isinstance(json.loads(body.decode(errors="replace")), dict)
@@ -118,7 +118,7 @@ def test_hangs(services: Services) -> None:
     with pytest.raises(requests.Timeout):
         requests.get(list_url(services), timeout=0.05)
     services.sandbox.faults.clear()
-    assert services.call("GET", "/customer/count").status_code == 200
+    assert services.call("GET", "/fb-customer/count").status_code == 200
 
 
 def list_url(services: Services) -> str:

@@ -22,7 +22,7 @@ def main(documents: Path, threads: int) -> None:
     session.mount("http://", HTTPAdapter(pool_maxsize=threads))
     session.headers["Authorization"] = f"Bearer {os.environ['FOLKFORM_TOKEN']}"
     session.headers["X-Active-Role-ID"] = os.environ["FOLKFORM_ROLE_ID"]
-    address = f"{os.environ['FOLKFORM_BASE_URL']}/customer/upsert-one"
+    address = f"{os.environ['FOLKFORM_BASE_URL']}/fb-customer/upsert-one"
 
     def post(customer: Mapping[str, Any]) -> None:
         wanted = json.dumps({"psid": customer["psid"], "pageId": customer["page_id"]})

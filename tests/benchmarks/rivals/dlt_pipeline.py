@@ -58,7 +58,7 @@ def destination(page_id: str, threads: int) -> Any:
         "Authorization": f"Bearer {os.environ['FOLKFORM_TOKEN']}",
         "X-Active-Role-ID": os.environ["FOLKFORM_ROLE_ID"],
     }
-    address = f"{os.environ['FOLKFORM_BASE_URL']}/customer/upsert-one"
+    address = f"{os.environ['FOLKFORM_BASE_URL']}/fb-customer/upsert-one"
 
     def post(customer: dict[str, Any]) -> None:
         wanted = json.dumps({"psid": customer["psid"], "pageId": page_id})

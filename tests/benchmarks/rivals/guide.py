@@ -71,14 +71,14 @@ def pages() -> list[dict[str, Any]]:
 def time_in_folkform(page_id: str, *, newest: bool) -> int | None:
     """The newest or oldest `updatedAt`, Unix seconds; None while there is nobody."""
     options = json.dumps({"sort": {"updatedAt": -1 if newest else 1}, "limit": 1})
-    found = folkform("GET", "/customer/find", filter=json.dumps({"pageId": page_id}), options=options)
+    found = folkform("GET", "/fb-customer/find", filter=json.dumps({"pageId": page_id}), options=options)
     return found[0]["updatedAt"] // 1000 if found else None
 
 
 def upsert(page_id: str, customer: dict[str, Any]) -> None:
     """Inserts or updates her."""
     wanted = json.dumps({"psid": customer["psid"], "pageId": page_id})
-    folkform("POST", "/customer/upsert-one", {"panCakeData": {**customer, "page_id": page_id}}, filter=wanted)
+    folkform("POST", "/fb-customer/upsert-one", {"panCakeData": {**customer, "page_id": page_id}}, filter=wanted)
 
 
 def folkform(method: str, path: str, body: Any = None, **params: str) -> Any:

@@ -1,0 +1,36 @@
+"""What FolkForm keeps of a value: half a surrogate pair becomes U+FFFD, a number beyond 64 bits floating point.
+
+Facts: both recorded servers (`tests/conformance/`).
+"""
+
+import re
+from typing import Any
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+INT64 = range(-(2**63), 2**63)
+
+
+def kept_text(text: str) -> str:
+    """A text as FolkForm keeps it."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def kept_value(value: Any) -> Any:
+    """The same for what FolkForm gives back as the same: 1 for 1.0, and the nearest double for 2^63 and more."""
+    if isinstance(value, str):
+        return kept_text(value)
+    if isinstance(value, dict):
+        return {kept_text(key): kept_value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [kept_value(item) for item in value]
+    if isinstance(value, float) or (type(value) is int and value not in INT64):
+        return _double(value)
+    return value
+
+
+def _double(value: float) -> float:
+    try:
+        double = float(value)
+        return int(double) if double.is_integer() and int(double) in INT64 else double
+    except OverflowError:  # It cannot be stored at all.
+        return value
