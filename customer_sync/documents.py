@@ -22,6 +22,11 @@ class TimeField(Enum):
     VERSION = "panCakeData.updated_at"
     """The version itself: text, which sorts by time but for its zone."""
 
+    @property
+    def least(self) -> Any:
+        """Below every time that it can hold."""
+        return "" if self is TimeField.VERSION else 0
+
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:

@@ -70,6 +70,10 @@ class FolkFormClient:
         """After an outage, one call that is not counted before any other. Raises Unreachable while it lasts."""
         self._access.ensure_up(page_id)
 
+    def ping(self, page_id: str) -> None:
+        """Asks whether FolkForm is up, which its limit does not count. Raises Unreachable when it is not."""
+        self._access.ping(page_id)
+
     def pages(self) -> list[Page]:
         """Every page record, synced or not."""
         records = self._page_records()
@@ -117,7 +121,6 @@ class FolkFormClient:
 
         Raises Refused when that record is another page's, or newer; Unreachable when FolkForm is down.
         """
-        self._access.ping(customer.page_id)
         held = self.records_of([customer.pancake_id], about=customer.page_id).get(customer.pancake_id)
         if held is None or (held.key, held.page_id) == (customer.key, customer.page_id):
             return _filter_of(customer)

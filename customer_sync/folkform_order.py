@@ -33,7 +33,7 @@ def in_order(
     """A page's documents by Pancake's time. *batch* is how many a request asks for at least; documents after *until*
     (Unix seconds) are left out.
     """
-    condition: dict[str, Any] = {"$gt": "" if field is TimeField.VERSION else 0}
+    condition: dict[str, Any] = {"$gt": field.least}
     if until is not None:
         condition["$lte"] = _upper_bound(field, until)
     limit = LARGEST_LIMIT if field is TimeField.VERSION else batch

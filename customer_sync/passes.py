@@ -57,7 +57,9 @@ def run_pass(
                 wishes,
                 folkform=services.folkform,
                 pancake=services.pancake,
-                upserts=Upserts(pool, settings.workers, upsert, services.folkform.look_up, clock),
+                upserts=Upserts(
+                    pool, settings.workers, upsert, services.folkform.look_up, services.folkform.ping, clock
+                ),
                 locks=locks,
                 clock=clock,
                 listener=listener,

@@ -90,6 +90,8 @@ class Upserts:
     """What to upsert a customer by whom FolkForm did not take. Raises Refused where no upsert can help, Unreachable
     when FolkForm does not answer.
     """
+    ping: Callable[[str], None]
+    """Asks for a page whether FolkForm is up, which it does not count. Raises Unreachable when it is not."""
     clock: Clock
     span: int = SPAN
     outcomes: Callable[[], Outcomes] = SimpleQueue
@@ -278,14 +280,16 @@ class CustomerWriter:
             self._fail(customer, error)
         elif trouble.stage is not _Stage.SECOND_TRIES:
             trouble.stage, trouble.error = _Stage.GIVEN_UP, error
-        # Whoever got through since proves nothing: FolkForm may have gone down after that.
-        elif self._look_up(customer) is not None:
-            self._fail(customer, error)
+        else:  # Whoever got through since proves nothing: FolkForm may have gone down after that.
+            self._upserts.ping(customer.page_id)
+            if self._look_up(customer) is not None:
+                self._fail(customer, error)
 
     def _ask_whether_folkform_is_up(self) -> None:
         """Nothing is in flight and some are unfinished, so no upsert got through since. One answer about them will do,
         but those that met a 500 are looked up one by one.
         """
+        self._upserts.ping(next(iter(self._troubled)).page_id)
         for number, (customer, trouble) in enumerate(list(self._troubled.items())):
             suspect = trouble.stage is _Stage.SUSPECT
             if number > 0 and not suspect:

@@ -188,15 +188,44 @@ MUTANTS = [
         "trap_10",
     ),
     Mutant(
-        "11 customers without psid are upserted",
+        "11 customers without psid are one",
         "customer",
-        (("    if known_psid is None:\n", "    known_psid = known_psid or 'none'\n    if known_psid is None:\n"),),
+        (("return psid or (None if pancake_id is None else (pancake_id,))", "return psid or 'none'"),),
+        "trap_11",
+    ),
+    Mutant(
+        "11 another page's record is taken over",
+        "folkform",
+        (("if held.page_id and held.page_id != page_id:", "if False:"),),
+        "trap_11",
+    ),
+    Mutant(
+        "11 an id alone finds another page's record",
+        "folkform",
+        (('return {**name, "pageId": customer.page_id}', "return name if customer.psid is None else {**name}"),),
+        "trap_11",
+    ),
+    Mutant(
+        "11 a newer record of another psid is taken over",
+        "folkform",
+        (("if held.time > updated_at else", "if False else"),),
+        "trap_11",
+    ),
+    Mutant(
+        "11 nobody looks up who has the id",
+        "folkform",
+        (('        return {"customerId": str(customer.pancake_id)}\n', "        return _filter_of(customer)\n"),),
         "trap_11",
     ),
     Mutant(
         "12 whose tries ran out is passed over",
         "write",
-        (("self._given_up[customer] = error", "self._pass_over(customer, error)"),),
+        (
+            (
+                "            self._troubled[customer] = _Trouble(stage, error, ended)\n",
+                "            self._pass_over(customer, error)\n",
+            ),
+        ),
         "trap_12",
     ),
     Mutant(
@@ -208,7 +237,12 @@ MUTANTS = [
     Mutant(
         "13 one poisonous customer ends the page",
         "write",
-        (("            self._upserts.ping(customer.page_id)\n", "            raise error\n"),),
+        (
+            (
+                "            self._fail(customer, error)\n        elif trouble.stage is not",
+                "            raise error\n        elif trouble.stage is not",
+            ),
+        ),
         "trap_13",
     ),
     Mutant(
@@ -218,19 +252,34 @@ MUTANTS = [
         "trap_13",
     ),
     Mutant(
+        "12 an outage is about each customer whom it meets",
+        "write",
+        (
+            (
+                "stage = _Stage.SUSPECT if isinstance(error, ServerError) else",
+                "stage = _Stage.JUDGED if isinstance(error, ServerError) else",
+            ),
+            (
+                "        if trouble is None:\n            stage",
+                "        if trouble is None and isinstance(error, ServerError):\n            self._fail(customer, error)\n        elif trouble is None:\n            stage",
+            ),
+        ),
+        "trap_12",
+    ),
+    Mutant(
         "13 nobody asks whether FolkForm is down",
         "write",
         (
-            ("        self._upserts.ping(next(iter(self._given_up)).page_id)\n", ""),
+            ("        self._upserts.ping(next(iter(self._troubled)).page_id)\n", ""),
             ("            self._upserts.ping(customer.page_id)\n", ""),
         ),
         "trap_13",
     ),
     Mutant(
         "14 a time of 0 is a time",
-        "folkform",
+        "documents",
         (
-            ('return "" if field is TimeField.VERSION else 0', 'return "" if field is TimeField.VERSION else -1'),
+            ('return "" if self is TimeField.VERSION else 0', 'return "" if self is TimeField.VERSION else -1'),
             ("or value <= 0:", "or value < 0:"),
         ),
         "trap_14",
@@ -240,7 +289,7 @@ MUTANTS = [
         "folkform",
         (
             (' or self._find(\n            {pancake_time.value: {"$gt": 0}}, {"limit": 1}\n        ):', ":"),
-            ("if all(_updated_at_is_pancakes(document) for document in sample):", "if True:"),
+            ("if all(updated_at_is_pancakes(document) for document in sample):", "if True:"),
             ("if field is TimeField.UPDATED_AT and any(", "if False and any("),
         ),
         "trap_14",

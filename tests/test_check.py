@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from customer_sync.sandbox import Fault, Sandbox
-from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access
+from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
 from customer_sync.settings import declared
 
 from .checked import Checked, Checks, check
@@ -194,33 +194,51 @@ def test_a_sign_in(sandbox: StartSandbox, checks: Checks) -> None:
 
 @pytest.mark.parametrize("how", ["refused", "empty"])
 @pytest.mark.parametrize("role", ["", "another-role"])
-def test_no_role(sandbox: StartSandbox, checks: Checks, how: str, role: str) -> None:
-    """A missing or wrong role is told apart from an empty FolkForm, with the roles that there are."""
-    box = _shop(sandbox, role_required=True, wrong_role=how, roles="roles" if role else "list")
+def test_the_only_role(sandbox: StartSandbox, checks: Checks, how: str, role: str) -> None:
+    """The user's only role is used; one that was set wrong is warned of, with the right one."""
+    box = _shop(sandbox, wrong_role=how, roles="roles" if role else "list")
     checked = checks(box, FOLKFORM_ROLE_ID=role)
-    assert (checked.code, checked.wrong) == (3, ["FolkForm: role"])
+    assert (checked.code, checked.wrong) == (0, [])
     assert checked["FolkForm: token"]["detail"] == "accepted"
-    assert checked["FolkForm: role"]["next_step"] == f"Set FOLKFORM_ROLE_ID to one of the user's roles: {ROLE_ID}."
-    assert box.requests.count("folkform") <= 3
+    assert checked.warnings == (["FolkForm: role"] if role else [])
+    assert f"{ROLE_ID}  Agent, Sandbox" in checked["FolkForm: role"]["detail"]
+    assert checked["FolkForm: role"]["next_step"] == (f"Set FOLKFORM_ROLE_ID={ROLE_ID}." if role else "")
+    assert box.requests.count("folkform") <= 6
+
+
+@pytest.mark.parametrize("how", ["refused", "empty"])
+@pytest.mark.parametrize("count", [0, 2])
+def test_no_role_that_could_be_used(sandbox: StartSandbox, checks: Checks, how: str, count: int) -> None:
+    """Several roles are listed with the variable, exit code 2; where there is none, that is said."""
+    box = _shop(sandbox, wrong_role=how)
+    roles = tuple(Role(f"{number}" * 24, f"Role {number}", "Cô Ba") for number in range(count))
+    box.folkform.tokens[TOKEN] = Access(roles=roles)
+    checked = checks(box, FOLKFORM_ROLE_ID="")
+    if how == "empty" and not roles:  # An older FolkForm that lists no roles cannot be told from an empty one.
+        assert checked.code == 0
+        return
+    assert (checked.code, checked.wrong) == (2, ["FolkForm: role"])
+    assert all(f"{role.role_id}  {role.name}, Cô Ba" in checked["FolkForm: role"]["next_step"] for role in roles)
 
 
 def test_roles(sandbox: StartSandbox, checks: Checks) -> None:
-    """Which role is ours is told; one that is none of the user's is warned of where FolkForm does not mind."""
+    """Which role is ours is told; one that is not the user's is warned of where FolkForm does not mind."""
     box = _shop(sandbox)
-    assert checks(box)["FolkForm: role"]["detail"] == f"{ROLE_ID}, the user's only one"
+    assert checks(box)["FolkForm: role"]["detail"] == f"{ROLE_ID}  Agent, Sandbox, the user's only one"
+    box.behaviour.role_required = False
     assert checks(box, FOLKFORM_ROLE_ID="")["FolkForm: role"]["state"] == "ok"
     other = checks(box, FOLKFORM_ROLE_ID="another-role")
     assert (other.code, other.warnings) == (0, ["FolkForm: role"])
     assert ROLE_ID in other["FolkForm: role"]["next_step"]
 
 
-def test_one_of_several_roles(sandbox: StartSandbox, checks: Checks, in_between: Callable[[Sandbox], Proxy]) -> None:
-    """Of several roles ours is named, and then all."""
-    proxy = in_between(_shop(sandbox))
-    roles = b'{"status": "success", "data": [{"roleId": "first"}, {"roleId": "second"}]}'
-    proxy.before = lambda passing: roles if passing.path.endswith("/auth/roles") else None
-    checked = checks(proxy, FOLKFORM_ROLE_ID="second")
-    assert checked["FolkForm: role"]["detail"] == "second, one of the user's 2: first, second"
+def test_one_of_several_roles(sandbox: StartSandbox, checks: Checks) -> None:
+    """Of several roles ours is named, and then the others."""
+    box = _shop(sandbox)
+    box.folkform.tokens[TOKEN] = Access(roles=(Role("1" * 24), Role("2" * 24, "Reader")))
+    checked = checks(box, FOLKFORM_ROLE_ID="2" * 24)
+    detail = f"{'2' * 24}  Reader, Sandbox, one of the user's 2; the others: {'1' * 24}"
+    assert checked["FolkForm: role"]["detail"] == detail
 
 
 def test_an_older_folkform(sandbox: StartSandbox, checks: Checks) -> None:
@@ -241,17 +259,38 @@ def test_a_role_that_may_not_read(sandbox: StartSandbox, checks: Checks) -> None
     box.folkform.tokens["reads-nobody"] = Access(permissions=frozenset())
     checked = checks(box, FOLKFORM_TOKEN="reads-nobody")
     assert (checked.code, checked.wrong) == (3, ["FolkForm: customers"])
-    assert "Permission Customer.Read is missing" in checked["FolkForm: customers"]["detail"]
+    assert "AUTH_003: Không có quyền Customer.Read" in checked["FolkForm: customers"]["detail"]
     assert checked[f"Pancake: {only_page(box)} token"]["state"] == "ok"
 
 
 def test_a_wrong_customer_path(sandbox: StartSandbox, checks: Checks) -> None:
-    """Where FolkForm keeps no customers, the setting that says so is named."""
-    box = _shop(sandbox, customer_path="/fb-customer")
+    """Where FolkForm keeps no customers, the setting that says so is named: exit code 2."""
+    box = _shop(sandbox)
     checked = checks(box, FOLKFORM_CUSTOMER_PATH="/customer")
-    assert checked.wrong == ["FolkForm: customers"]
-    assert checked["FolkForm: customers"]["next_step"].startswith("Is FOLKFORM_CUSTOMER_PATH /customer right?")
+    assert (checked.code, checked.wrong) == (2, ["FolkForm: customer path"])
+    assert "FOLKFORM_CUSTOMER_PATH" in checked["FolkForm: customer path"]["detail"]
     assert checks(box).wrong == []
+
+
+@pytest.mark.parametrize(("server", "path"), [("2026-04", "/fb-customer"), ("2025-12", "/customer")])
+def test_the_path_that_is_found(sandbox: StartSandbox, checks: Checks, server: str, path: str) -> None:
+    """Where customers are is told; where both paths exist and other programs use the newer one, that is a warning."""
+    box = _shop(sandbox, server=server)
+    assert checks(box, FOLKFORM_CUSTOMER_PATH="")["FolkForm: customer path"]["detail"].startswith(path)
+    box.other_folkform.upsert(person("other", 60, page_id=only_page(box)))
+    checked = checks(box, FOLKFORM_CUSTOMER_PATH="")
+    assert checked.warnings == (["FolkForm: customer path"] if server == "2025-12" else [])
+    if server == "2025-12":
+        assert "at /fb-customer FolkForm holds 1 more" in checked["FolkForm: customer path"]["detail"]
+    assert checks(box).warnings == []
+
+
+@pytest.mark.parametrize("length", [3, 40])
+def test_a_token_that_is_cut_off(sandbox: StartSandbox, checks: Checks, length: int) -> None:
+    """FolkForm's 500 to a short token names the token."""
+    checked = checks(_shop(sandbox, server="2025-12"), FOLKFORM_TOKEN="x" * length)
+    assert (checked.code, checked.wrong) == (3, ["FolkForm: token"])
+    assert "FOLKFORM_TOKEN" in checked["FolkForm: token"]["next_step"]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 def customer(**fields: Any) -> Customer:
     """A customer with these fields beside what every customer has."""
     data = {"id": "600208cc", "psid": "25149", "updated_at": "2025-12-07T10:23:23", **fields}
-    read = read_customer(data, PAGE_ID)
+    read = read_customer(data, data.get("page_id", PAGE_ID))
     assert isinstance(read, Customer)
     return read
 

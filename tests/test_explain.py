@@ -90,7 +90,7 @@ def test_json_has_the_frame_of_the_passes(sandbox: StartSandbox, run: Command) -
     (page,) = outcome.json["pages"]
     assert set(page) == {
         *("page_id", "status", "complete", "on", "who", "verdict", "sentence", "remedy", "pancake", "folkform"),
-        *("differences", "requests", "error", "warnings", "customers"),
+        *("differences", "records", "requests", "error", "warnings", "customers"),
     }
 
 

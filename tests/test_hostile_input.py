@@ -336,7 +336,6 @@ WELCOME: dict[str, dict[str, Any]] = {
     "huge": {"notes": [LONG] * 3},
     "nested": {"x": json.loads("[" * 200 + "]" * 200)},
     "names of ours": {"pageId": "999", "panCakeData": {}, "_id": "6571a1b2c3d4e5f601020304", "upsert": True},
-    "no id": {"id": None},
     "id a number": {"id": 5},
     "inserted_at broken": {"inserted_at": "yesterday"},
     "booleans": {"a": True, "b": False, "c": [True, None]},

@@ -268,7 +268,7 @@ _NO_IDENTITY: dict[str, dict[str, Any]] = {
     "m-object": {"psid": {"$ne": ""}},
     "m-true": {"psid": True},
     "m-float": {"psid": 1.5},
-    "m-elsewhere": {"page_id": "another"},
+    "m-elsewhere": {"page_id": "another", "psid": ["1"]},
 }
 _NO_TIME: dict[str, dict[str, Any]] = {
     "m-null-time": {"updated_at": None},

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from customer_sync.sandbox.folkform import ROLE_ID
+
 from .conftest import Command, Outcome
 
-_VARIABLES = 9
+_VARIABLES = 8
 _SMALL = ("--port", "0", "--pages", "2", "--customers", "40")
 
 
@@ -36,7 +38,7 @@ def _served(run: Command, *arguments: str) -> Iterator[tuple[dict[str, str], sub
 
 
 def _documents(variables: dict[str, str]) -> int:
-    headers = {"Authorization": f"Bearer {variables['FOLKFORM_TOKEN']}"}
+    headers = {"Authorization": f"Bearer {variables['FOLKFORM_TOKEN']}", "X-Active-Role-ID": ROLE_ID}
     answer = requests.get(f"{variables['FOLKFORM_BASE_URL']}/fb-customer/count", headers=headers, timeout=10)
     return int(answer.json()["data"])
 

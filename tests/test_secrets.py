@@ -115,8 +115,8 @@ def test_nothing_comes_out_of_what_only_looks(looked_at: Sandbox, run: Command, 
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_nothing_comes_out_of_a_malformed_customer(looked_at: Sandbox, run: Command, more: list[str]) -> None:
     """Nor of a look at her who cannot be synced."""
-    outcome = run(looked_at, "explain", "id-0", "--page", only_page(looked_at), "-v", "--debug", *more)
-    assert "id is missing" in outcome.said
+    outcome = run(looked_at, "explain", "p1", "--page", only_page(looked_at), "-v", "--debug", *more)
+    assert "updated_at is not a time" in outcome.said
     comes_out_clean(looked_at, run, outcome)
 
 

@@ -55,6 +55,8 @@ class FolkForm:
         self.failed: list[str] = []
         self.begun_at_pings: list[int] = []
         self.up = True
+        self.database_up = True
+        self.look_ups = 0
         self.in_flight = 0
         self.most_in_flight = 0
         self.tries: Counter[str] = Counter()
@@ -90,10 +92,16 @@ class FolkForm:
     def begins(self, customer: Customer) -> None:
         """Called at the beginning of every upsert, one at a time."""
 
-    def look_up(self, customer: Customer) -> Filter:
-        assert customer.page_id == PAGE
+    def ping(self, page_id: str) -> None:
+        assert page_id == PAGE
         self.begun_at_pings.append(len(self.begun))
         if not self.up:
+            raise OUTAGE
+
+    def look_up(self, customer: Customer) -> Filter:
+        assert customer.page_id == PAGE
+        self.look_ups += 1
+        if not self.database_up:
             raise OUTAGE
         if str(customer.psid) in self.held_elsewhere:
             raise Refused("FolkForm", "holds the id elsewhere")
@@ -127,7 +135,7 @@ class FolkForm:
         documents = [StoredVersion(f"s{time}", f"v{time}", T0 + time) for time in stored]
         bound = None if bound_from is None else T0 + bound_from
         with ThreadPoolExecutor(workers) as pool:
-            upserts = Upserts(pool, workers, self.upsert, self.look_up, clock or Clock(), span)
+            upserts = Upserts(pool, workers, self.upsert, self.look_up, self.ping, clock or Clock(), span)
             with CustomerWriter(
                 upserts, order, documents, written, failed, bound_from=bound, somebody_stored=lambda: known
             ) as writer:
@@ -529,7 +537,7 @@ def test_a_500_about_one_customer(order: Order) -> None:
         ("c7", None, False),
         ("c7", {"customerId": "id-c7"}, False),
     ]
-    assert folkform.pings == 1
+    assert (folkform.look_ups, folkform.pings) == (1, 0)
 
 
 def test_a_500_that_another_filter_helps() -> None:
@@ -596,7 +604,7 @@ def test_who_began_before_proves_nothing() -> None:
 def test_500_while_folkform_does_not_answer_who_has_the_id() -> None:
     """Then it is down: the page ends, and nobody has failed."""
     folkform = FolkForm(_breaking(*(f"c{number}" for number in range(40))))
-    folkform.up = False
+    folkform.database_up = False
     with pytest.raises(Unreachable), folkform.writer(workers=4, span=50) as writer:
         writer.write(crowd(range(40)))
     assert (folkform.failed, folkform.written, folkform.pings) == ([], [], 1)
@@ -839,7 +847,7 @@ def test_what_waits_in_the_pool_is_not_begun_after_an_error() -> None:
             super()._abandon()
 
     with ThreadPoolExecutor(1) as pool:
-        upserts = Upserts(pool, 1, folkform.upsert, folkform.look_up, Clock(), 5)
+        upserts = Upserts(pool, 1, folkform.upsert, folkform.look_up, folkform.ping, Clock(), 5)
         nobody: Callable[..., None] = lambda *_: None  # noqa: E731
         with pytest.raises(Unreachable), Noticing(upserts, OLDEST_FIRST, [], nobody, nobody) as writer:
             writer.write(customers())

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 DAY = 86_400
 _MICROSECONDS = 1_000_000
@@ -35,7 +36,7 @@ def crowd(page_id: str, count: int, ages: Ages, now: int) -> Iterator[dict[str, 
         changed = pancake_text(first + int(number * step))
         yield {
             **sample,
-            "id": f"600208cc-136b-4000-8fde-{number:012}",
+            "id": str(uuid5(NAMESPACE_URL, f"{page_id}/{number}")),
             "psid": f"{25 * 10**15 + number}",
             "inserted_at": changed,
             "updated_at": changed,

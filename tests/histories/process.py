@@ -146,6 +146,7 @@ class Process:
                 kind.workers,
                 _write_nothing if self.plan.dry_run else folkform.upsert_customer,
                 folkform.look_up,
+                folkform.ping,
                 self.clock,
                 kind.span,
                 lambda: Outcomes(self._in_flight),
