@@ -220,7 +220,7 @@ class _PageComparison:
             records = stored_now[key]
             for older in records[1:]:
                 self._result.add(_duplicate(records[0], older))
-            if not (key in self._listed or key in unreadable | renamed) and self._is_unmatched(records[0]):
+            if not (key in self._listed or key in unreadable | renamed) and all(map(self._is_unmatched, records)):
                 self._result.add(_extra(records[0]))
         self._tell_unlisted(walk, len(changed))
         self._tell_remedy([listed.time for key, listed in wanting.items() if key not in blocked], walk.until)

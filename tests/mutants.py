@@ -220,12 +220,7 @@ MUTANTS = [
     Mutant(
         "12 whose tries ran out is passed over",
         "write",
-        (
-            (
-                "            self._troubled[customer] = _Trouble(stage, error, ended)\n",
-                "            self._pass_over(customer, error)\n",
-            ),
-        ),
+        (("self._troubled[customer] = _Trouble(stage, error, ended)", "self._pass_over(customer, error)"),),
         "trap_12",
     ),
     Mutant(
@@ -235,12 +230,18 @@ MUTANTS = [
         "trap_12",
     ),
     Mutant(
+        "12 a 500 is about the customer, whether others get through or not",
+        "write",
+        (("_Stage.INSISTING if suspect", "_Stage.JUDGED if suspect"),),
+        "trap_12",
+    ),
+    Mutant(
         "13 one poisonous customer ends the page",
         "write",
         (
             (
-                "            self._fail(customer, error)\n        elif trouble.stage is not",
-                "            raise error\n        elif trouble.stage is not",
+                "        elif trouble.stage is _Stage.JUDGED and",
+                "        elif trouble.stage is _Stage.JUDGED:\n            raise error\n        elif",
             ),
         ),
         "trap_13",
@@ -250,21 +251,6 @@ MUTANTS = [
         "write",
         ((" and not self._others_get_through()", ""),),
         "trap_13",
-    ),
-    Mutant(
-        "12 an outage is about each customer whom it meets",
-        "write",
-        (
-            (
-                "stage = _Stage.SUSPECT if isinstance(error, ServerError) else",
-                "stage = _Stage.JUDGED if isinstance(error, ServerError) else",
-            ),
-            (
-                "        if trouble is None:\n            stage",
-                "        if trouble is None and isinstance(error, ServerError):\n            self._fail(customer, error)\n        elif trouble is None:\n            stage",
-            ),
-        ),
-        "trap_12",
     ),
     Mutant(
         "13 nobody asks whether FolkForm is down",

@@ -1,5 +1,6 @@
 """`customer-sync explain`: one customer on both sides, and whether the pass it names really brings her."""
 
+import json
 import shlex
 import signal
 from collections.abc import Callable
@@ -226,6 +227,53 @@ def test_who_has_lost_her_psid(sandbox: StartSandbox, passes: Passes) -> None:
     page = _explain(passes, box, "p0100")
     assert _verdict(page)[1] == "next_incremental"
     assert (page["folkform"]["psid"], page["pancake"]["psid"]) == ("p0100", None)
+
+
+@pytest.mark.parametrize("psid", [None, "", 12345])
+def test_by_pancakes_id_alone(sandbox: StartSandbox, passes: Passes, psid: Any) -> None:
+    """A customer without a psid is found by id on both sides; one with a number by its text."""
+    box = _filled(sandbox, 150)
+    box.pancake.add_customer(only_page(box), {**person("x", 90), "psid": psid})
+    assert _verdict(_explain(passes, box, "id-x"))[1] == "next_incremental"
+    fill_folkform(box)
+    for who in ("id-x", *(["12345"] if psid else [])):
+        page = _explain(passes, box, who)
+        assert _verdict(page)[:2] == (0, "in_order")
+        assert page["folkform"]["id"] == "id-x"
+
+
+def test_duplicates(sandbox: StartSandbox, run: Command) -> None:
+    """Both records are shown, the newer first; the older one is to be deleted."""
+    box = _filled(sandbox, 3)
+    page_id = only_page(box)
+    older = box.folkform.insert(person("p0001", 9 * DAY, id="other", page_id=page_id))
+    outcome = _ran(run, box, "p0001")
+    page = _said(outcome)
+    assert _verdict(page) == (1, "duplicate", None)
+    assert [record["id"] for record in page["records"]] == ["id-p0001", "other"]
+    assert page["records"][1]["record"] == json.loads(older)["id"]
+    text = run(box, "explain", "p0001", "--page", page_id).out
+    assert all(f"FolkForm record {record['record']}: " in text for record in page["records"])
+
+
+@pytest.mark.parametrize("psid", ["p", None])
+def test_an_id_that_another_page_has(sandbox: StartSandbox, passes: Passes, psid: str | None) -> None:
+    """The record that is in the way is named, and no command is promised to help."""
+    box = _filled(sandbox, 60)
+    box.folkform.upsert(person("theirs", 60, id="id-p", page_id="another"))
+    box.pancake.add_customer(only_page(box), person("p", 90) | {"psid": psid})
+    page = _explain(passes, box, "id-p")
+    assert _verdict(page) == (1, "id_taken", None)
+    assert "holds Pancake's id id-p as psid theirs of page another" in page["sentence"]
+
+
+@pytest.mark.parametrize("value", [2**63, 1.0, "\ud83d!"])
+def test_what_folkform_cannot_keep(sandbox: StartSandbox, passes: Passes, value: Any) -> None:
+    """A customer is in order when FolkForm holds what it can hold."""
+    box = _filled(sandbox, 3)
+    box.pancake.add_customer(only_page(box), person("x", 90, amount=value))
+    fill_folkform(box)
+    assert _verdict(_explain(passes, box, "x")) == (0, "in_order", None)
 
 
 def test_by_pancakes_id_where_folkform_does_not_know_it(sandbox: StartSandbox, passes: Passes) -> None:

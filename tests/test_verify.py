@@ -35,7 +35,7 @@ from .proxy import Passing, Proxy
 
 _GUIDE = Path(__file__).parent / "benchmarks" / "rivals" / "guide.py"
 DIALECTS = ["deployed", "guide", "older"]
-KINDS = ("missing", "stale", "extra", "malformed")
+KINDS = ("missing", "stale", "extra", "duplicate", "malformed")
 
 
 def found(result: PassResult[VerifiedPage]) -> dict[str, set[str | None]]:
@@ -273,7 +273,13 @@ def test_documents_without_a_time(sandbox: StartSandbox, passes: Passes, dialect
     ):
         box.folkform.store({"psid": psid, "pageId": page_id, "panCakeData": data, **times})
     result = passes.verify(box)
-    assert found(result) == {"missing": set(), "stale": {aged["psid"]}, "extra": {"nobody"}, "malformed": set()}
+    assert found(result) == {
+        "missing": set(),
+        "stale": {aged["psid"]},
+        "extra": {"nobody"},
+        "duplicate": set(),
+        "malformed": set(),
+    }
     assert (result.totals["pancake"], result.totals["folkform"]) == (60, 61)
 
 
@@ -287,10 +293,130 @@ def test_malformed_customers(sandbox: StartSandbox, run: Command) -> None:
     box.folkform.upsert({**person("b", 900), "page_id": page_id})
     outcome = run(box, "verify", "--json")
     assert (outcome.code, outcome.totals["malformed"], outcome.totals["extra"]) == (0, 2, 0)
-    assert {(one["id"], one["problem"]) for one in outcome.page(page_id)["customers"]} == {
-        ("id-a", "malformed"),
-        ("id-b", "malformed"),
+    assert {(one["psid"], one["problem"]) for one in outcome.page(page_id)["customers"]} == {
+        ("a", "malformed"),
+        ("b", "malformed"),
     }
+
+
+# Records of FolkForm that are not one to one
+
+
+def _adds_up(page: VerifiedPage) -> None:
+    """Whatever was found, both sides are accounted for."""
+    listed = page.pancake - page.malformed
+    assert listed - page.missing + page.extra + page.duplicate == page.folkform
+    assert len(page.problems) == page.missing + page.stale + page.extra + page.duplicate + page.malformed
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_duplicates(sandbox: StartSandbox, passes: Passes, dialect: str, at_once: bool) -> None:
+    """A second record is a finding with both ids, the newer first; missing and stale are judged by the newer one."""
+    box = sandbox(dialect=dialect)
+    page_id = only_page(box)
+    customers = people(80, 60, 60)
+    box.pancake.add_customers(page_id, customers)
+    fill_folkform(box)
+    for number in (3, 40, 70):
+        age = 0 if at_once else 500 * DAY
+        older = {**customers[number], "id": f"other {number}", "page_id": page_id}
+        box.folkform.insert(older if at_once else {**older, "updated_at": ago(age)})
+    box.pancake.change_customer(page_id, "p0070", {"updated_at": ago(30)})
+    result = passes.verify(box)
+    (page,) = result.pages
+    expected = {"p0003", "p0040", "p0070"}
+    named = found(result)
+    assert named == differing(box)
+    assert (named["duplicate"], named["stale"], named["missing"]) == (expected, {"p0070"}, set())
+    assert result.exit_code == 1
+    _adds_up(page)
+    if not at_once:
+        (problem,) = (one for one in page.problems if (one.problem, one.psid) == ("duplicate", "p0003"))
+        ids = [
+            document["id"]
+            for document in sorted(box.folkform.documents(page_id), key=lambda one: one["panCakeData"]["updated_at"])
+            if document["psid"] == "p0003"
+        ]
+        assert problem.reason.index(ids[1]) < problem.reason.index(ids[0])
+
+
+def test_three_records_of_one_psid(sandbox: StartSandbox, passes: Passes) -> None:
+    """Each record that is one too many is a finding; whom Pancake does not list is extra besides."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(5, 60, 60))
+    fill_folkform(box)
+    for number in range(3):
+        box.folkform.insert(person("gone", DAY * (number + 1), id=f"gone {number}", page_id=page_id))
+        box.folkform.insert(person("p0001", DAY * (number + 1), id=f"more {number}", page_id=page_id))
+    (page,) = passes.verify(box).pages
+    assert (page.duplicate, page.extra, page.missing) == (5, 1, 0)
+    _adds_up(page)
+
+
+def test_a_duplicate_without_a_time(sandbox: StartSandbox, passes: Passes) -> None:
+    """Another writer's record without a time, beside the right one, makes nobody extra."""
+    box = sandbox(customers=30)
+    fill_folkform(box)
+    page_id = only_page(box)
+    one = box.pancake.customers(page_id)[7]
+    box.folkform.insert({**one, "id": "webhook", "updated_at": None, "page_id": page_id})
+    (page,) = passes.verify(box).pages
+    assert [(problem.problem, problem.psid) for problem in page.problems] == [("duplicate", one["psid"])]
+    _adds_up(page)
+
+
+def test_without_a_psid(sandbox: StartSandbox, passes: Passes) -> None:
+    """Customers without a psid are found again by Pancake's id, and named by it."""
+    box = sandbox()
+    page_id = only_page(box)
+    nobodies = [
+        one | {"psid": None if number % 2 else 7000 + number} for number, one in enumerate(people(6, 60, 60, "x"))
+    ]
+    box.pancake.add_customers(page_id, [*people(60, 600, 60), *nobodies])
+    fill_folkform(box)
+    assert passes.verify(box).exit_code == 0
+    box.folkform.delete_by_id(str((box.folkform.document(page_id, "id-x0001") or {})["id"]))
+    box.pancake.change_customer(page_id, "id-x0003", {"updated_at": ago(30)})
+    box.pancake.remove_customer(page_id, "id-x0005")
+    result = passes.verify(box)
+    assert found(result) == differing(box)
+    assert {(one.problem, one.psid, one.pancake_id) for one in result.pages[0].problems} == {
+        ("missing", None, "id-x0001"),
+        ("stale", None, "id-x0003"),
+        ("extra", None, "id-x0005"),
+    }
+    _adds_up(result.pages[0])
+
+
+def test_a_psid_that_came_later(sandbox: StartSandbox, passes: Passes) -> None:
+    """The earlier record of the same customer is stale, not extra: the remedy updates it."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, [*people(60, 600, 60), person("x", 300) | {"psid": None}])
+    fill_folkform(box)
+    box.pancake.change_customer(page_id, "id-x", {"psid": "now", "updated_at": ago(60)})
+    result = passes.verify(box)
+    assert {(one.problem, one.psid) for one in result.pages[0].problems} == {("stale", "now")}
+    assert passes(box, BACKFILL, full=True).exit_code == 0
+    assert passes.verify(box).exit_code == 0
+    assert len(box.folkform.documents(page_id)) == 61
+
+
+@pytest.mark.parametrize("psid", ["p", None])
+def test_an_id_that_another_page_has(sandbox: StartSandbox, run: Command, psid: str | None) -> None:
+    """The record that is in the way is named, and no command is promised to help."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.folkform.upsert(person("theirs", 60, id="id-p", page_id="another"))
+    box.pancake.add_customers(page_id, [*people(3, 600, 60), person("p", 300) | {"psid": psid}])
+    assert run(box, "incremental").code == 1
+    outcome = run(box, "verify", "--json")
+    (problem,) = outcome.page(page_id)["customers"]
+    assert (problem["problem"], problem["id"]) == ("missing", "id-p")
+    assert "FolkForm holds Pancake's id id-p as psid theirs of page another" in problem["reason"]
+    assert (outcome.code, outcome.page(page_id)["remedy"], outcome.page(page_id)["warnings"]) == (1, None, [])
 
 
 def test_psids_that_hardly_fit_a_request(sandbox: StartSandbox, passes: Passes) -> None:
