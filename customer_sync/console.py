@@ -160,8 +160,8 @@ class Screen:
             facts = {"exit_code": error.exit_code, "next_step": error.next_step or error.exit_code.next_step}
             for problem in error.problems:
                 self.tell(f"Error: {problem}", "red", event="error", **facts)
-            if error.next_step and not self._manner.log_json:
-                self.tell(error.next_step)
+            for line in [] if self._manner.log_json else error.next_step.splitlines():
+                self.tell(line)
         else:
             facts = {"exit_code": error.exit_code, "next_step": error.next_step or error.exit_code.next_step}
             self.tell(f"Error: {error}", "red", event="error", message=f"Error: {error.sentence}", **facts)
@@ -205,9 +205,10 @@ class Screen:
         name = f"{finding.area}: {finding.what}" if self._manner.quiet else finding.what.ljust(self._name_width)
         head = Text.assemble("  ", (f"{mark} " if fancy else f"{plain_mark:<3}", style), name, "  ")
         self._hang(console, head, finding.detail)
-        if finding.next_step:
-            arrow = _ARROW[0 if fancy else 1]
-            self._hang(console, Text(" " * head.cell_len + f"{arrow} ", style), finding.next_step)
+        arrow = _ARROW[0 if fancy else 1]
+        for line in finding.next_step.splitlines():
+            self._hang(console, Text(" " * head.cell_len + f"{arrow} ", style), line)
+            arrow = " " * len(arrow)
 
     def _hang(self, console: Console, head: Text, text: str) -> None:
         """*text* behind *head*, and on a terminal under itself."""

@@ -87,9 +87,8 @@ def _unclear(refused: str | None, roles: list[Role]) -> SettingsError:
     problem = f"{VARIABLE} {refused} is not the user's" if refused else f"{VARIABLE} is not set"
     if roles:
         return SettingsError([f"{problem}, and the token's user has {len(roles)} roles"], choose(roles))
-    return SettingsError(
-        [f"{problem}, who has none"], "Give the user a role in FolkForm, or set another FOLKFORM_TOKEN."
-    )
+    step = "Give the user a role in FolkForm, or set another FOLKFORM_TOKEN."
+    return SettingsError([f"{problem}, and the token's user has no role"], step)
 
 
 def _read(record: dict[str, Any]) -> Role:

@@ -31,9 +31,16 @@ _MOST = 400
 
 
 def with_ties(count: int, youngest: float, name: str) -> list[dict[str, Any]]:
-    """Customers in groups of four that share a second, ten minutes apart."""
+    """Customers in groups of four that share a second, ten minutes apart; some have no psid, or a number for one."""
     times = [ago(youngest + number // 4 * 600, "%Y-%m-%dT%H:%M:%S") for number in range(count)]
-    return [person(f"{name}{number:03}", 0, updated_at=time, inserted_at=time) for number, time in enumerate(times)]
+    customers = [
+        person(f"{name}{number:03}", 0, updated_at=time, inserted_at=time) for number, time in enumerate(times)
+    ]
+    for number in range(4, count, 9):
+        customers[number]["psid"] = None
+    for number in range(7, count, 9):
+        customers[number]["psid"] = int(f"7{number}{sum(map(ord, name))}")
+    return customers
 
 
 def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
@@ -48,6 +55,9 @@ def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
         for page_id in box.pancake.page_ids():
             for number in range(0, 60, 9):
                 box.pancake.change_customer(page_id, f"new{number:03}", {"updated_at": ago(60 + number)})
+            for number in range(4, 60, 9):
+                changes = {"psid": f"late{number}", "updated_at": ago(70 + number)}
+                box.pancake.change_customer(page_id, f"{page_id}-id-new{number:03}", changes)
             box.pancake.add_customers(page_id, of_page(page_id, with_ties(10, 90, "newer")))
     return box
 
