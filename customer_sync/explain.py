@@ -128,7 +128,7 @@ class _Question:
         if isinstance(customer, Malformed):
             result.verdict, result.flaw = Verdict.MALFORMED, customer.reason
             return
-        if customer.psid and customer.psid not in (result.who, result.folkform and result.folkform.psid):
+        if customer.psid and customer.psid != result.who:
             self._look_up(customer.psid)
         self._judge(customer)
 
@@ -203,9 +203,7 @@ class _Question:
     def _blocked(self, customer: Customer) -> str:
         """Why FolkForm refuses the customer: it holds the id elsewhere; empty where it does not."""
         held = self._run.folkform.records_of([customer.pancake_id], about=self._page_id).get(customer.pancake_id)
-        if held is None or (held.key, held.page_id) == (customer.key, self._page_id):
-            return ""
-        return conflict(self._page_id, customer.updated_at, held)
+        return conflict(self._page_id, customer.updated_at, held) if held else ""
 
     def _next_pass(self, time: int) -> Verdict:
         """Which pass would bring a customer of this time, as the marks stand."""

@@ -97,11 +97,11 @@ class FolkFormClient:
         body = {"pageId": page_id, "pageAccessToken": token}
         self._access.data(Call("PUT", "/facebook/page/update-token", {}, body, about=page_id, finishes=True))
 
-    def upsert_customer(self, customer: Customer, where: Filter | None = None, *, insists: bool = False) -> None:
+    def upsert_customer(self, customer: Customer, where: Filter | None = None, *, tries_on_500: int = 1) -> None:
         """Inserts or updates a customer, found by psid and page, without a psid by Pancake's id; *where* finds another.
 
-        Raises ServerError at FolkForm's first 500, which may be about this customer alone, unless it *insists*. No
-        error names the customer.
+        Raises ServerError at so many of FolkForm's own 500s, which may be about this customer alone (*tries_on_500*).
+        No error names the customer.
         """
         body = {"panCakeData": {**customer.data, "page_id": customer.data.get("page_id") or customer.page_id}}
         call = Call(
@@ -111,7 +111,7 @@ class FolkFormClient:
             body,
             about=customer.page_id,
             hide=customer.hide,
-            insists=insists,
+            tries_on_500=tries_on_500,
         )
         self._access.at_customers(call)
 
@@ -122,11 +122,12 @@ class FolkFormClient:
         Raises Refused when that record is another page's, or newer; Unreachable when FolkForm is down.
         """
         held = self.records_of([customer.pancake_id], about=customer.page_id).get(customer.pancake_id)
-        if held is None or (held.key, held.page_id) == (customer.key, customer.page_id):
+        if held is None:
             return _filter_of(customer)
         if problem := conflict(customer.page_id, customer.updated_at, held):
             raise Refused(SERVICE, problem)
-        return {"customerId": str(customer.pancake_id)}
+        page = {"pageId": held.page_id} if held.page_id else {}
+        return {"customerId": str(customer.pancake_id), **page}
 
     def time_field(self) -> TimeField | None:
         """Where it keeps Pancake's time: learned once, as soon as it holds anything; None while it is empty."""

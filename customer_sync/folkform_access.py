@@ -11,7 +11,7 @@ from typing import Any
 
 from customer_sync.customer_path import CustomerPath
 from customer_sync.errors import ContractBroken, Refused, ServerError, ServiceError, TokenRefused, Unreachable
-from customer_sync.http import UNAUTHORIZED, Answer, ApiSession, Call
+from customer_sync.http import INTERNAL_ERROR, MISSING, UNAUTHORIZED, Answer, ApiSession, Call
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.role import ActiveRole, Role, missing_permission, read_roles
 from customer_sync.sign_in import RENEWED_IN_VAIN, BearerToken
@@ -19,6 +19,8 @@ from customer_sync.sign_in import RENEWED_IN_VAIN, BearerToken
 SERVICE = "FolkForm"
 CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and what that role may do."
 _SHORTEST_TOKEN = 20
+# What a proxy answers where nothing is behind it; and a server that fails whatever it is asked.
+_GATEWAY = (INTERNAL_ERROR, 502, 503, 504)
 _NO_ROLE, _WRONG_VALUE = "AUTH_003", "VAL_002"
 
 
@@ -69,10 +71,19 @@ class FolkFormAccess:
         try:
             data = self.data(replace(call, path=path + call.path))
         except Refused as error:
-            self.customer_path.replace(path, error)
+            self.customer_path.replace(path, error, self._exists)
             return self.at_customers(call)
-        self.customer_path.exists()
+        self.customer_path.exists(path)
         return data
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self.get(f"{path}/count", {"filter": '{"pageId":""}'})
+        except Refused as error:
+            if error.status == MISSING:
+                return False
+            raise
+        return True
 
     def roles(self) -> list[Role] | None:
         """The roles of the token's user, asked once; None where an older server does not know roles."""
@@ -87,7 +98,10 @@ class FolkFormAccess:
 
         Raises SettingsError where it is not clear which.
         """
-        roles = self.roles()
+        try:
+            roles = self.roles()
+        except ServiceError:  # It may well be empty.
+            return False
         return bool(roles) and self.role.another_than(self.role.current, roles) is not None
 
     def ping(self, page_id: str | None) -> None:
@@ -97,7 +111,9 @@ class FolkFormAccess:
         """
         try:
             self._session.call(Call("GET", "/system/health", {}, about=page_id, tries=1), self._unlimited)
-        except Unreachable:
+        except Unreachable as error:
+            if error.status and error.status not in _GATEWAY:
+                return  # Too many requests, or a text: it is there.
             self._down.set()
             raise
         except ServiceError:
@@ -131,8 +147,9 @@ class FolkFormAccess:
             self.ping(None)
         except Unreachable:
             return error
-        step = "FolkForm is up otherwise, so FOLKFORM_TOKEN is the likely cause: check that it is whole."
-        length = len(self._token.current())
+        if (length := self._token.given_length) is None:
+            return error
+        step = "FolkForm is up otherwise: if this lasts, FOLKFORM_TOKEN is the likely cause; check that it is whole."
         if length >= _SHORTEST_TOKEN:
             error.next_step = step
             return error

@@ -43,7 +43,8 @@ def in_order(
         versions = _by_true_time(documents, newest_first)
     else:
         timed = ((document, read_time(document.get(field.value))) for document in documents)
-        versions = (stored for document, time in timed if time and (stored := read_stored(document, time)))
+        dated = ((document, time) for document, time in timed if time is not None)
+        versions = (stored for document, time in dated if (stored := read_stored(document, time)))
     yield from (stored for stored in versions if until is None or stored.time <= until)
 
 

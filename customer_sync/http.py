@@ -43,7 +43,7 @@ from customer_sync.transport import Connection
 log = logging.getLogger(__name__)
 
 TRIES = 5
-BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, MISSING, INTERNAL_ERROR = 400, 401, 403, 404, 500
+UNAUTHORIZED, FORBIDDEN, MISSING, INTERNAL_ERROR = 401, 403, 404, 500
 CONNECT_TIMEOUT = 5.0
 WHOLE_CALL_TIMEOUT = 60.0
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -90,8 +90,8 @@ class Call:
 
     *hide* takes out of the service's own words what must not be shown: anybody's phone number and e-mail address, and
     more where it is known whom the call is about. *finishes* something that was begun, so that it is still asked when
-    a stop was requested meanwhile. *insists*: the service's own 500 is tried again like any other, for the caller does
-    not ask whether it is about this one call.
+    a stop was requested meanwhile. *tries_on_500* is at how many of the service's own 500s it is given up, where the
+    caller asks whether they are about this one call.
     """
 
     method: str
@@ -103,7 +103,7 @@ class Call:
     tries: int = TRIES
     hide: Callable[[str], str] = hide_anybodys
     finishes: bool = False
-    insists: bool = True
+    tries_on_500: int = TRIES
 
 
 class ApiSession:
@@ -149,7 +149,7 @@ class ApiSession:
             try:
                 return self._call_once(call, limiter)
             except Unreachable as error:
-                if tried == tries or (isinstance(error, ServerError) and not call.insists):
+                if tried == tries or (isinstance(error, ServerError) and tried >= call.tries_on_500):
                     error.problem += f" {_times(tried)}" if tried > 1 else ""
                     raise
                 waits = waits or _growing_waits()
@@ -272,7 +272,7 @@ class ApiSession:
             body = None
         if 200 <= status < 300 and not isinstance(body, dict):
             kind = self._redact(headers.get("Content-Type", "no type"))[:60]
-            raise Unreachable(self._name, f"answered {status} without a JSON object ({kind})")
+            raise Unreachable(self._name, f"answered {status} without a JSON object ({kind})", status=status)
         if not 200 <= status < 300:
             self._raise_for(call, status, headers, body if isinstance(body, dict) else {})
         return body  # type: ignore[no-any-return]

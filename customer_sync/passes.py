@@ -106,5 +106,5 @@ def pages_to_work_at(known: list[Page], page_ids: Iterable[str], result: PassRes
     return pages
 
 
-def _write_nothing(customer: Customer, where: Filter | None = None, *, insists: bool = True) -> None:
+def _write_nothing(customer: Customer, where: Filter | None = None, *, tries_on_500: int = 1) -> None:
     """The upsert of a dry run."""

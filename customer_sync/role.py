@@ -36,8 +36,6 @@ class ActiveRole:
     def __init__(self, role_id: str | None, ask: Callable[[], list[Role] | None]) -> None:
         """*ask* returns the user's roles; None where the server does not know roles."""
         self.current = role_id
-        self.found = False
-        """Whether it was found out, not set."""
         self._ask = ask
         self._lock = threading.Lock()
 
@@ -59,7 +57,7 @@ class ActiveRole:
             (role,) = roles
             why = f"{VARIABLE} {refused} is not a role of the token's user" if refused else f"{VARIABLE} is not set"
             log.info("%s; using the only one there is: %s", why, role)
-            self.current, self.found = role.role_id, True
+            self.current = role.role_id
             return self.current
 
 

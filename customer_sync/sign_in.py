@@ -55,6 +55,11 @@ class BearerToken:
             return self._token
 
     @property
+    def given_length(self) -> int | None:
+        """How long the token is that was given; None where one is got by signing in."""
+        return None if self._sign_in or self._token is None else len(self._token)
+
+    @property
     def is_renewed(self) -> bool:
         """Whether it was renewed, and died, lately."""
         return self._clock.monotonic() - self._renewed_at < _SHORTEST_LIFE

@@ -210,7 +210,7 @@ class _PageComparison:
             for key, listed in wanting.items()
             if key not in stored_now or stored_now[key][0].version != listed.version
         }
-        blocked = self._blocked(wanting, stored_now, others)
+        blocked = self._blocked(wanting, stored_now)
         for key in sorted(wanting, key=str):
             stored = stored_now.get(key, [None])[0] or others.get(wanting[key].pancake_id)
             self._result.add(_lacking(key, wanting[key], stored, blocked.get(key)))
@@ -293,14 +293,12 @@ class _PageComparison:
         self,
         wanting: dict[Key, _Listed],
         stored_now: dict[Key, list[StoredVersion]],
-        others: dict[str | None, StoredVersion],
     ) -> dict[Key, str]:
         """Who cannot be written since FolkForm holds the customer's id elsewhere, and where."""
         ids = {
             key: listed.pancake_id
             for key, listed in wanting.items()
-            if listed.pancake_id not in others
-            and listed.pancake_id not in [record.pancake_id for record in stored_now.get(key, ())]
+            if listed.pancake_id not in [record.pancake_id for record in stored_now.get(key, ())]
         }
         if not ids or len(ids) > _MOST_LOOKED_UP:
             return {}
@@ -333,7 +331,9 @@ class _PageComparison:
         remedy = "customer-sync incremental" if lately else f"customer-sync backfill --page {self.page_id}"
         self._result.remedy = remedy
         when = " to ".join(dict.fromkeys(map(local_time, (min(owed), max(owed)))))
-        self._result.warnings.append(f"{remedy} brings the {len(owed):,} missing or stale, who changed {when}")
+        self._result.warnings.append(
+            f"run {remedy} to copy the {len(owed):,} missing or stale customers (changed {when})"
+        )
 
 
 def _lacking(key: Key, listed: _Listed, stored: StoredVersion | None, blocked: str | None) -> Problem:

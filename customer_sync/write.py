@@ -12,9 +12,9 @@ or it answered who has the customer's id — there is one more full set of tries
 reported. When FolkForm does not answer either, it is down, and the page ends.
 
 FolkForm's own 500 may be about one customer. So it is not tried again at once: other upserts go on, within the SPAN
-rule. When one that began later gets through, FolkForm works: who has the customer's id is looked up, and the upsert is
-tried once more, by that record where it is an earlier one of the same customer. When none gets through, it may be an
-outage: whole sets of tries begin, unless who has the id says that no upsert can help.
+rule. Where the id may be taken, the record that has it is looked up, and updated when it is an earlier one of the same
+customer. When an upsert that began later gets through, FolkForm works: three requests in all, and the customer has
+failed. When none gets through, or this happens to several, it may be an outage: whole sets of tries begin.
 
 Where a few customers in a row are forbidden, that may be about us and not about them: somebody whom FolkForm holds is
 sent once more, and when she gets through, the page goes on.
@@ -36,12 +36,15 @@ from customer_sync.documents import StoredVersion
 from customer_sync.errors import Refused, ServerError, ServiceError, StopRequested, TokenRefused, Unreachable
 from customer_sync.folkform import Filter
 from customer_sync.folkform_access import SERVICE
-from customer_sync.http import FORBIDDEN
+from customer_sync.http import FORBIDDEN, TRIES
 from customer_sync.marks import SPAN
 
 # A refusal may be about one customer's data (a firewall's 403), but not time after time.
 _MOST_NOES = 3
 _ABOUT_US = "AUTH_"
+_DUPLICATE_KEY = "DB"
+# More unexplained 500s than these are not about customers.
+_MOST_JUDGED = 3
 # As many passes may share no lock, and die together.
 _SIDE_BY_SIDE = 3
 
@@ -74,9 +77,9 @@ class Outcomes(Protocol):
 
 
 class Upsert(Protocol):
-    """Inserts or updates a customer. Raises ServiceError; ServerError at once unless it *insists*."""
+    """Inserts or updates a customer. Raises ServiceError; ServerError at so many of FolkForm's own 500s."""
 
-    def __call__(self, customer: Customer, where: Filter | None = None, *, insists: bool = True) -> None: ...
+    def __call__(self, customer: Customer, where: Filter | None = None, *, tries_on_500: int = 1) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,11 @@ class _Trouble:
     where: Filter | None = None
     """What FolkForm is to find the record by, where that was looked up."""
 
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether a record of FolkForm may be in the way."""
+        return self.error.code == _DUPLICATE_KEY
+
 
 class CustomerWriter:
     """Writes one page's customers. *written* and *failed* hear how each ended; *failed* gets the reason.
@@ -160,6 +168,8 @@ class CustomerWriter:
         self._in_flight = 0
         self._moments = count()
         self._troubled: dict[Customer, _Trouble] = {}
+        self._judged = 0
+        """How many have failed with a 500 that nothing explains, while others got through."""
         self._failed_in_a_row = 0
         self._somebody_stored = somebody_stored
         self._last_written: Customer | None = None
@@ -228,17 +238,17 @@ class CustomerWriter:
         insort(self._started, place)
         self._submit(customer)
 
-    def _submit(self, customer: Customer, where: Filter | None = None, *, insists: bool = False) -> None:
+    def _submit(self, customer: Customer, where: Filter | None = None, tries_on_500: int = 1) -> None:
         self._in_flight += 1
-        self._upserts.pool.submit(self._upsert, customer, where, insists)
+        self._upserts.pool.submit(self._upsert, customer, where, tries_on_500)
 
-    def _upsert(self, customer: Customer, where: Filter | None, insists: bool) -> None:
+    def _upsert(self, customer: Customer, where: Filter | None, tries_on_500: int) -> None:
         """Runs in the pool."""
         began, problem = next(self._moments), None
         try:
             if self._ended:
                 raise CancelledError
-            self._upserts.upsert(customer, where, insists=insists)
+            self._upserts.upsert(customer, where, tries_on_500=tries_on_500)
         except Exception as error:
             problem = error
         finally:
@@ -277,6 +287,7 @@ class CustomerWriter:
             stage = _Stage.SUSPECT if isinstance(error, ServerError) else _Stage.GIVEN_UP
             self._troubled[customer] = _Trouble(stage, error, ended)
         elif trouble.stage is _Stage.JUDGED and isinstance(error, ServerError):
+            self._judged += 1
             self._fail(customer, error)
         elif trouble.stage is not _Stage.SECOND_TRIES:
             trouble.stage, trouble.error = _Stage.GIVEN_UP, error
@@ -287,36 +298,37 @@ class CustomerWriter:
 
     def _ask_whether_folkform_is_up(self) -> None:
         """Nothing is in flight and some are unfinished, so no upsert got through since. One answer about them will do,
-        but those that met a 500 are looked up one by one.
+        but an id that may be taken is looked up for each.
         """
         self._upserts.ping(next(iter(self._troubled)).page_id)
         for number, (customer, trouble) in enumerate(list(self._troubled.items())):
             suspect = trouble.stage is _Stage.SUSPECT
-            if number > 0 and not suspect:
-                self._begin_again(customer, _Stage.SECOND_TRIES)
-            elif (where := self._look_up(customer)) is not None:
-                trouble.where = where
-                self._begin_again(customer, _Stage.INSISTING if suspect else _Stage.SECOND_TRIES)
+            if (number == 0 or (suspect and trouble.may_be_taken)) and not self._find_out(customer, trouble):
+                continue
+            self._begin_again(customer, _Stage.INSISTING if suspect else _Stage.SECOND_TRIES)
 
     def _try_again(self, began: int) -> None:
         """An upsert that *began* at this moment got through: all whose tries ran out begin anew, and those that had met
-        a 500 by then are looked up and judged.
+        a 500 by then are judged, unless it was so with many: then FolkForm is unwell.
         """
         for customer, trouble in list(self._troubled.items()):
             if trouble.stage is _Stage.GIVEN_UP:
                 self._begin_again(customer, _Stage.SECOND_TRIES)
-            elif (
-                trouble.stage is _Stage.SUSPECT
-                and trouble.ended < began
-                and (where := self._look_up(customer)) is not None
-            ):
-                trouble.where = where
-                self._begin_again(customer, _Stage.JUDGED)
+            elif trouble.stage is _Stage.SUSPECT and trouble.ended < began:
+                if trouble.may_be_taken and not self._find_out(customer, trouble):
+                    continue
+                self._begin_again(customer, _Stage.JUDGED if self._judged < _MOST_JUDGED else _Stage.INSISTING)
 
     def _begin_again(self, customer: Customer, stage: _Stage) -> None:
         trouble = self._troubled[customer]
         trouble.stage = stage
-        self._submit(customer, trouble.where, insists=stage is not _Stage.JUDGED)
+        tries = {_Stage.JUDGED: 1 if trouble.may_be_taken else 2, _Stage.INSISTING: TRIES - 1}.get(stage, TRIES)
+        self._submit(customer, trouble.where, tries)
+
+    def _find_out(self, customer: Customer, trouble: _Trouble) -> bool:
+        """Looks up by what to upsert the customer. Whether an upsert can help."""
+        trouble.where = self._look_up(customer)
+        return trouble.where is not None
 
     def _look_up(self, customer: Customer) -> Filter | None:
         """What to upsert the customer by; None where no upsert can help: then that is reported. Raises Unreachable."""
@@ -349,7 +361,7 @@ class CustomerWriter:
         if somebody is None:
             return False
         try:
-            self._upserts.upsert(somebody, insists=True)
+            self._upserts.upsert(somebody, tries_on_500=TRIES)
         except Unreachable:
             raise
         except ServiceError:
@@ -379,8 +391,6 @@ class CustomerWriter:
 
 def _is_about_customer(error: Exception) -> TypeGuard[ServiceError]:
     """Whether an upsert may have failed because of the customer: not when none can be written any more."""
-    if isinstance(
-        error, TokenRefused
-    ):  # FolkForm's own 403 has its code, and is about the role; a firewall's has none.
-        return error.status == FORBIDDEN and not error.code.startswith(_ABOUT_US)
-    return isinstance(error, ServiceError) and not isinstance(error, Unreachable)
+    if not isinstance(error, ServiceError) or isinstance(error, Unreachable) or error.code.startswith(_ABOUT_US):
+        return False
+    return not isinstance(error, TokenRefused) or error.status == FORBIDDEN  # A firewall's 403.

@@ -214,7 +214,7 @@ MUTANTS = [
     Mutant(
         "11 nobody looks up who has the id",
         "folkform",
-        (('        return {"customerId": str(customer.pancake_id)}\n', "        return _filter_of(customer)\n"),),
+        (("        if held is None:\n", "        if held is None or held:\n"),),
         "trap_11",
     ),
     Mutant(
@@ -240,8 +240,8 @@ MUTANTS = [
         "write",
         (
             (
-                "        elif trouble.stage is _Stage.JUDGED and",
-                "        elif trouble.stage is _Stage.JUDGED:\n            raise error\n        elif",
+                "            if self._look_up(customer) is not None:\n                self._fail(customer, error)\n",
+                "            raise error\n",
             ),
         ),
         "trap_13",

@@ -76,7 +76,7 @@ def test_in_order(sandbox: StartSandbox, passes: Passes, dialect: str) -> None:
         assert page["pancake"]["psid"] == page["folkform"]["psid"] == "p0250"
         assert page["pancake"]["updated_at"] == page["folkform"]["updated_at"]
         assert page["differences"] == []
-        assert (_asked(box, "/page_customers"), _asked(box, "/find")) == (1, 1 if who == "p0250" else 2)
+        assert (_asked(box, "/page_customers"), _asked(box, "/find")) == (1, 1 if who == "p0250" else 3)
         assert {request.method for request in box.requests.recent} == {"GET"}
 
 

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Literal, get_args
 
@@ -424,7 +425,7 @@ def test_500_to_the_very_first_call(box: Sandbox, server: Literal["2026-04", "20
 # Where customers are kept
 
 
-@pytest.mark.parametrize(("server", "path", "missing"), [("2025-12", "/customer", 0), ("2026-04", "/fb-customer", 1)])
+@pytest.mark.parametrize(("server", "path", "missing"), [("2025-12", "/customer", 0), ("2026-04", "/fb-customer", 2)])
 def test_the_path_is_found(box: Sandbox, server: Literal["2026-04", "2025-12"], path: str, missing: int) -> None:
     """/customer where it exists, else /fb-customer, found out once; no request more where the first one exists."""
     box.behaviour.server = server
@@ -445,6 +446,19 @@ def test_a_path_stays_once_it_has_answered(box: Sandbox) -> None:
     asked.count(PAGE)
     with box.faults.add(Fault("status", endpoint="/upsert-one", status=404, times=None)), pytest.raises(Refused):
         asked.upsert_customer(customer("1"))
+    assert box.other_folkform.documents(PAGE) == []
+
+
+@pytest.mark.parametrize("endpoint", ["/customer/find", "/customer/upsert-one", "/customer/count"])
+def test_one_wrong_404_does_not_move_the_path(box: Sandbox, endpoint: str) -> None:
+    """A path that is said not to exist is asked for once more before the customers go elsewhere."""
+    box.behaviour.server = "2025-12"
+    asked = of(box, customer_path=None)
+    with box.faults.add(Fault("status", endpoint=endpoint, status=404)):
+        for call in (lambda: asked.count(PAGE), asked.time_field, lambda: asked.upsert_customer(customer("1"))):
+            with suppress(Refused):
+                call()
+    assert asked.customer_path == "/customer"
     assert box.other_folkform.documents(PAGE) == []
 
 

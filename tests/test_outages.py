@@ -120,7 +120,7 @@ def test_tries_run_out_and_folkform_returns(sandbox: StartSandbox, passes: Passe
 
 
 def test_a_poisonous_customer_blocks_nobody(sandbox: StartSandbox, passes: Passes) -> None:
-    """FolkForm answers 500 about one and takes the others: after a second try that one is named and passed over."""
+    """FolkForm answers 500 about one and takes the others: after three tries that one is named and passed over."""
     box = sandbox(customers=80)
     psid = str(box.pancake.customers(box.pancake.page_ids()[0])[40]["psid"])
     with box.faults.add(Fault("status", service="folkform", psid=psid, times=None)):
@@ -129,7 +129,7 @@ def test_a_poisonous_customer_blocks_nobody(sandbox: StartSandbox, passes: Passe
     assert (result.exit_code, page.status, page.complete) == (ExitCode.PARTIAL, Status.PARTIAL, True)
     assert [(problem.psid, problem.problem) for problem in page.problems] == [(psid, "failed")]
     assert page.upserted == 79
-    assert box.requests.count("folkform", "/upsert-one") == 79 + 2
+    assert box.requests.count("folkform", "/upsert-one") == 79 + 3
     assert passes(box, BACKFILL, full=True).totals["upserted"] == 1
     assert box.difference().equal
 

@@ -652,6 +652,22 @@ def test_trap_11_another_pages_record_is_left_alone(sandbox: StartSandbox, progr
     assert len(asked) <= 2 * 3
 
 
+def test_trap_11_a_second_record_of_the_psid(sandbox: StartSandbox, program: Program) -> None:
+    """A customer whose psid another record has, too, is updated by Pancake's id, change after change."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.folkform.insert(person("x", 90_000, id="first", page_id=page_id))
+    box.folkform.insert(person("", 80_000, id="second", page_id=page_id))
+    box.pancake.add_customers(page_id, [*people(60, 7200, 60), person("x", 3600, id="second")])
+    for age in (None, 1800, 60):
+        if age is not None:
+            box.pancake.change_customer(page_id, "x", {"updated_at": ago(age)})
+        result = program.incremental(box)
+        assert (result.status, result.failed) == (Status.OK, 0)
+        difference = box.difference()
+        assert (difference.missing, difference.stale, difference.duplicate) == ([], [], ["x"])
+
+
 def test_trap_11_one_id_with_two_psids(sandbox: StartSandbox, program: Program) -> None:
     """Two customers with one id do not take each other's record in turn: the older one is named as failed."""
     box = sandbox()
@@ -684,6 +700,16 @@ def test_trap_12_tries_run_out_for_one_customer(
     proxy.before = before
     result = program.incremental(proxy)
     assert (result.status, result.failed, tries["p0100"]) == (Status.OK, 0, 6)
+    assert box.difference().equal
+
+
+def test_trap_12_500_to_everybody_for_a_while(sandbox: StartSandbox, program: Program) -> None:
+    """While no upsert gets through, FolkForm's own 500 is about no customer: none is reported, none is passed over."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 60, 60))
+    box.faults.add(Fault("status", service="folkform", endpoint="/upsert-one", times=60))
+    result = program.incremental(box)
+    assert (result.status, result.upserted, result.failed) == (Status.OK, 80, 0)
     assert box.difference().equal
 
 

@@ -511,7 +511,9 @@ def test_it_names_who_differs_and_the_remedy(sandbox: StartSandbox, run: Command
     assert outcome.code == 1
     assert f"Page {page_id}, psid p0200 missing: missing in FolkForm (Pancake version {version})" in outcome.err
     assert "verify: differs, 1 page, 300 in Pancake, 299 in FolkForm: 1 missing, 0 stale, 0 extra" in outcome.out
-    remedy = f"customer-sync backfill --page {page_id} brings the 1 missing or stale, who changed {version[:4]}-"
+    remedy = (
+        f"run customer-sync backfill --page {page_id} to copy the 1 missing or stale customers (changed {version[:4]}-"
+    )
     assert remedy in outcome.err
     page = run(box, "verify", "--json").page(page_id)
     assert page["remedy"] == f"customer-sync backfill --page {page_id}"

@@ -64,12 +64,12 @@ class FolkForm:
         self._changed = threading.Condition()
         self.held_elsewhere: set[str] = set()
         """Whose ids another page's records have."""
-        self.asked: list[tuple[str, Filter | None, bool]] = []
-        """Every upsert: whose, by what, and whether it insists."""
+        self.asked: list[tuple[str, Filter | None, int]] = []
+        """Every upsert: whose, by what, and how many 500s it takes."""
 
-    def upsert(self, customer: Customer, where: Filter | None = None, *, insists: bool = True) -> None:
+    def upsert(self, customer: Customer, where: Filter | None = None, *, tries_on_500: int = 1) -> None:
         with self._changed:
-            self.asked.append((str(customer.psid), where, insists))
+            self.asked.append((str(customer.psid), where, tries_on_500))
             self.tries[str(customer.psid)] += 1
             number = self.tries[str(customer.psid)]
             self.in_flight += 1
@@ -534,10 +534,33 @@ def test_a_500_about_one_customer(order: Order) -> None:
         writer.write(in_order(order, crowd(range(40))))
     assert (folkform.failed, len(folkform.written)) == (["c7"], 39)
     assert [one for one in folkform.asked if one[0] == "c7"] == [
-        ("c7", None, False),
-        ("c7", {"customerId": "id-c7"}, False),
+        ("c7", None, 1),
+        ("c7", {"customerId": "id-c7"}, 1),
     ]
     assert (folkform.look_ups, folkform.pings) == (1, 0)
+
+
+def test_a_500_that_is_about_no_id() -> None:
+    """Then nothing is looked up: two more tries in its place."""
+
+    def act(psid: str, _: int) -> None:
+        if psid == "c7":
+            raise ServerError("FolkForm", "answered 500", status=500, code="SYS_001")
+
+    folkform = FolkForm(act)
+    with folkform.writer() as writer:
+        writer.write(crowd(range(40)))
+    assert [one for one in folkform.asked if one[0] == "c7"] == [("c7", None, 1), ("c7", None, 2)]
+    assert (folkform.failed, folkform.look_ups) == (["c7"], 0)
+
+
+def test_500s_to_several_are_an_outage() -> None:
+    """After three unexplained ones whole sets of tries begin, though others get through."""
+    folkform = FolkForm(_breaking(*(f"c{number}" for number in range(5, 100, 10))))
+    with folkform.writer() as writer:
+        writer.write(crowd(range(100)))
+    assert len(folkform.failed) == 10
+    assert sum(tries > 1 for _, _, tries in folkform.asked) >= 2 * 6
 
 
 def test_a_500_that_another_filter_helps() -> None:
@@ -574,7 +597,7 @@ def test_500_to_everybody_is_an_outage() -> None:
     with folkform.writer(workers=4, span=150) as writer:
         writer.write(crowd(range(8)))
     assert (folkform.failed, len(folkform.written)) == ([], 8)
-    assert {insists for _, where, insists in folkform.asked if where} == {True}
+    assert {tries for _, where, tries in folkform.asked if where} == {4}
 
 
 def test_who_began_before_proves_nothing() -> None:
@@ -597,7 +620,7 @@ def test_who_began_before_proves_nothing() -> None:
     folkform.wait_for(lambda: "c0" in folkform.ended and "c1" in folkform.begun)
     held.let_go()
     thread.join()
-    assert folkform.asked[-1] == ("c0", {"customerId": "id-c0"}, True)
+    assert folkform.asked[-1] == ("c0", {"customerId": "id-c0"}, 4)
     assert (folkform.failed, sorted(folkform.written)) == ([], ["c0", "c1"])
 
 

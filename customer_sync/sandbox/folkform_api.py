@@ -114,7 +114,8 @@ class FolkFormApi:
 
     def failure(self, status: int, message: str) -> Answer:
         """The envelope of what is nobody's mistake."""
-        return refused(ServerError(status, SYSTEM if status >= 500 else f"HTTP_{status}", message))
+        code = {404: NOT_FOUND}.get(status, SYSTEM if status >= 500 else f"HTTP_{status}")
+        return refused(ServerError(status, code, message))
 
     def _answer(self, endpoint: Endpoint, call: Call) -> Answer:
         allowance = None if endpoint.template == _HEALTH else self._limits.folkform(call.client)

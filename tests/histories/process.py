@@ -270,7 +270,7 @@ class _Source:
         return listed
 
 
-def _write_nothing(customer: Customer, where: Filter | None = None, *, insists: bool = True) -> None:
+def _write_nothing(customer: Customer, where: Filter | None = None, *, tries_on_500: int = 1) -> None:
     """The upsert of a dry run."""
 
 
