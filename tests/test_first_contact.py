@@ -1,10 +1,15 @@
 """The first run against a FolkForm of today: an address and a token are all that it needs."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
+import requests
 
 from customer_sync.sandbox import Sandbox
 
-from .conftest import Command, Outcome, StartSandbox, only_page, people
+from .conftest import Command, Outcome, StartSandbox, ago, only_page, people
 from .in_process import Passes
 
 
@@ -46,6 +51,28 @@ def test_quiet_says_nothing(sandbox: StartSandbox, run: Command) -> None:
     """What is found out is no news every five minutes."""
     outcome = with_two_variables(run, sandbox(customers=3), "incremental", "-q")
     assert (outcome.code, outcome.said) == (0, "")
+
+
+def test_the_older_of_two_records_can_be_deleted(sandbox: StartSandbox, run: Command) -> None:
+    """README's call deletes the record whose id `verify` has named."""
+    box = sandbox()
+    page_id = only_page(box)
+    (one,) = people(1, 60, 60)
+    box.pancake.add_customer(page_id, one)
+    box.folkform.upsert({**one, "page_id": page_id})
+    older = json.loads(box.folkform.insert({**one, "id": "older", "updated_at": ago(9000), "page_id": page_id}))
+    assert older["id"] in run(box, "verify").err
+    method, path = re.findall(
+        r'curl -X (\w+) -H "Authorization: Bearer \$FOLKFORM_TOKEN" -H "X-Active-Role-ID: \$FOLKFORM_ROLE_ID" \\\n'
+        r'  "\$FOLKFORM_BASE_URL(/\S+)\$RECORD_ID"',
+        (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8"),
+    )[0]
+    variables = box.whole_environment
+    headers = {"Authorization": f"Bearer {variables['FOLKFORM_TOKEN']}"}
+    headers["X-Active-Role-ID"] = variables["FOLKFORM_ROLE_ID"]
+    url = variables["FOLKFORM_BASE_URL"] + path + older["id"]
+    assert requests.request(method, url, headers=headers, timeout=30).status_code == 200
+    assert run(box, "verify").code == 0
 
 
 def test_a_path_that_was_set_and_is_gone(sandbox: StartSandbox, run: Command) -> None:
