@@ -154,7 +154,8 @@ class FolkFormClient:
     def all_versions(self, page_id: str) -> Iterator[StoredVersion]:
         """Every document of a page, with a time or without (0): by psid, then by id those that have no psid."""
         find = partial(self._find, about=page_id)
-        for filter_, path in (({"psid": {"$gt": ""}}, "psid"), ({"psid": "", "customerId": {"$gt": ""}}, "customerId")):
+        without_psid = {"psid": {"$in": ["", None]}, "customerId": {"$gt": ""}}
+        for filter_, path in (({"psid": {"$gt": ""}}, "psid"), (without_psid, "customerId")):
             for document in documents_in_order(find, {"pageId": page_id, **filter_}, path):
                 if stored := read_stored(document, self._time_of(document)):
                     yield stored

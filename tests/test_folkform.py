@@ -23,6 +23,7 @@ from customer_sync.http import TRIES, ApiSession, Service
 from customer_sync.rate_limiter import AdaptiveRateLimiter
 from customer_sync.redact import Redactor
 from customer_sync.sandbox import Behaviour, Fault, Sandbox
+from customer_sync.sandbox.faults import FaultKind
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
 from customer_sync.sandbox.json_text import canonical
 from customer_sync.sign_in import BearerToken
@@ -895,12 +896,31 @@ def test_an_outage_costs_one_call_a_page() -> None:
         assert [request.template for request in box.requests.recent] == ["/system/health", "/fb-customer/count"]
 
 
-@pytest.mark.parametrize("status", [200, 404, 401, 400])
-def test_any_answer_about_health_will_do(box: Sandbox, status: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("status", 200), ("status", 404), ("status", 401), ("status", 400), ("status", 429), ("html", 200), ("html", 404)],
+)
+def test_any_answer_about_health_will_do(box: Sandbox, kind: FaultKind, status: int) -> None:
     """Older servers do not know the path: that is an answer, too; it is asked without a sign-in."""
     asked = of(box)
     with box.faults.add(Fault("reset", endpoint="/count", times=None)), pytest.raises(Unreachable):
         asked.count(PAGE)
-    with box.faults.add(Fault("status", endpoint="/system/health", status=status)):
+    with box.faults.add(Fault(kind, endpoint="/system/health", status=status)):
         asked.ensure_up(PAGE)
-        assert asked.count(PAGE) == 0
+
+
+@pytest.mark.parametrize(("kind", "status"), [("html", 502), ("status", 503), ("status", 500), ("reset", None)])
+def test_ill_health_is_an_outage(box: Sandbox, kind: FaultKind, status: int | None) -> None:
+    """A proxy with nothing behind it, or a server that fails whatever it is asked, is down."""
+    asked = of(box)
+    with box.faults.add(Fault("reset", endpoint="/count", times=None)), pytest.raises(Unreachable):
+        asked.count(PAGE)
+    with box.faults.add(Fault(kind, endpoint="/system/health", status=status)), pytest.raises(Unreachable):
+        asked.ensure_up(PAGE)
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_roles_that_cannot_be_listed_hinder_nothing(box: Sandbox, status: int) -> None:
+    """An empty FolkForm is empty where it does not say which roles there are."""
+    with box.faults.add(Fault("status", endpoint="/auth/roles", status=status, times=None)):
+        assert of(box).last_customers(PAGE, 50) == []

@@ -390,6 +390,16 @@ def test_without_a_psid(sandbox: StartSandbox, passes: Passes) -> None:
     _adds_up(result.pages[0])
 
 
+def test_no_psid_at_all(sandbox: StartSandbox, passes: Passes) -> None:
+    """A document of an older server that has no psid, not even an empty one, is found by its id."""
+    box = sandbox(customers=30)
+    fill_folkform(box)
+    page_id = only_page(box)
+    box.folkform.store({"customerId": "x", "pageId": page_id, "panCakeData": {"id": "x"}, "panCakeUpdatedAt": 0})
+    (problem,) = passes.verify(box).pages[0].problems
+    assert (problem.problem, problem.pancake_id) == ("extra", "x")
+
+
 def test_a_psid_that_came_later(sandbox: StartSandbox, passes: Passes) -> None:
     """The earlier record of the same customer is stale, not extra: the remedy updates it."""
     box = sandbox()

@@ -748,15 +748,16 @@ def test_span_forbidden_in_a_row() -> None:
     assert 10 <= len(folkform.failed) <= 12
 
 
-def test_folkforms_own_403_ends_the_page() -> None:
-    """Its code says that it is about the role, so nobody else is tried."""
+@pytest.mark.parametrize("kind", [TokenRefused, Refused])
+def test_folkforms_own_403_ends_the_page(kind: type[TokenRefused | Refused]) -> None:
+    """Its code says that it is about the role, whatever the status, so no other customer is tried."""
 
     def act(psid: str, _: int) -> None:
         if psid == "c0":
-            raise TokenRefused("FolkForm", "answered 403", status=403, code="AUTH_003")
+            raise kind("FolkForm", "answered 403", status=403, code="AUTH_003")
 
     folkform = FolkForm(act)
-    with pytest.raises(TokenRefused), folkform.writer(workers=1, span=2) as writer:
+    with pytest.raises(kind), folkform.writer(workers=1, span=2) as writer:
         writer.write(crowd(range(30)))
     assert folkform.failed == []
 
