@@ -19,8 +19,8 @@ from customer_sync.sign_in import RENEWED_IN_VAIN, BearerToken
 SERVICE = "FolkForm"
 CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and what that role may do."
 _SHORTEST_TOKEN = 20
-# What a proxy answers where nothing is behind it; and a server that fails whatever it is asked.
-_GATEWAY = (INTERNAL_ERROR, 502, 503, 504)
+# A proxy with no server behind it, or a server that fails at everything.
+_NOT_UP = (INTERNAL_ERROR, 502, 503, 504)
 _NO_ROLE, _WRONG_VALUE = "AUTH_003", "VAL_002"
 
 
@@ -112,7 +112,7 @@ class FolkFormAccess:
         try:
             self._session.call(Call("GET", "/system/health", {}, about=page_id, tries=1), self._unlimited)
         except Unreachable as error:
-            if error.status and error.status not in _GATEWAY:
+            if error.status and error.status not in _NOT_UP:
                 return  # Too many requests, or a text: it is there.
             self._down.set()
             raise

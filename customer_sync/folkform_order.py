@@ -97,7 +97,7 @@ def _text_time(version: str) -> int:
 
 
 def _upper_bound(field: TimeField, until: int) -> Any:
-    """A bound of *field* that leaves nobody out whose time is *until* or before."""
+    """A bound of *field* that includes every document whose time is *until* or before."""
     if field is TimeField.VERSION:
         return datetime.fromtimestamp(until + 1 + _ZONES_EAST, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return until * 1000 + 999

@@ -247,7 +247,7 @@ class _PageComparison:
         return changed
 
     def _stored_now(self, suspects: set[Key]) -> dict[Key, list[StoredVersion]]:
-        """What FolkForm holds of the *suspects* by now, and of all whom its stream left out, the newest first."""
+        """The present documents of the *suspects*, and those that the stream left out, the newest first."""
         folkform, result = self._run.folkform, self._result
         few = len(suspects) / MOST_NAMES <= result.folkform / LARGEST_LIMIT + 1
         found: list[StoredVersion] | None = None
@@ -344,7 +344,7 @@ def _lacking(key: Key, listed: _Listed, stored: StoredVersion | None, blocked: s
     reason = f"{where} (Pancake version {listed.version})"
     if not blocked:
         return Problem(psid_of(key), listed.pancake_id, state, reason)
-    step = "Delete or correct that record in FolkForm: until then no pass can write this customer."
+    step = "No pass can write this customer while that record exists: correct the side that is wrong."
     return Problem(psid_of(key), listed.pancake_id, state, f"{reason}; FolkForm {blocked}", step)
 
 

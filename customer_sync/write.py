@@ -90,8 +90,8 @@ class Upserts:
     workers: int
     upsert: Upsert
     look_up: Callable[[Customer], Filter]
-    """What to upsert a customer by whom FolkForm did not take. Raises Refused where no upsert can help, Unreachable
-    when FolkForm does not answer.
+    """Finds the filter for a customer that FolkForm answered with 500. Raises Refused when no upsert can help,
+    Unreachable when FolkForm does not answer.
     """
     ping: Callable[[str], None]
     """Asks for a page whether FolkForm is up, which it does not count. Raises Unreachable when it is not."""
@@ -102,7 +102,7 @@ class Upserts:
 
 
 class _Stage(Enum):
-    """Where the tries for a customer stand who did not arrive at once."""
+    """How far the tries for a customer have come whose first upsert failed."""
 
     SUSPECT = auto()
     """FolkForm's own 500, once."""

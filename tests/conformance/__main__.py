@@ -1,6 +1,6 @@
 """`python -m tests.conformance BASE [SERVER]`: asks the FolkForm at BASE what two real servers were asked.
 
-FOLKFORM_TOKEN says as whom; FOLKFORM_ROLE_ID and FOLKFORM_CUSTOMER_PATH where they cannot be found out. Exit 0: it
+It needs FOLKFORM_TOKEN, and FOLKFORM_ROLE_ID and FOLKFORM_CUSTOMER_PATH where they cannot be found out. Exit 0: it
 answers as SERVER did, or without one as either did; 1: it does not; 2: it could not be asked.
 """
 
