@@ -2,7 +2,7 @@
 
 import gc
 
-from customer_sync.interrupt import end_at_once_on_signals
+from customer_sync.core.interrupt import end_at_once_on_signals
 
 
 def main() -> None:
@@ -10,7 +10,7 @@ def main() -> None:
     end_at_once_on_signals()
     # Modules are no garbage; to look among them for some takes a tenth of a start. The commands let it begin again.
     gc.disable()
-    from customer_sync.cli import main
+    from customer_sync.cli.app import main
 
     main()
 

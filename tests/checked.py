@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from customer_sync.check import run_check
-from customer_sync.clock import Clock
-from customer_sync.findings import CheckResult, Finding
-from customer_sync.redact import Redactor
+from customer_sync.check.run import run_check
+from customer_sync.core.clock import Clock
+from customer_sync.http.redact import Redactor
+from customer_sync.results.findings import CheckResult, Finding
 from customer_sync.sandbox import Sandbox
 
 from .conftest import Command, Outcome

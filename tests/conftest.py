@@ -40,7 +40,7 @@ class Outcome:
     err: str
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Both streams."""
         return self.out + self.err
 

@@ -5,19 +5,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from customer_sync.clock import Clock
-from customer_sync.errors import ExitCode
-from customer_sync.explain import EXPLAIN
-from customer_sync.explanation import Explanation
-from customer_sync.passes import run_pass
-from customer_sync.readings import run_explain, run_verify
-from customer_sync.redact import Redactor
-from customer_sync.result import PageResult, PassResult, Problem, SyncedPage
+from customer_sync.cli.passes import run_pass
+from customer_sync.cli.readings import run_explain, run_verify
+from customer_sync.config.settings import load_settings
+from customer_sync.core.clock import Clock
+from customer_sync.core.errors import ExitCode
+from customer_sync.http.redact import Redactor
+from customer_sync.inspect.explain import EXPLAIN
+from customer_sync.inspect.verify import VERIFY
+from customer_sync.results.explanation import Explanation
+from customer_sync.results.result import PageResult, PassResult, Problem, SyncedPage
+from customer_sync.results.verified_page import VerifiedPage
 from customer_sync.sandbox import Sandbox
-from customer_sync.settings import load_settings
-from customer_sync.sync import BACKFILL, INCREMENTAL, Wishes
-from customer_sync.verified_page import VerifiedPage
-from customer_sync.verify import VERIFY
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL, PassOptions
 
 from .proxy import Proxy
 
@@ -44,7 +44,7 @@ class QuickClock(Clock):
         super().sleep(seconds / 50)
 
 
-class Unheard:
+class NullListener:
     """Listens to a pass and says nothing."""
 
     def page_started(self, result: PageResult) -> None: ...
@@ -62,9 +62,9 @@ class Passes:
         """Settings of this test's own."""
         self._lock_dir = lock_dir
 
-    def __call__(self, at: Sandbox | Proxy, name: str, **wishes: Any) -> PassResult[SyncedPage]:
+    def __call__(self, at: Sandbox | Proxy, name: str, **options: Any) -> PassResult[SyncedPage]:
         """One pass."""
-        return self._run(at, name, SyncedPage, partial(run_pass, page_ids=[], wishes=Wishes(**wishes)))
+        return self._run(at, name, SyncedPage, partial(run_pass, page_ids=[], options=PassOptions(**options)))
 
     def verify(self, at: Sandbox | Proxy) -> PassResult[VerifiedPage]:
         """One comparison of both sides."""
@@ -88,7 +88,7 @@ class Passes:
         clock = QuickClock()
         result = PassResult(name, started_at=clock.now(), page_result=kind)
         settings = load_settings(environment, {})
-        work(result, settings=settings, clock=clock, redact=Redactor(), listener=Unheard())
+        work(result, settings=settings, clock=clock, redact=Redactor(), listener=NullListener())
         result.end(clock.stopping, 0.0)
         return result
 

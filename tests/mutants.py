@@ -29,7 +29,7 @@ class Mutant:
 
     def write(self, package: Path) -> None:
         """Takes the rule out of a copy of the package."""
-        file = package / f"{self.room}.py"
+        file = package / f"{self.room.replace(chr(46), chr(47))}.py"
         text = file.read_text(encoding="utf-8")
         for rule, without in self.edits:
             if text.count(rule) != 1:
@@ -41,13 +41,13 @@ class Mutant:
 MUTANTS = [
     Mutant(
         "1 the page number grows while the window comes down",
-        "walk",
+        "sync.walk",
         (("answer = self._ask(1)", "answer = self._ask(self._next_number(answer) if self._asked else 1)"),),
         "trap_01",
     ),
     Mutant(
         "2 the page number grows, the window stays",
-        "walk",
+        "sync.walk",
         (
             ("answer = self._ask(1)", "answer = self._ask(self._next_number(answer) if self._asked else 1)"),
             ("            self._upper = answer.lowest + 1\n", ""),
@@ -55,17 +55,20 @@ MUTANTS = [
         "trap_02",
     ),
     Mutant(
-        "3 an incremental writes the newest first", "pieces", (("customers[::-1], cut", "customers, cut"),), "trap_03"
+        "3 an incremental writes the newest first",
+        "sync.slices",
+        (("customers[::-1], cut", "customers, cut"),),
+        "trap_03",
     ),
     Mutant(
         "3 a backfill writes the oldest first",
-        "sync",
+        "sync.passes",
         (("self._without_stored(batch, is_stored)", "self._without_stored(batch[::-1], is_stored)"),),
         "trap_03",
     ),
     Mutant(
         "4 marks are times of the write",
-        "folkform",
+        "services.folkform",
         (
             ("            return pancake_time\n", "            return TimeField.UPDATED_AT\n"),
             (
@@ -78,84 +81,84 @@ MUTANTS = [
     ),
     Mutant(
         "4 what one page finds out is believed of what another was answered before",
-        "folkform",
+        "services.folkform",
         (("if field is TimeField.UPDATED_AT and any(", "if self._time_field is TimeField.UPDATED_AT and any("),),
         "trap_04",
     ),
     Mutant(
         "5 no SPAN rule",
-        "write",
-        (("return stored_beyond + len(self._started) + 1 < self._share", "return True"),),
+        "sync.writer",
+        (("return stored_beyond + len(self._started) + 1 < self._max_ahead", "return True"),),
         "trap_05",
     ),
     Mutant(
         "5 each of several passes takes the whole SPAN",
-        "write",
-        (("self._share = -(-upserts.span // _SIDE_BY_SIDE)", "self._share = upserts.span"),),
+        "sync.writer",
+        (("self._max_ahead = -(-upserts.span // _SIDE_BY_SIDE)", "self._max_ahead = upserts.span"),),
         "trap_05",
     ),
     Mutant(
         "5 the newest mark is the newest customer",
-        "marks",
+        "sync.watermarks",
         (("return min(times) if", "return max(times) if"),),
         "trap_05",
     ),
     Mutant(
         "5 the oldest mark is the oldest customer",
-        "marks",
+        "sync.watermarks",
         (("return max(stored.time", "return min(stored.time"),),
         "trap_05",
     ),
     Mutant(
         "5 the rule does not bind while too few are stored",
-        "sync",
+        "sync.passes",
         (("if above is None and len(newest) >= self._span else None", "if above is None else None"),),
         "trap_15",
     ),
     Mutant(
         "6 a backfill begins without an incremental",
-        "sync",
+        "sync.passes",
         (
             (
-                "covered = sync.incremental(wishes=Wishes(since=None if sure_until is None else sure_until + 1))",
-                "covered = Window(int(run.clock.now()) - SETTLED, int(run.clock.now()) - SETTLED)",
+                "covered = sync.incremental(options=PassOptions(since=None if sure_until is None else sure_until + 1))",
+                "covered = Window(int(run.clock.now()) - SETTLE_SECONDS, int(run.clock.now()) - SETTLE_SECONDS)",
             ),
         ),
         "trap_06",
     ),
     Mutant(
         "7 a backfill ends without an incremental",
-        "sync",
+        "sync.passes",
         (("closed = sync.incremental(above=covered.until)", "closed = covered"),),
         "trap_07 and holds_an_old_copy",
     ),
     Mutant(
         "7 nobody minds that a backfill was cut short",
-        "sync",
+        "sync.passes",
         (("sure_until = lock.sure_until\n", "sure_until = None\n"),),
         "trap_07",
     ),
     Mutant(
         "7 who is cut short leaves no word",
-        "sync",
+        "sync.passes",
         (("            lock.note_sure_until(covered.until)\n", "            pass\n"),),
         "trap_07",
     ),
     Mutant(
         "7 a copy from before proves that others get through",
-        "sync",
+        "sync.passes",
         (("        self._somebody_stored = None  # Whoever was unchanged before may have changed since.\n", ""),),
         "trap_07",
     ),
     Mutant(
         "8 since is asked of the window",
-        "walk",
+        "sync.walk",
         (("get_customers(number, size, 0, self._upper)", "get_customers(number, size, self.since, self._upper)"),),
         "trap_08",
     ),
     Mutant(
         "8 an answer with nobody ends the list wherever it comes",
-        "walk",
+        "sync.walk",
         (
             ("return self._edge is not None or total is None", "return False"),
             ("        if number == 1 and self._edge is not None:\n", "        if False:\n"),
@@ -164,80 +167,85 @@ MUTANTS = [
     ),
     Mutant(
         "8 nobody is believed when it is answered three times",
-        "walk",
+        "sync.walk",
         (("            self._refuse_forgetting(self._edge)\n", "            pass\n"),),
         "trap_08",
     ),
     Mutant(
         "8 what was shown empty counts as read",
-        "pieces",
+        "sync.slices",
         (("if self._nobody_until < piece.until:", "if True:"),),
         "trap_08",
     ),
     Mutant(
         "9 the window ends with the second asked for",
-        "walk",
+        "sync.walk",
         (("get_customers(number, size, 0, self._upper)", "get_customers(number, size, 0, self._upper - 1)"),),
         "trap_09",
     ),
-    Mutant("10 a second that is still running is read", "walk", (("SETTLED = 2", "SETTLED = 0"),), "trap_10"),
+    Mutant(
+        "10 a second that is still running is read",
+        "sync.walk",
+        (("SETTLE_SECONDS = 2", "SETTLE_SECONDS = 0"),),
+        "trap_10",
+    ),
     Mutant(
         "10 nobody looks at Pancake's clock",
-        "walk",
-        (("            self.until = min(self.until, int(listed.date) - SETTLED)\n", "            pass\n"),),
+        "sync.walk",
+        (("            self.until = min(self.until, int(listed.date) - SETTLE_SECONDS)\n", "            pass\n"),),
         "trap_10",
     ),
     Mutant(
         "11 customers without psid are one",
-        "customer",
+        "core.customer",
         (("return psid or (None if pancake_id is None else (pancake_id,))", "return psid or 'none'"),),
         "trap_11",
     ),
     Mutant(
         "11 another page's record is taken over",
-        "folkform",
+        "services.folkform",
         (("if held.page_id and held.page_id != page_id:", "if False:"),),
         "trap_11",
     ),
     Mutant(
         "11 an id alone finds another page's record",
-        "folkform",
+        "services.folkform",
         (('return {**name, "pageId": customer.page_id}', "return name if customer.psid is None else {**name}"),),
         "trap_11",
     ),
     Mutant(
         "11 a newer record of another psid is taken over",
-        "folkform",
+        "services.folkform",
         (("if held.time > updated_at else", "if False else"),),
         "trap_11",
     ),
     Mutant(
         "11 nobody looks up who has the id",
-        "folkform",
+        "services.folkform",
         (("        if held is None:\n", "        if held is None or held:\n"),),
         "trap_11",
     ),
     Mutant(
         "12 whose tries ran out is passed over",
-        "write",
+        "sync.writer",
         (("self._troubled[customer] = _Trouble(stage, error, ended)", "self._pass_over(customer, error)"),),
         "trap_12",
     ),
     Mutant(
         "12 who is passed over is named at the end only",
-        "console",
+        "output.console",
         (("        self._problem(result, problem)\n", ""),),
         "trap_12",
     ),
     Mutant(
         "12 a 500 is about the customer, whether others get through or not",
-        "write",
+        "sync.writer",
         (("_Stage.INSISTING if suspect", "_Stage.JUDGED if suspect"),),
         "trap_12",
     ),
     Mutant(
         "13 one poisonous customer ends the page",
-        "write",
+        "sync.writer",
         (
             (
                 "            if self._look_up(customer) is not None:\n                self._fail(customer, error)\n",
@@ -248,13 +256,13 @@ MUTANTS = [
     ),
     Mutant(
         "13 three forbidden customers in a row end the page",
-        "write",
+        "sync.writer",
         ((" and not self._others_get_through()", ""),),
         "trap_13",
     ),
     Mutant(
         "13 nobody asks whether FolkForm is down",
-        "write",
+        "sync.writer",
         (
             ("        self._upserts.ping(next(iter(self._troubled)).page_id)\n", ""),
             ("            self._upserts.ping(customer.page_id)\n", ""),
@@ -263,7 +271,7 @@ MUTANTS = [
     ),
     Mutant(
         "14 a time of 0 is a time",
-        "documents",
+        "services.documents",
         (
             ('return "" if self is TimeField.VERSION else 0', 'return "" if self is TimeField.VERSION else -1'),
             ("or value <= 0:", "or value < 0:"),
@@ -272,7 +280,7 @@ MUTANTS = [
     ),
     Mutant(
         "14 zeros in a sample tell the dialect, unchecked",
-        "folkform",
+        "services.folkform",
         (
             (' or self._find(\n            {pancake_time.value: {"$gt": 0}}, {"limit": 1}\n        ):', ":"),
             ("if all(updated_at_is_pancakes(document) for document in sample):", "if True:"),
@@ -282,9 +290,9 @@ MUTANTS = [
     ),
     Mutant(
         "15 --since jumps the mark",
-        "sync",
+        "sync.passes",
         (
-            ("wished = min(wished, wishes.since)", "wished = wishes.since"),
+            ("wished = min(wished, options.since)", "wished = options.since"),
             (
                 "        if wished >= mark:\n            return mark\n",
                 "        if wished >= mark:\n            return wished\n",
@@ -294,25 +302,25 @@ MUTANTS = [
     ),
     Mutant(
         "15 a backfill's --until jumps the mark",
-        "sync",
-        (("return min(top, max(mark, wishes.until or 0))", "return min(top, wishes.until or mark)"),),
+        "sync.passes",
+        (("return min(top, max(mark, options.until or 0))", "return min(top, options.until or mark)"),),
         "trap_15",
     ),
     Mutant(
         "15 a clock that is behind begins below what is covered",
-        "sync",
+        "sync.passes",
         (("mark = self._covered_ahead_of_our_clock(until) or mark", "pass"),),
         "trap_15",
     ),
     Mutant(
         "15 the mark's own second is passed over",
-        "sync",
+        "sync.passes",
         (("covered.since if covered.since <= covered.until else covered.since + 1", "covered.since"),),
         "trap_15",
     ),
     Mutant(
         "15 an earlier start may leave a gap",
-        "marks",
+        "sync.watermarks",
         (("return wished if oldest is None else min(mark, max(wished, oldest))", "return wished"),),
         "trap_15",
     ),
@@ -345,7 +353,7 @@ def survives(mutant: Mutant) -> bool:
 def main(words: list[str]) -> int:
     """Tries the mutants chosen; returns how many survived."""
     chosen = [mutant for mutant in MUTANTS if not words or set(words) & {*mutant.name.split(), mutant.room}]
-    if not survives(Mutant("nothing is missing", "walk", (), "trap")):
+    if not survives(Mutant("nothing is missing", "sync.walk", (), "trap")):
         raise SystemExit("The tests are red with every rule in place.")
     survivors = 0
     for mutant in chosen:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from customer_sync.clock import local_time
+from customer_sync.core.clock import local_time
 
 from .conftest import COMMAND, Command, StartSandbox, only_page, people, wait_until, writes
 

@@ -75,13 +75,13 @@ def record(home: Path, customers: int = _CUSTOMERS) -> str:
         recorder.remark("Made by `make record`. First the whole story, on a sandbox that the demo brings along.")
         recorder.show("demo", story_too=False)
 
-        *_, lacking, off = box.pancake.page_ids()
+        *_, has_problems, off = box.pancake.page_ids()
         fill_folkform(box)
         box.folkform.set_page(off, isSync=False)
         change_lately(box, _CHANGED)
         for number in range(_FORGOTTEN):
             forgotten = person(f"forgotten-{number}", 86_400.0 * (number + 40))
-            box.pancake.add_customer(lacking, forgotten)
+            box.pancake.add_customer(has_problems, forgotten)
         recorder.remark(
             f"Another sandbox: one page is off, {_CHANGED} customers changed, {_FORGOTTEN} were never brought."
         )
@@ -89,7 +89,7 @@ def record(home: Path, customers: int = _CUSTOMERS) -> str:
         recorder.show("incremental")
         recorder.show("verify", code=1)
         recorder.remark("The command that verify names:")
-        recorder.show("backfill", "--page", lacking)
+        recorder.show("backfill", "--page", has_problems)
         recorder.show("verify")
         return recorder.text
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from customer_sync.config.settings import declared
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
-from customer_sync.settings import declared
 
 from .checked import Checked, Checks, check
 from .conftest import Command, StartSandbox, fill_folkform, only_page, people, person

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from customer_sync.config.settings import SHARDS, declared
 from customer_sync.sandbox import Sandbox
-from customer_sync.settings import SHARDS, declared
 
 from .checked import CRON_FILE, check, read
 from .conftest import COMMAND, Command, Outcome, StartSandbox, only_page
@@ -118,10 +118,10 @@ def test_proxies(box: Sandbox, run: Command, certificate: tuple[Path, Path, int]
     with ExitStack() as servers:
         folkform = servers.enter_context(served(Relay, urlsplit(box.url).netloc, [], (cert, key)))
         proxy = servers.enter_context(served(ConnectProxy, folkform, asked))
-        for login in ("http://user:geheim@", ""):
+        for login in ("http://user:secret@", ""):
             settings = {"HTTPS_PROXY": f"{login}{proxy}", "REQUESTS_CA_BUNDLE": str(cert), "NO_PROXY": "127.0.0.1"}
             checked = check(run, box, FOLKFORM_BASE_URL=_NAMED, **settings)
-            assert (checked.code, "geheim" in str(checked)) == (0, False)
+            assert (checked.code, "secret" in str(checked)) == (0, False)
             told = f"{proxy}, from HTTPS_PROXY; it looks the host name up"
             assert checked["FolkForm: proxy"]["detail"] == told
             assert checked["FolkForm: connection"]["detail"] == "folkform.example, TLSv1.3"
@@ -132,21 +132,21 @@ def test_proxies(box: Sandbox, run: Command, certificate: tuple[Path, Path, int]
         assert direct["FolkForm: connection"]["detail"] == past
 
 
-@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://user:geheim@127.0.0.1:port", "http://127.0.0.1:1x"])
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://user:secret@127.0.0.1:port", "http://127.0.0.1:1x"])
 def test_a_proxy_that_fails(box: Sandbox, run: Command, proxy: str) -> None:
     """A proxy that is not there, or whose address is none, is an outage with the variable to look at."""
     checked = check(run, box, FOLKFORM_BASE_URL=_NAMED, https_proxy=proxy)
     assert (checked.code, checked.wrong) == (75, ["FolkForm: connection"])
     assert "through the proxy" in checked["FolkForm: connection"]["detail"]
     assert "https_proxy" in checked["FolkForm: connection"]["next_step"]
-    assert "geheim" not in str(checked)
+    assert "secret" not in str(checked)
 
 
 class _LockedProxy(ConnectProxy):
     """A proxy that wants a login."""
 
     def do_CONNECT(self) -> None:  # noqa: N802
-        if self.headers["Proxy-Authorization"] == f"Basic {b64encode(b'user:geheim').decode()}":
+        if self.headers["Proxy-Authorization"] == f"Basic {b64encode(b'user:secret').decode()}":
             super().do_CONNECT()
         else:
             self.send_error(407)
@@ -159,7 +159,7 @@ def test_a_proxy_with_a_login(box: Sandbox, run: Command, certificate: tuple[Pat
         folkform = servers.enter_context(served(Relay, urlsplit(box.url).netloc, [], (cert, key)))
         proxy = servers.enter_context(served(_LockedProxy, folkform, []))
         settings = {"FOLKFORM_BASE_URL": _NAMED, "REQUESTS_CA_BUNDLE": str(cert)}
-        assert check(run, box, HTTPS_PROXY=f"http://user:geheim@{proxy}", **settings).wrong == []
+        assert check(run, box, HTTPS_PROXY=f"http://user:secret@{proxy}", **settings).wrong == []
         checked = check(run, box, HTTPS_PROXY=f"http://user:vergessen@{proxy}", **settings)
     assert (checked.code, checked.wrong) == (75, ["FolkForm: connection"])
     assert "407 Proxy Authentication Required" in checked["FolkForm: connection"]["detail"]

@@ -180,11 +180,11 @@ def test_verbose(sandbox: StartSandbox, run: Command) -> None:
 def test_debug(sandbox: StartSandbox, run: Command) -> None:
     """`--debug` shows the traceback of an error that is found, which is not shown otherwise."""
     box = sandbox(customers=3)
-    assert "Traceback" not in _show(run, box, "-v", FOLKFORM_TOKEN="a-token-that-is-wrong").said
+    assert "Traceback" not in _show(run, box, "-v", FOLKFORM_TOKEN="a-token-that-is-wrong").output
     outcome = _show(run, box, "--debug", FOLKFORM_TOKEN="a-token-that-is-wrong")
     assert "Traceback (most recent call last)" in outcome.err
     assert "TokenRefused" in outcome.err
-    assert "a-token-that-is-wrong" not in outcome.said
+    assert "a-token-that-is-wrong" not in outcome.output
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["-q"], ["-v", "--debug"]])
@@ -199,7 +199,7 @@ def test_nothing_private(sandbox: StartSandbox, run: Command, arguments: list[st
     for customer in box.pancake.customers(page_ids[0]):
         private += [customer["name"], *customer["phone_numbers"]]
     assert len(private) > 6
-    assert [text for text in private if text in outcome.said] == []
+    assert [text for text in private if text in outcome.output] == []
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
@@ -209,7 +209,7 @@ def test_a_page_name_forges_no_output(sandbox: StartSandbox, run: Command, argum
     box.folkform.set_page(only_page(box), pageName="Shop [red]\x1b[31m\r\n  ✗ forged\x07\u202e")
     outcome = _show(run, box, *arguments)
     assert outcome.code == 0
-    assert not any(mark in outcome.said for mark in (_ESCAPE, "\r", "\x07", "\u202e"))
+    assert not any(mark in outcome.output for mark in (_ESCAPE, "\r", "\x07", "\u202e"))
     assert _marked(outcome.out, "✗") == []
     if not arguments:
         assert r"Shop [red]\x1b[31m\r\n" in outcome.out

@@ -2,7 +2,7 @@
 
 import pytest
 
-from customer_sync.clock import ago, span_in_words
+from customer_sync.core.clock import ago, span_in_words
 
 _DAY = 86_400
 

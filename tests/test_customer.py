@@ -12,8 +12,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from customer_sync.customer import Customer, Key, Malformed, parse_customer_updated_at, parse_moment, read_customer
-from customer_sync.personal import hide_anybodys
+from customer_sync.core.customer import Customer, Key, Malformed, parse_customer_updated_at, parse_moment, read_customer
+from customer_sync.core.pii import mask_contacts
 
 PAGE_ID = "104000000000001"
 SECOND = 1566656122  # 2019-08-24T14:15:22Z
@@ -517,7 +517,7 @@ def test_hides_numbers_and_addresses_of_others(told: str) -> None:
     """A phone number or an e-mail address that is not hers is somebody's, too."""
     for message in ("{} is taken by '{}'.", "key={}, psid 25149177694676594 {} 1766656122"):
         assert customer(**_BICH).hide(message.format(told, told)) == message.format("…", "…")
-        assert hide_anybodys(message.format(told, told)) == message.format("…", "…")
+        assert mask_contacts(message.format(told, told)) == message.format("…", "…")
 
 
 @pytest.mark.parametrize(
@@ -557,7 +557,7 @@ def test_ids_and_times_stay(kept: str) -> None:
     shopper = customer(**_BICH)
     for message, hidden in (("{}", "{}"), ("{} x", "{} x"), ("Bích 0987654321, {}, a@x.vn", "… …, {}, …")):
         assert shopper.hide(message.format(kept)) == hidden.format(kept)
-    assert hide_anybodys(f"0987654321, {kept}") == f"…, {kept}"
+    assert mask_contacts(f"0987654321, {kept}") == f"…, {kept}"
 
 
 @pytest.mark.parametrize(
@@ -572,8 +572,8 @@ def test_ids_and_times_beside_a_number_stay(kept: str, told: str) -> None:
     """A space does not make one number of a phone number and an id or a time, on either side of it."""
     for message in ("{} {}.", "{}-{}."):
         assert customer(**_BICH).hide(message.format(told, kept)) == message.format("…", kept)
-        assert hide_anybodys(message.format(told, kept)) == message.format("…", kept)
-    assert hide_anybodys(f"{kept} {told}.") == f"{kept} …."
+        assert mask_contacts(message.format(told, kept)) == message.format("…", kept)
+    assert mask_contacts(f"{kept} {told}.") == f"{kept} …."
 
 
 def test_her_own_ids_stay() -> None:

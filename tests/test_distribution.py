@@ -186,4 +186,4 @@ def test_the_demo_with_the_extra(install: Callable[[str], Run]) -> None:
     assert re.search(r"incremental: ok, 3 pages, .* 25 upserted", demo.out)
     assert len(re.findall(r"│ +400 +│ +400 +│ +0 +│ +0 +│ +0 +│ +yes +│", demo.out)) == 3
     assert "Both sides are equal" in demo.out
-    assert "\x1b" not in demo.said
+    assert "\x1b" not in demo.output

@@ -260,7 +260,7 @@ def test_a_read_only_file_system(shop: Sandbox, run: Command, read_only: list[st
     run.lock_dir.mkdir()
     environment = {**run.environment(shop), "HOME": "/"}
     outcome = _run([*read_only, str(run.lock_dir), COMMAND, "backfill", "-v"], environment, cwd="/")
-    assert (outcome.code, "Read-only" in outcome.said) == (0, False)
+    assert (outcome.code, "Read-only" in outcome.output) == (0, False)
     assert shop.difference().equal
 
 
@@ -390,8 +390,8 @@ def test_forced_colours(shop: Sandbox, run: Command, settings: dict[str, str], c
     with shop.faults.add(Fault("status", endpoint="/page_customers", status=400, times=None)):
         outcome = run(shop, "incremental", "-v", FORCE_COLOR="1", TERM="xterm-256color", **settings)
     assert (outcome.code, bool(_colours(outcome.err))) == (3, coloured)
-    assert not re.search(r"\x1b\[[\d;?]*[A-Za-ln-z]|\r", outcome.said)
-    assert "│" not in outcome.said
+    assert not re.search(r"\x1b\[[\d;?]*[A-Za-ln-z]|\r", outcome.output)
+    assert "│" not in outcome.output
 
 
 @pytest.mark.parametrize(("columns", "widest"), [("60", 60), ("0", 80)])
@@ -441,13 +441,13 @@ def test_a_proxy_and_a_bundle(shop: Sandbox, run: Command, certificate: tuple[Pa
         folkform = servers.enter_context(served(Relay, urlsplit(shop.url).netloc, [], certificate))
         proxy = servers.enter_context(served(ConnectProxy, folkform, asked))
         settings = {
-            "HTTPS_PROXY": f"http://user:geheim@{proxy}",
+            "HTTPS_PROXY": f"http://user:secret@{proxy}",
             "REQUESTS_CA_BUNDLE": str(certificate[0]),
             "NO_PROXY": "127.0.0.1",
         }
         named = "https://folkform.example/folkform/api/v1"
         outcome = run(shop, "incremental", "-v", "--workers", "1", **{**settings, "FOLKFORM_BASE_URL": named})
-        assert (outcome.code, "geheim" in outcome.said) == (0, False)
+        assert (outcome.code, "secret" in outcome.output) == (0, False)
         assert set(asked) == {"folkform.example:443"}
         assert shop.difference().equal
         asked.clear()

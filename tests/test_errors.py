@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from customer_sync.errors import (
+from customer_sync.core.errors import (
     ContractBroken,
     CustomerSyncError,
     ExitCode,
@@ -16,9 +16,9 @@ from customer_sync.errors import (
     TokenRefused,
     Unreachable,
 )
-from customer_sync.locks import BusyError
-from customer_sync.page import Page
-from customer_sync.result import PassResult, Status, SyncedPage
+from customer_sync.core.locks import PageLocked
+from customer_sync.core.page import Page
+from customer_sync.results.result import PassResult, Status, SyncedPage
 
 PAGE = Page("104", "Trà sữa", is_sync=True, page_access_token="page-token", access_token="user-token")
 
@@ -27,7 +27,7 @@ PAGE = Page("104", "Trà sữa", is_sync=True, page_access_token="page-token", a
     ("error", "code"),
     [
         (CustomerSyncError("x"), 1),
-        (BusyError("x"), 1),
+        (PageLocked("x"), 1),
         (SettingsError(["x"]), 2),
         (Refused("FolkForm", "x"), 3),
         (TokenRefused("FolkForm", "x"), 3),
@@ -47,7 +47,7 @@ def test_exit_codes(error: CustomerSyncError, code: int) -> None:
 
 def test_an_error_is_a_sentence_and_a_step() -> None:
     """What went wrong, what the service said, what to do about it."""
-    error = Refused("FolkForm", "answered 400", "Check it.", said="VAL_002 bad")
+    error = Refused("FolkForm", "answered 400", "Check it.", server_message="VAL_002 bad")
     assert error.sentence == "FolkForm answered 400: VAL_002 bad"
     assert str(error) == "FolkForm answered 400: VAL_002 bad. Check it."
     assert str(Refused("FolkForm", "answered 400")) == "FolkForm answered 400"

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.locks import PageLocks
+from customer_sync.core.clock import Clock
+from customer_sync.core.locks import PageLocks
 from customer_sync.sandbox.folkform import TOKEN, Access, Role
 
 from .conftest import Command, Outcome, StartSandbox, only_page, people, person, refuse, wait_until, writes
@@ -23,7 +23,7 @@ def _one_sentence(outcome: Outcome) -> str:
     """The only error told."""
     told = [line for line in outcome.err.splitlines() if "Error" in line]
     assert len(told) == 1, outcome.err
-    assert "Traceback" not in outcome.said
+    assert "Traceback" not in outcome.output
     return told[0]
 
 
@@ -89,7 +89,7 @@ def test_3_with_a_wrong_token(sandbox: StartSandbox, run: Command, command: str)
     outcome = run(box, command, FOLKFORM_TOKEN="a-token-that-is-wrong")
     assert (outcome.code, outcome.out, box.requests.count()) == (3, "", 1)
     assert "FOLKFORM_TOKEN" in _one_sentence(outcome)
-    assert "a-token-that-is-wrong" not in outcome.said
+    assert "a-token-that-is-wrong" not in outcome.output
 
 
 def test_2_where_the_role_is_not_clear(sandbox: StartSandbox, run: Command) -> None:
@@ -110,7 +110,7 @@ def test_3_when_every_page_is_refused(sandbox: StartSandbox, run: Command) -> No
     outcome = run(box, "backfill")
     assert outcome.code == 3
     assert all(f"Page {page_id} failed" in outcome.err for page_id in box.pancake.page_ids())
-    assert "page-token-that-is-wrong" not in outcome.said
+    assert "page-token-that-is-wrong" not in outcome.output
 
 
 @pytest.mark.parametrize("command", OVER_PAGES)

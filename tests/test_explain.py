@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from customer_sync.fields import Difference, differences, masked
+from customer_sync.results.field_diff import Difference, differences, masked
 from customer_sync.sandbox import Fault, Sandbox
-from customer_sync.sync import BACKFILL, INCREMENTAL
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import (
     DAY,
@@ -217,7 +217,7 @@ def test_malformed(sandbox: StartSandbox, run: Command, changes: dict[str, Any],
     assert _verdict(page) == (1, "malformed", None)
     assert (page["pancake"]["malformed"], page["pancake"]["id"], page["folkform"]) == (reason, "id-x", None)
     assert f"({reason}), so no pass can bring her" in page["sentence"]
-    assert _NAME not in outcome.said
+    assert _NAME not in outcome.output
 
 
 def test_who_has_lost_her_psid(sandbox: StartSandbox, passes: Passes) -> None:
@@ -405,8 +405,8 @@ def test_nothing_private(sandbox: StartSandbox, run: Command, arguments: list[st
         box.environment["FOLKFORM_TOKEN"],
     )
     for private in (_NAME, "Canary", "Bích", _PHONE, "canary@", "19900101", "Mai Thảo", *tokens):
-        assert str(private) not in outcome.said
-    assert all(field in outcome.said for field in ("name", "phone_numbers", "email", "notes", "birthday"))
+        assert str(private) not in outcome.output
+    assert all(field in outcome.output for field in ("name", "phone_numbers", "email", "notes", "birthday"))
 
 
 def test_lines(sandbox: StartSandbox, run: Command) -> None:
@@ -500,7 +500,7 @@ def test_quiet(sandbox: StartSandbox, run: Command) -> None:
     """`-q` says nothing of who is in order, and the verdict of who is not."""
     box = _filled(sandbox, 60)
     box.folkform.delete(only_page(box), "p0002")
-    assert run(box, "explain", "p0001", "--page", only_page(box), "-q").said == ""
+    assert run(box, "explain", "p0001", "--page", only_page(box), "-q").output == ""
     assert "the next incremental brings her" in run(box, "explain", "p0002", "--page", only_page(box), "-q").err
 
 

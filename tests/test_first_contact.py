@@ -27,7 +27,7 @@ def test_every_command(sandbox: StartSandbox, run: Command, server: str) -> None
     commands = [["incremental"], ["backfill"], ["verify"], ["verify", "--quick"], ["status"], ["check"]]
     for arguments in [*commands, ["explain", "p0007", "--page", page_id], ["backfill", "--page", page_id]]:
         outcome = with_two_variables(run, box, *arguments)
-        assert outcome.code == 0, outcome.said
+        assert outcome.code == 0, outcome.output
         if arguments != ["check"]:
             assert outcome.err.count("FOLKFORM_ROLE_ID is not set; using the only one there is") == 1
     assert box.difference().equal
@@ -50,7 +50,7 @@ def test_what_it_costs(sandbox: StartSandbox, run: Command) -> None:
 def test_quiet_says_nothing(sandbox: StartSandbox, run: Command) -> None:
     """What is found out is no news every five minutes."""
     outcome = with_two_variables(run, sandbox(customers=3), "incremental", "-q")
-    assert (outcome.code, outcome.said) == (0, "")
+    assert (outcome.code, outcome.output) == (0, "")
 
 
 def test_the_older_of_two_records_can_be_deleted(sandbox: StartSandbox, run: Command) -> None:

@@ -10,13 +10,13 @@ from typing import Any, get_args
 
 import pytest
 
-from customer_sync.errors import ExitCode
-from customer_sync.result import PassResult, Status, SyncedPage
+from customer_sync.core.errors import ExitCode
+from customer_sync.results.result import PassResult, Status, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault, FaultKind
 from customer_sync.sandbox.times import microseconds
-from customer_sync.sync import BACKFILL, INCREMENTAL
-from customer_sync.walk import SETTLED
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
+from customer_sync.sync.walk import SETTLE_SECONDS
 
 from .conftest import StartSandbox, wait_until
 from .in_process import Passes
@@ -153,5 +153,5 @@ def test_everything_at_once(sandbox: StartSandbox, impatient: Passes, seed: int)
         passed_over |= named(result)
     box.behaviour.changes_per_list = 0
     last_change = time.time()
-    wait_until(lambda: time.time() > last_change + SETTLED + 1)
+    wait_until(lambda: time.time() > last_change + SETTLE_SECONDS + 1)
     everybody_arrives(impatient, box, passed_over)

@@ -12,21 +12,21 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.customer import Customer, read_customer
-from customer_sync.documents import StoredVersion
-from customer_sync.errors import ContractBroken, Refused, ServiceError, SettingsError, TokenRefused, Unreachable
-from customer_sync.folkform import FolkFormClient
-from customer_sync.folkform_access import CHECK_TOKEN, SERVICE, FolkFormAccess, check_envelope
-from customer_sync.folkform_order import LARGEST_LIMIT
-from customer_sync.http import TRIES, ApiSession, Service
-from customer_sync.rate_limiter import AdaptiveRateLimiter
-from customer_sync.redact import Redactor
+from customer_sync.core.clock import Clock
+from customer_sync.core.customer import Customer, read_customer
+from customer_sync.core.errors import ContractBroken, Refused, ServiceError, SettingsError, TokenRefused, Unreachable
+from customer_sync.http.rate_limiter import AdaptiveRateLimiter
+from customer_sync.http.redact import Redactor
+from customer_sync.http.session import TRIES, ApiSession, Service
 from customer_sync.sandbox import Behaviour, Fault, Sandbox
 from customer_sync.sandbox.faults import FaultKind
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
 from customer_sync.sandbox.json_text import canonical
-from customer_sync.sign_in import BearerToken
+from customer_sync.services.documents import StoredVersion
+from customer_sync.services.folkform import FolkFormClient
+from customer_sync.services.folkform_access import CHECK_TOKEN, SERVICE, FolkFormAccess, check_envelope
+from customer_sync.services.folkform_order import LARGEST_LIMIT
+from customer_sync.services.sign_in import BearerToken
 
 from .test_http import PatientClock, RawServer, reply
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from customer_sync.errors import ExitCode
-from customer_sync.result import PassResult, Status, SyncedPage
+from customer_sync.core.errors import ExitCode
+from customer_sync.results.result import PassResult, Status, SyncedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.kept import kept
-from customer_sync.sync import BACKFILL, INCREMENTAL
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import StartSandbox, ago, only_page, people, person
 from .in_process import Passes

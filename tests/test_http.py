@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.errors import (
+from customer_sync.core.clock import Clock
+from customer_sync.core.errors import (
     ContractBroken,
     ExitCode,
     Refused,
@@ -29,10 +29,10 @@ from customer_sync.errors import (
     TokenRefused,
     Unreachable,
 )
-from customer_sync.http import TRIES, Answer, ApiSession, Call, Service
-from customer_sync.pancake import check_envelope as check_pancake
-from customer_sync.rate_limiter import AdaptiveRateLimiter
-from customer_sync.redact import Redactor
+from customer_sync.http.rate_limiter import AdaptiveRateLimiter
+from customer_sync.http.redact import Redactor
+from customer_sync.http.session import TRIES, Answer, ApiSession, Call, Service
+from customer_sync.services.pancake import check_envelope as check_pancake
 
 _LONG = 30.0
 _KNOWN = "kn0wn-t0ken/+= &x"
@@ -185,7 +185,7 @@ class Caller:
         """A call with a token in the query and another one in a header."""
         params = {"page_access_token": _KNOWN, "access_token": _UNKNOWN}
         headers = {"Authorization": f"Bearer {_KNOWN}"}
-        return self.session.call(Call(method, "/path", params, body, headers, about="104", **more), self.limiter)
+        return self.session.call(Call(method, "/path", params, body, headers, page_id="104", **more), self.limiter)
 
     def fails(self, kind: type[ServiceError], **more: Any) -> ServiceError:
         """How a call fails."""
@@ -612,10 +612,10 @@ def test_what_a_call_hides_is_never_told(caplog: pytest.LogCaptureFixture) -> No
     for bad in (reply({"message": "Mai Thao"}, 400), reply({"message": "Mai Thao"}, 500)):
         with RawServer(bad) as server, pytest.raises(ServiceError) as failure:
             Caller(server.url).call(hide=lambda text: text.replace("Mai Thao", "…"), tries=2)
-        assert failure.value.said == "…"
+        assert failure.value.server_message == "…"
     with RawServer(reply({"success": False, "message": "Mai Thao"})) as server, pytest.raises(Refused) as refusal:
         Caller(server.url).call(hide=lambda text: text.replace("Mai Thao", "…"))
-    assert refusal.value.said == "…"
+    assert refusal.value.server_message == "…"
     assert "Mai" not in caplog.text
 
 
@@ -629,7 +629,7 @@ def test_phone_numbers_and_addresses_are_never_told(caplog: pytest.LogCaptureFix
     for bad in (reply(said, 400), reply(said, 500), reply({"success": False, **said})):
         with RawServer(bad) as server, pytest.raises(ServiceError) as failure:
             Caller(server.url).call(tries=2)
-        assert failure.value.said == "102: …, …, …: psid 25149177694676594, 2026-01-31"
+        assert failure.value.server_message == "102: …, …, …: psid 25149177694676594, 2026-01-31"
     assert "thao@" not in caplog.text
     assert "234" not in caplog.text
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from customer_sync.errors import ExitCode
+from customer_sync.core.errors import ExitCode
 from customer_sync.sandbox import Sandbox
-from customer_sync.sync import BACKFILL, INCREMENTAL
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import DAY, Command, StartSandbox, ago, of_page, person
 from .in_process import Passes
 from .proxy import Lost, Passing, Proxy
-from .victim import Victim
+from .victim import KillableRun
 
 _PASSES = {"incremental": ["incremental"], "backfill": ["backfill"], "full": ["backfill", "--full"]}
 # A backfill begins and ends with an incremental; it is killed while it writes its history.
@@ -62,7 +62,7 @@ def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
     return box
 
 
-def kill_at(victim: Victim, proxy: Proxy, number: int, *, after: bool) -> int:
+def kill_at(victim: KillableRun, proxy: Proxy, number: int, *, after: bool) -> int:
     """Kills it at its so manieth request, before or *after* the effect. Returns how it ended."""
     seen = 0
 
@@ -99,7 +99,7 @@ def test_killed_at_any_request(
     one = _SPREAD[name][folkform, side]
     for number in range(1, _MOST) if os.environ.get("KILLS") == "all" else [one]:
         proxy = in_between(box)
-        if kill_at(Victim(run, proxy, *_PASSES[name]), proxy, number, after=side == "after") != -9:
+        if kill_at(KillableRun(run, proxy, *_PASSES[name]), proxy, number, after=side == "after") != -9:
             assert number > one, "it ended before it was to be killed"
             break
         for undisturbed in (INCREMENTAL, BACKFILL):

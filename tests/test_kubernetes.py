@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 import customer_sync
-from customer_sync.errors import ExitCode
-from customer_sync.interrupt import GRACE
-from customer_sync.settings import SHARDS, declared, read_duration
+from customer_sync.config.settings import SHARDS, declared, read_duration
+from customer_sync.core.errors import ExitCode
+from customer_sync.core.interrupt import GRACE
 
 from .conftest import Command, StartSandbox
 

@@ -12,16 +12,16 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from customer_sync.clock import Clock, local_time
-from customer_sync.errors import ExitCode, SettingsError, StopRequested
-from customer_sync.locks import BusyError, Holder, PageLocks
+from customer_sync.core.clock import Clock, local_time
+from customer_sync.core.errors import ExitCode, SettingsError, StopRequested
+from customer_sync.core.locks import Holder, PageLocked, PageLocks
 
 _LONG = 30.0
 _HOLD = """
 import sys, time
 from pathlib import Path
-from customer_sync.clock import Clock, local_time
-from customer_sync.locks import PageLocks
+from customer_sync.core.clock import Clock, local_time
+from customer_sync.core.locks import PageLocks
 with PageLocks(Path(sys.argv[1]), Clock()).held("incremental", "104"):
     print("held", flush=True)
     time.sleep(600)
@@ -37,9 +37,9 @@ def test_a_page_is_held_once(tmp_path: Path) -> None:
     """While one run is at a page, another run of the same pass is told so at once."""
     mine, others = locks(tmp_path), locks(tmp_path)
     with mine.held("incremental", "104"):
-        with pytest.raises(BusyError, match="another run is at page 104"), others.held("incremental", "104"):
+        with pytest.raises(PageLocked, match="another run is at page 104"), others.held("incremental", "104"):
             pytest.fail("held twice")
-        with pytest.raises(BusyError), mine.held("incremental", "104"):
+        with pytest.raises(PageLocked), mine.held("incremental", "104"):
             pytest.fail("held twice by the same run")
     with others.held("incremental", "104"):
         pass
@@ -49,7 +49,7 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
     """Who finds a page busy learns which process holds it, and since when by this machine's clock."""
     began = int(time.time())
     with PageLocks(tmp_path, Clock(), "backfill").held("incremental", "104"):
-        with pytest.raises(BusyError) as busy, locks(tmp_path).held("incremental", "104"):
+        with pytest.raises(PageLocked) as busy, locks(tmp_path).held("incremental", "104"):
             pytest.fail("held twice")
         since = [local_time(second) for second in range(began, int(time.time()) + 1)]
         said = [f"another run is at page 104: backfill (process {os.getpid()}) since {moment}" for moment in since]
@@ -64,7 +64,7 @@ def test_a_holder_that_left_no_word(tmp_path: Path, word: bytes) -> None:
     with locks(tmp_path).held("incremental", "104"):
         (file,) = tmp_path.iterdir()
         file.write_bytes(word)
-        with pytest.raises(BusyError, match=r"page 104$"), locks(tmp_path).held("incremental", "104"):
+        with pytest.raises(PageLocked, match=r"page 104$"), locks(tmp_path).held("incremental", "104"):
             pytest.fail("held twice")
 
 
@@ -180,7 +180,7 @@ def test_users_who_share_a_directory() -> None:
         with locks(Path(shared)).held("incremental", "104"):
             os.seteuid(65534)
             try:
-                with pytest.raises(BusyError), locks(Path(shared)).held("incremental", "104"):
+                with pytest.raises(PageLocked), locks(Path(shared)).held("incremental", "104"):
                     pytest.fail("held twice")
             finally:
                 os.seteuid(0)
@@ -266,7 +266,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(BusyError), locks(tmp_path).held("incremental", "104"):
+        with pytest.raises(PageLocked), locks(tmp_path).held("incremental", "104"):
             pytest.fail("held twice")
         holder.kill()
         holder.wait(_LONG)

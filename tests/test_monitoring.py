@@ -14,12 +14,12 @@ import jq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from customer_sync.clock import Clock
-from customer_sync.locks import PageLocks
+from customer_sync.core.clock import Clock
+from customer_sync.core.locks import PageLocks
+from customer_sync.core.shard import Shard
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault
 from customer_sync.sandbox.folkform import TOKEN, Access, Role
-from customer_sync.shard import Shard
 
 from .conftest import (
     Command,
@@ -430,8 +430,8 @@ def test_a_login_at_the_gateway(sandbox: StartSandbox, run: Command) -> None:
     logins = (b"user:gateway@password", b"only-a-name:")
     assert gateway.logins == [f"Basic {b64encode(login).decode()}" for login in logins]
     assert "cannot be pushed to the gateway (it answered 401)" in outcome.err
-    assert "gateway%40password" not in outcome.said
-    assert "gateway@password" not in outcome.said
+    assert "gateway%40password" not in outcome.output
+    assert "gateway@password" not in outcome.output
 
 
 @pytest.mark.parametrize("address", ["http://user:gateway-password@127.0.0.1:9", "http://user:gateway-password@.../"])
@@ -447,7 +447,7 @@ def test_metrics_that_cannot_be_kept(sandbox: StartSandbox, run: Command, addres
     assert (outcome.code, writes(box)) == (0, 3)
     assert "the metrics cannot be written to /nowhere/at.prom (No such file or directory)" in outcome.err
     assert "the metrics cannot be pushed to the gateway" in outcome.err
-    assert "gateway-password" not in outcome.said
+    assert "gateway-password" not in outcome.output
 
 
 def test_metrics_without_the_extra(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
@@ -531,7 +531,7 @@ def test_a_monitor_that_does_not_take_it(sandbox: StartSandbox, run: Command, st
         outcome = run(_recent(sandbox, 3), "incremental", "-v", "--debug", "--ping-url", url)
     assert outcome.code == 0
     assert "the monitor could not be pinged" in outcome.err
-    assert "secret-uuid-123" not in outcome.said
+    assert "secret-uuid-123" not in outcome.output
 
 
 def test_a_dry_run_is_nobodys_business(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:

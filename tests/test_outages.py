@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from customer_sync.errors import ExitCode, Unreachable
-from customer_sync.http import TRIES
-from customer_sync.result import Status
+from customer_sync.core.errors import ExitCode, Unreachable
+from customer_sync.http.session import TRIES
+from customer_sync.results.result import Status
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault
-from customer_sync.sync import BACKFILL, INCREMENTAL
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import Command, StartSandbox, only_page, people, writes
 from .in_process import IN_FLIGHT, WORKERS, Passes

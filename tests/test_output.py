@@ -13,7 +13,7 @@ import pytest
 import typer.main
 
 import customer_sync
-from customer_sync.cli import app
+from customer_sync.cli.app import app
 from customer_sync.sandbox import Sandbox
 
 from .conftest import (
@@ -121,7 +121,7 @@ def test_quiet(sandbox: StartSandbox, run: Command) -> None:
     """`-q` is silent when nothing failed, malformed customers included, and tells what failed on stderr."""
     box = sandbox(customers=20)
     box.pancake.add_customer(only_page(box), {**person("x", 90), "id": None})
-    assert run(box, "backfill", "-q").said == ""
+    assert run(box, "backfill", "-q").output == ""
     box.pancake.add_customer(only_page(box), person("refused", 90))
     refuse(box, "refused")
     outcome = run(box, "incremental", "-q")
@@ -142,7 +142,7 @@ def test_verbose(sandbox: StartSandbox, run: Command) -> None:
     told = [line for line in outcome.err.splitlines() if re.search(r"(Pancake|FolkForm): (GET|POST) /", line)]
     assert len(told) == outcome.totals["requests"] == len(box.requests.recent)
     assert all("page_access_token=***" in line for line in told if "page_customers" in line)
-    assert not any(secret in outcome.said for secret in _secrets(box))
+    assert not any(secret in outcome.output for secret in _secrets(box))
 
 
 def test_debug(sandbox: StartSandbox, run: Command) -> None:
@@ -150,11 +150,11 @@ def test_debug(sandbox: StartSandbox, run: Command) -> None:
     box = sandbox(pages=2, customers=5)
     page_id = box.pancake.page_ids()[0]
     box.folkform.set_page(page_id, pageAccessToken="page-token-that-is-wrong", accessToken="")
-    assert "Traceback" not in run(box, "incremental", "-v").said
+    assert "Traceback" not in run(box, "incremental", "-v").output
     outcome = run(box, "incremental", "--debug", "-v")
     assert "Traceback (most recent call last)" in outcome.err
     assert "TokenRefused" in outcome.err
-    assert not any(secret in outcome.said for secret in [*_secrets(box), "page-token-that-is-wrong"])
+    assert not any(secret in outcome.output for secret in [*_secrets(box), "page-token-that-is-wrong"])
 
 
 @pytest.mark.parametrize("arguments", [[], ["-v"], ["--json"], ["-q"], ["-v", "--debug", "--json"]])
@@ -165,7 +165,7 @@ def test_nothing_private(sandbox: StartSandbox, run: Command, arguments: list[st
         outcome = run(box, command, *arguments, TERM="xterm-256color")
         assert outcome.code == 1
         for private in (_NAME, "Canary", "Bích", _PHONE, _EMAIL, "Mai Thảo", *_secrets(box), _ESCAPE):
-            assert private not in outcome.said
+            assert private not in outcome.output
 
 
 class _EchoingFolkForm(BaseHTTPRequestHandler):
@@ -220,9 +220,9 @@ def test_an_echo_is_not_told(sandbox: StartSandbox, run: Command) -> None:
         for arguments in ([], ["--json"], ["-v", "--debug"]):
             outcome = run(box, "incremental", *arguments, FOLKFORM_BASE_URL=f"{address}/folkform/api/v1")
             assert outcome.code == 1
-            assert "cannot store" in outcome.said
+            assert "cannot store" in outcome.output
             for detail in (_NAME, "Canary", _PHONE, _EMAIL):
-                assert detail not in outcome.said
+                assert detail not in outcome.output
 
 
 def test_a_proxy(sandbox: StartSandbox, run: Command) -> None:
@@ -243,8 +243,8 @@ def test_a_page_name_forges_no_output(sandbox: StartSandbox, run: Command, argum
     box.folkform.set_page(only_page(box), pageName="Shop [red]\x1b[31m\r\nERROR: forged\x07\u202e")
     outcome = run(box, "incremental", *arguments)
     assert outcome.code == 0
-    assert not any(mark in outcome.said for mark in (_ESCAPE, "\r", "\x07", "\u202e"))
-    assert not any(line.startswith("ERROR") for line in outcome.said.splitlines())
+    assert not any(mark in outcome.output for mark in (_ESCAPE, "\r", "\x07", "\u202e"))
+    assert not any(line.startswith("ERROR") for line in outcome.output.splitlines())
     if not arguments:
         assert r"Shop [red]\x1b[31m\r\nERROR: forged\x07\u202e" in outcome.err
 
@@ -290,7 +290,7 @@ def test_a_terminal_tells_what_holds(sandbox: StartSandbox, run: Command) -> Non
 def test_version(run: Command) -> None:
     """`--version` tells name and version."""
     outcome = run(None, "--version")
-    assert (outcome.code, outcome.said) == (0, f"customer-sync {customer_sync.__version__}\n")
+    assert (outcome.code, outcome.output) == (0, f"customer-sync {customer_sync.__version__}\n")
 
 
 _COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -310,4 +310,4 @@ def test_help_of_all(run: Command) -> None:
     outcome = run(None, "--help")
     assert outcome.code == 0
     assert all(command in outcome.out for command in _COMMANDS)
-    assert all(command in run(None).said for command in _COMMANDS)
+    assert all(command in run(None).output for command in _COMMANDS)

@@ -10,16 +10,16 @@ from typing import Any, get_args
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.errors import ExitCode, StopRequested, TokenRefused
-from customer_sync.locks import PageLocks
-from customer_sync.pancake import PancakeClient
-from customer_sync.redact import Redactor
+from customer_sync.config.settings import load_settings
+from customer_sync.core.clock import Clock
+from customer_sync.core.errors import ExitCode, StopRequested, TokenRefused
+from customer_sync.core.locks import PageLocks
+from customer_sync.http.redact import Redactor
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.behaviour import TokenRefusal
-from customer_sync.services import Services
-from customer_sync.settings import load_settings
-from customer_sync.sync import BACKFILL, INCREMENTAL
+from customer_sync.services.factory import Services
+from customer_sync.services.pancake import PancakeClient
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import DAY, Command, Outcome, StartSandbox, only_page, people, writes
 from .in_process import Passes
@@ -93,7 +93,7 @@ def _all_stored(box: Sandbox) -> bool:
 
 
 def _hides_tokens(outcome: Outcome) -> bool:
-    return not any(secret in outcome.said for secret in _SECRETS)
+    return not any(secret in outcome.output for secret in _SECRETS)
 
 
 def _error(outcome: Outcome, page_id: str) -> str:
@@ -322,8 +322,8 @@ def test_none_is_made(shop: Shop, run: Command, options: list[str], environment:
     assert _error(outcome, missing).startswith(f"Pancake needs a token of page {missing}, and {why}. ")
     assert _error(outcome, dead).startswith(f"Pancake refuses the token of page {dead}, and {why}: 105: ")
     for page_id in (missing, dead):
-        way_out = "Run it without --dry-run" if options else "set CUSTOMER_SYNC_RENEW_TOKENS=1"
-        assert way_out in _error(outcome, page_id)
+        next_step = "Run it without --dry-run" if options else "set CUSTOMER_SYNC_RENEW_TOKENS=1"
+        assert next_step in _error(outcome, page_id)
     assert _asked(box, MAKE, STORE) == [0, 0]
     assert [box.pancake.page_token(missing), box.pancake.page_token(dead)] == tokens
     assert [_stored(box, missing), _stored(box, dead)] == ["", tokens[1]]
@@ -401,10 +401,10 @@ def test_which_user_token_to_renew(shop: Shop, passes: Passes, dead: str, refusa
         box.folkform.set_page(only_page(box), accessToken="")
     (page,) = (result := passes(box, INCREMENTAL)).pages
     assert (result.exit_code, _asked(box, MAKE)) == (3, [0 if dead == "none" else 1])
-    way_out = str(page.error).rpartition(". ")[2]
-    assert ("PANCAKE_ACCESS_TOKEN" in way_out) == (dead != "the record's")
-    assert ("FolkForm's page record" in way_out) == (dead != "the setting's")
-    assert (ACCOUNT in way_out) == (dead != "none")
+    next_step = str(page.error).rpartition(". ")[2]
+    assert ("PANCAKE_ACCESS_TOKEN" in next_step) == (dead != "the record's")
+    assert ("FolkForm's page record" in next_step) == (dead != "the setting's")
+    assert (ACCOUNT in next_step) == (dead != "none")
 
 
 def test_a_user_token_that_came_with_the_record(shop: Shop, run: Command) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from customer_sync import pancake
-from customer_sync.clock import Clock
-from customer_sync.errors import ContractBroken, CustomerSyncError, Refused, TokenRefused, Unreachable
-from customer_sync.http import TRIES, ApiSession, Service
-from customer_sync.page import Page
-from customer_sync.page_token import PageToken
-from customer_sync.pancake import LARGEST_PAGE_SIZE, PancakeClient
-from customer_sync.redact import Redactor
+from customer_sync.core.clock import Clock
+from customer_sync.core.errors import ContractBroken, CustomerSyncError, Refused, TokenRefused, Unreachable
+from customer_sync.core.page import Page
+from customer_sync.http.redact import Redactor
+from customer_sync.http.session import TRIES, ApiSession, Service
 from customer_sync.sandbox import Behaviour, Sandbox
+from customer_sync.services import pancake
+from customer_sync.services.page_token import PageToken
+from customer_sync.services.pancake import LARGEST_PAGE_SIZE, PancakeClient
 
 from .test_http import PatientClock, RawServer, reply
 
@@ -201,7 +201,7 @@ def test_tokens_that_the_sandbox_refuses(box: Sandbox, page: Page) -> None:
     for code, token in tokens.items():
         with pytest.raises(TokenRefused) as refusal:
             of(box, Page(page.page_id, "", True, token)).get_customers(1, 10, 0, LATER)
-        assert refusal.value.said.startswith(f"{code}: ")
+        assert refusal.value.server_message.startswith(f"{code}: ")
         assert _STEP in str(refusal.value)
         assert token not in str(refusal.value)
     assert box.requests.count("pancake") == len(tokens)
@@ -215,7 +215,7 @@ def test_token_codes(code: int, kind: type, status: int) -> None:
     server, page = canned({"success": False, "error_code": kind(code), "message": "nope"}, status)
     with server, pytest.raises(TokenRefused) as refusal:
         client(server.url, page).get_customers(1, 10, 0, LATER)
-    assert refusal.value.said == f"{code}: nope"
+    assert refusal.value.server_message == f"{code}: nope"
     assert _STEP in str(refusal.value)
     assert asked_once(server)
 

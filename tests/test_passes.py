@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from customer_sync.sandbox import Behaviour, Fault
-from customer_sync.sync import BACKFILL, INCREMENTAL
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import (
     DAY,

@@ -6,30 +6,30 @@ from math import log2
 
 import pytest
 
-from customer_sync.customer import Customer, Window
-from customer_sync.errors import Unreachable
-from customer_sync.pieces import LARGEST_PIECE, Pieces
-from customer_sync.walk import SETTLED, CustomerWalk
+from customer_sync.core.customer import Customer, Window
+from customer_sync.core.errors import Unreachable
+from customer_sync.sync.slices import LARGEST_SLICE, Slices
+from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk
 
 from .test_walk import MICROSECONDS, PAGE, T0, BlindBelow, LivePancake, Person, people, psids
 
 DAYS_30 = 30 * 86_400
 
 
-def pieces(pancake: LivePancake, since: int = 0, until: int = 5_000, largest: int = 40, page_size: int = 10) -> Pieces:
+def pieces(pancake: LivePancake, since: int = 0, until: int = 5_000, largest: int = 40, page_size: int = 10) -> Slices:
     """*since* and *until* are seconds after T0."""
 
     def walk(window: Window) -> CustomerWalk:
         return CustomerWalk(pancake, PAGE, window, page_size)
 
-    return Pieces(walk, Window(T0 + since, T0 + until), largest)
+    return Slices(walk, Window(T0 + since, T0 + until), largest)
 
 
 def times(customers: list[Customer]) -> list[int]:
     return [customer.updated_at for customer in customers]
 
 
-def flat(read: Iterator[list[Customer]] | Pieces) -> list[Customer]:
+def flat(read: Iterator[list[Customer]] | Slices) -> list[Customer]:
     return [customer for piece in read for customer in piece]
 
 
@@ -75,7 +75,7 @@ def test_memory_holds_while_a_piece_is_read() -> None:
                 yield batch
 
     pancake = LivePancake(people(range(3_000)))
-    read = Pieces(lambda window: Counting(pancake, PAGE, window, 10), Window(T0, T0 + 3_000), 40)
+    read = Slices(lambda window: Counting(pancake, PAGE, window, 10), Window(T0, T0 + 3_000), 40)
     assert len(flat(read)) == 3_000
     assert max(largest) <= 50
 
@@ -152,12 +152,12 @@ def test_who_has_no_time_is_somebody() -> None:
 def test_pancakes_clock_ends_the_last_piece() -> None:
     """`until` comes down to two seconds before Pancake's clock, and nothing is read beyond it."""
     read = pieces(LivePancake(people(range(300)), date=T0 + 200), until=299)
-    assert len(flat(read)) == 201 - SETTLED
-    assert read.until == T0 + 200 - SETTLED
+    assert len(flat(read)) == 201 - SETTLE_SECONDS
+    assert read.until == T0 + 200 - SETTLE_SECONDS
 
 
 def test_malformed_customers_are_noted_once() -> None:
-    """Pieces that were given up and read again note a malformed customer once."""
+    """Slices that were given up and read again note a malformed customer once."""
     crowd = people(range(400))
     for person in crowd[::50]:
         person.shown = {"id": None}
@@ -179,10 +179,10 @@ def test_requests_grow_with_the_customers(count: int) -> None:
     may be held.
     """
     pancake = LivePancake(people([number * DAYS_30 / count for number in range(count)]))
-    read = list(pieces(pancake, until=DAYS_30, largest=LARGEST_PIECE, page_size=100))
+    read = list(pieces(pancake, until=DAYS_30, largest=LARGEST_SLICE, page_size=100))
     assert sum(map(len, read)) == count
     assert len(pancake.asked) <= 2 * count / 100
-    assert 3 * max(map(len, read)) <= LARGEST_PIECE
+    assert 3 * max(map(len, read)) <= LARGEST_SLICE
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.errors import ExitCode, StopRequested
-from customer_sync.rate_limiter import AdaptiveRateLimiter, Allowance
+from customer_sync.core.clock import Clock
+from customer_sync.core.errors import ExitCode, StopRequested
+from customer_sync.http.rate_limiter import AdaptiveRateLimiter, Allowance
 from customer_sync.sandbox import Behaviour
 from customer_sync.sandbox.limits import Limits
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from customer_sync.errors import ExitCode, StopRequested
-from customer_sync.read_ahead import ReadAhead
+from customer_sync.core.errors import ExitCode, StopRequested
+from customer_sync.sync.read_ahead import ReadAhead
 
 _LONG = 30.0
 

@@ -9,11 +9,11 @@ import pytest
 import requests
 import typer.main
 
-from customer_sync.cli import app
-from customer_sync.errors import ExitCode
+from customer_sync.cli.app import app
+from customer_sync.config.settings import SHARDS, declared
+from customer_sync.core.errors import ExitCode
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import FaultKind
-from customer_sync.settings import SHARDS, declared
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", "README.vi.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/machines.md"]

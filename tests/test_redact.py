@@ -5,7 +5,7 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from customer_sync.redact import HIDDEN, Redactor
+from customer_sync.http.redact import HIDDEN, Redactor
 
 SECRET = "s3cr3t+/=&: ü"
 
@@ -79,7 +79,7 @@ def test_one_secret_inside_another_leaves_nothing() -> None:
 
 
 def test_learns_secrets_as_they_come() -> None:
-    """A secret added later is hidden from then on, beside the former ones."""
+    """A secret added later is hidden from then on, beside the previous ones."""
     redactor = redact("first-secret")
     assert redactor("first-secret second-secret") == "*** second-secret"
     redactor.add("second-secret")

@@ -53,7 +53,7 @@ def test_its_export_lines_work(run: Command) -> None:
         process.send_signal(signal.SIGINT)
         ended = run.end(process)
     assert ended.code == 0
-    assert "Traceback" not in ended.said
+    assert "Traceback" not in ended.output
 
 
 def test_its_export_lines_work_in_a_shell(run: Command) -> None:

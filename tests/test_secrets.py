@@ -51,7 +51,7 @@ def box(sandbox: StartSandbox) -> Sandbox:
 
 def comes_out_clean(box: Sandbox, run: Command, outcome: Outcome) -> None:
     """No canary in what was said, in whatever case, nor in what was left behind."""
-    said = outcome.said.lower()
+    said = outcome.output.lower()
     left = [path.read_text(errors="replace") for path in run.home.rglob("*") if path.is_file()]
     for canary in canaries(box):
         assert canary.lower() not in said
@@ -88,7 +88,7 @@ def test_nothing_comes_out_of_a_usual_run(box: Sandbox, run: Command, arguments:
     """Nor without any failure but hers whom FolkForm refuses, telling her name."""
     outcome = run(box, *arguments)
     assert outcome.code == 1
-    assert "is taken" in outcome.said
+    assert "is taken" in outcome.output
     comes_out_clean(box, run, outcome)
 
 
@@ -116,7 +116,7 @@ def test_nothing_comes_out_of_what_only_looks(looked_at: Sandbox, run: Command, 
 def test_nothing_comes_out_of_a_malformed_customer(looked_at: Sandbox, run: Command, more: list[str]) -> None:
     """Nor of a look at her who cannot be synced."""
     outcome = run(looked_at, "explain", "p1", "--page", only_page(looked_at), "-v", "--debug", *more)
-    assert "updated_at is not a time" in outcome.said
+    assert "updated_at is not a time" in outcome.output
     comes_out_clean(looked_at, run, outcome)
 
 
@@ -136,8 +136,8 @@ def test_nothing_comes_out_of_what_is_refused(
     message = f"refused since 2026-01-31: {'; '.join(form for text in told for form in (text, quote_plus(text)))}"
     looked_at.faults.add(Fault("status", endpoint=endpoint, status=400, times=None, message=message))
     outcome = run(looked_at, *arguments)
-    assert "refused since 2026-01-31" in outcome.said
-    assert "84901234567" not in outcome.said
+    assert "refused since 2026-01-31" in outcome.output
+    assert "84901234567" not in outcome.output
     comes_out_clean(looked_at, run, outcome)
 
 
@@ -159,5 +159,5 @@ def test_a_login_in_an_address_is_not_shown(box: Sandbox, run: Command) -> None:
         for address in (box.environment[variable].replace("//", f"//user:{secret}@"), f"ftp://user:{secret}@x"):
             for command in ("incremental", "check"):
                 outcome = run(box, command, "-v", "--debug", **{variable: address})
-                assert secret not in outcome.said
+                assert secret not in outcome.output
                 comes_out_clean(box, run, outcome)

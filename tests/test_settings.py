@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from customer_sync.errors import ExitCode, SettingsError
-from customer_sync.settings import Settings, declared, load_settings, option_name, read_duration, warnings
+from customer_sync.config.settings import Settings, declared, load_settings, option_name, read_duration, warnings
+from customer_sync.core.errors import ExitCode, SettingsError
 
 TOKEN = "folkform-t0ken"
 NEEDED = {"FOLKFORM_BASE_URL": "https://folkform.example/api/v1", "FOLKFORM_TOKEN": TOKEN}

@@ -4,10 +4,10 @@ from itertools import chain
 
 import pytest
 
-from customer_sync.errors import SettingsError
+from customer_sync.config.settings import load_shard
+from customer_sync.core.errors import SettingsError
+from customer_sync.core.shard import Shard
 from customer_sync.sandbox import Sandbox
-from customer_sync.settings import load_shard
-from customer_sync.shard import Shard
 
 from .conftest import Command, Outcome, StartSandbox
 
@@ -59,7 +59,7 @@ def test_four_at_once(sandbox: StartSandbox, run: Command) -> None:
     assert box.difference().equal
 
 
-def _share(box: Sandbox, index: int, count: int) -> list[str]:
+def _max_ahead(box: Sandbox, index: int, count: int) -> list[str]:
     return sorted(page_id for page_id in box.pancake.page_ids() if Shard(index, count).holds(page_id))
 
 
@@ -69,7 +69,7 @@ def test_an_indexed_job(sandbox: StartSandbox, run: Command, command: str) -> No
     box = sandbox(pages=6, customers=1)
     outcome = run(box, command, "--json", **_SHARED_OUT)
     assert outcome.json["shard"] == "1/2"
-    assert sorted(_page_ids(outcome)) == _share(box, 1, 2)
+    assert sorted(_page_ids(outcome)) == _max_ahead(box, 1, 2)
     assert f"{command}, shard 0/2: " in run(box, command, "--shard", "0/2").out
 
 
@@ -77,13 +77,13 @@ def test_what_beats_what(sandbox: StartSandbox, run: Command) -> None:
     """A page named by hand is synced whatever the shard, and the option goes before the variables, broken or not."""
     box = sandbox(pages=6, customers=1)
     broken = {"JOB_COMPLETION_INDEX": "7", "CUSTOMER_SYNC_SHARDS": "2"}
-    (other, *_) = _share(box, 1, 2)
+    (other, *_) = _max_ahead(box, 1, 2)
     for named in (
         run(box, "incremental", "--json", "--page", other, "--shard", "0/2"),
         run(box, "verify", "--json", "--page", other, **broken),
     ):
         assert (named.json["shard"], _page_ids(named)) == (None, [other])
-    assert sorted(_page_ids(run(box, "incremental", "--json", "--shard", "0/2", **broken))) == _share(box, 0, 2)
+    assert sorted(_page_ids(run(box, "incremental", "--json", "--shard", "0/2", **broken))) == _max_ahead(box, 0, 2)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_job_without_shards(sandbox: StartSandbox, run: Command, environment: 
 def test_an_empty_shard(sandbox: StartSandbox, run: Command) -> None:
     """A shard without pages has nothing to do, says so, and has not failed."""
     box = sandbox(pages=1, customers=1)
-    (empty,) = (index for index in range(2) if not _share(box, index, 2))
+    (empty,) = (index for index in range(2) if not _max_ahead(box, index, 2))
     outcome = run(box, "incremental", "--shard", f"{empty}/2")
     assert outcome.code == 0
     assert f"FolkForm has no page in shard {empty}/2 (switched on in all: 1), so there was nothing to do" in outcome.err

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from customer_sync.errors import SettingsError
-from customer_sync.result import PassResult, SyncedPage
+from customer_sync.config.settings import load_settings
+from customer_sync.core.errors import SettingsError
+from customer_sync.results.result import PassResult, SyncedPage
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.firebase_api import API_KEY, PASSWORD
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
-from customer_sync.settings import load_settings
-from customer_sync.sign_in import BearerToken
-from customer_sync.sync import INCREMENTAL
+from customer_sync.services.sign_in import BearerToken
+from customer_sync.sync.passes import INCREMENTAL
 
 from .conftest import Command, Outcome, StartSandbox, forbidden, only_page, people, writes
 from .in_process import Passes
@@ -52,12 +52,12 @@ def _one_sentence(outcome: Outcome) -> str:
     """The only trouble told: why nothing could be done, or why a page failed."""
     told = [line for line in outcome.err.splitlines() if "Error: " in line or " failed: " in line]
     assert len(told) == 1, outcome.err
-    assert "Traceback" not in outcome.said
+    assert "Traceback" not in outcome.output
     return told[0]
 
 
 def _hides_secrets(outcome: Outcome) -> bool:
-    return not any(secret in outcome.said for secret in _SECRETS)
+    return not any(secret in outcome.output for secret in _SECRETS)
 
 
 def _run_here(passes: Passes, box: Sandbox, name: str = INCREMENTAL, **environment: str) -> PassResult[SyncedPage]:
@@ -111,7 +111,7 @@ def test_half_a_sign_in(sandbox: StartSandbox, run: Command) -> None:
 
 @pytest.mark.parametrize("missing", ["FOLKFORM_EMAIL", "FOLKFORM_PASSWORD", "FIREBASE_API_KEY"])
 def test_most_of_a_sign_in(sandbox: StartSandbox, missing: str) -> None:
-    """A sign-in lacking one setting names that one."""
+    """A sign-in has_problems one setting names that one."""
     box = sandbox()
     with pytest.raises(SettingsError) as error:
         load_settings(_signing_in(box, **{missing: ""}), {})
@@ -217,7 +217,7 @@ def test_firebase_refuses(sandbox: StartSandbox, run: Command, changes: dict[str
     assert f"Firebase refused the sign-in: 400: {said}" in sentence
     assert sentence.endswith("Check FOLKFORM_EMAIL, FOLKFORM_PASSWORD and FIREBASE_API_KEY.")
     assert _hides_secrets(outcome)
-    assert not any(value in outcome.said for value in changes.values())
+    assert not any(value in outcome.output for value in changes.values())
 
 
 def test_firebase_quotes_secrets(sandbox: StartSandbox, run: Command) -> None:
@@ -251,7 +251,7 @@ def test_firebase_refuses_on_the_way(sandbox: StartSandbox, run: Command, passes
     assert "Firebase refused the sign-in: 400: INVALID_LOGIN_CREDENTIALS" in _one_sentence(outcome)
     assert (outcome.totals["failed"], outcome.totals["upserted"]) == (0, len(box.folkform.documents(only_page(box))))
     assert len(forbidden(box)) <= 2 * WORKERS + 1
-    assert "a-wrong-password" not in outcome.said
+    assert "a-wrong-password" not in outcome.output
     assert _run_here(passes, box, **_signing_in(box)).exit_code == 0
     assert box.difference().equal
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.locks import PageLocks
+from customer_sync.core.clock import Clock
+from customer_sync.core.locks import PageLocks
 from customer_sync.sandbox import ActiveFault, Fault, Sandbox
 
 from .conftest import COMMAND, Command, Outcome, StartSandbox, only_page, people, wait_until, writes
@@ -340,7 +340,7 @@ def test_a_signal_at_the_start(run: Command, sent: signal.Signals, codes: set[in
         process.send_signal(sent)
         outcome = run.end(process)
         assert outcome.code in codes
-        assert "Traceback" not in outcome.said
+        assert "Traceback" not in outcome.output
         assert time.monotonic() - started < _AT_ONCE
 
 
@@ -413,5 +413,5 @@ def test_the_demo_puts_everything_away(run: Command, tmp_path: Path) -> None:
     outcome = run.end(process)  # Both streams end with the last process that has them.
     assert time.monotonic() - sent < _AT_ONCE
     assert outcome.code == 143
-    assert "Traceback" not in outcome.said
+    assert "Traceback" not in outcome.output
     assert list(left.iterdir()) == []

@@ -36,7 +36,7 @@ def test_help_calls_nobody(run: Command, arguments: list[str]) -> None:
     """The version and the help need no HTTP."""
     loaded = _run(run, *arguments)
     assert "typer" in loaded
-    assert not loaded & {"requests", "urllib3", "ssl", "customer_sync.http", "customer_sync.passes"}
+    assert not loaded & {"requests", "urllib3", "ssl", "customer_sync.http.session", "customer_sync.cli.passes"}
 
 
 def test_a_pass_needs_no_more(sandbox: StartSandbox, run: Command) -> None:
@@ -44,7 +44,7 @@ def test_a_pass_needs_no_more(sandbox: StartSandbox, run: Command) -> None:
     box = sandbox(customers=60)
     fill_folkform(box)
     loaded = _run(run, "incremental", **box.environment)
-    assert "customer_sync.sync" in loaded
+    assert "customer_sync.sync.passes" in loaded
     assert not loaded & {*_OTHERS, *_OTHER_COMMANDS}
 
 
@@ -52,9 +52,9 @@ def test_garbage_is_collected_while_it_works() -> None:
     """The collector rests while modules are loaded, and no longer."""
     program = """
 import gc
-from customer_sync import commands
-from customer_sync.manner import Manner
+from customer_sync.cli import commands
+from customer_sync.output.options import OutputOptions
 gc.disable()
-raise SystemExit(commands.end(Manner(), lambda terminal: not gc.isenabled()))
+raise SystemExit(commands.end(OutputOptions(), lambda terminal: not gc.isenabled()))
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

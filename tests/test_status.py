@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.locks import PageLocks
-from customer_sync.page import Page
-from customer_sync.page_status import PageStatus
+from customer_sync.core.clock import Clock
+from customer_sync.core.locks import PageLocks
+from customer_sync.core.page import Page
+from customer_sync.results.page_status import PageStatus
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.times import microseconds
 
@@ -92,14 +92,14 @@ def test_json_has_the_frame_of_the_passes(sandbox: StartSandbox, run: Command) -
 def _damaged(start: StartSandbox) -> tuple[Sandbox, dict[str, str]]:
     """Six pages with six fates; their ids by their fate."""
     box = start(pages=6)
-    fates = ("fine", "behind", "lacking", "refused", "empty", "off")
+    fates = ("fine", "behind", "has_problems", "refused", "empty", "off")
     pages = dict(zip(fates, box.pancake.page_ids(), strict=True))
     for page_id in pages.values():
         box.pancake.add_customers(page_id, of_page(page_id, people(120, 3600, DAY)))
     fill_folkform(box)
     box.pancake.add_customers(pages["behind"], of_page(pages["behind"], people(3, 600, 60, "new")))
     for number in range(60, 120):
-        box.folkform.delete(pages["lacking"], f"p{number:04}")
+        box.folkform.delete(pages["has_problems"], f"p{number:04}")
     box.folkform.set_page(pages["refused"], pageAccessToken="a-token-that-is-wrong", accessToken="")
     box.folkform.delete(pages["empty"])
     box.folkform.set_page(pages["off"], isSync=False)
@@ -112,18 +112,18 @@ def test_damaged(sandbox: StartSandbox, run: Command) -> None:
     outcome = run(box, "status", "--json")
     assert (outcome.code, outcome.json["status"]) == (1, "partial")
     fates = [page["page_id"] for page in outcome.json["pages"]]
-    assert fates == [pages[fate] for fate in ("refused", "empty", "behind", "lacking", "fine", "off")]
+    assert fates == [pages[fate] for fate in ("refused", "empty", "behind", "has_problems", "fine", "off")]
     facts = {fate: outcome.page(page_id) for fate, page_id in pages.items()}
     assert {fate: page["remedy"] for fate, page in facts.items()} == {
         **dict.fromkeys(("fine", "refused", "off")),
         "behind": "customer-sync incremental",
-        "lacking": "customer-sync backfill",
+        "has_problems": "customer-sync backfill",
         "empty": "customer-sync backfill",
     }
     assert abs(facts["behind"]["lag_s"] - 3000) <= 1
     assert facts["behind"]["waiting"] == 3
     assert abs(time.time() - 720 - facts["behind"]["waiting_since"]) < 60
-    assert [facts[fate]["coverage"] for fate in ("lacking", "empty", "fine")] == [0.5, 0.0, 1.0]
+    assert [facts[fate]["coverage"] for fate in ("has_problems", "empty", "fine")] == [0.5, 0.0, 1.0]
     assert (facts["empty"]["newest"], facts["empty"]["oldest"], facts["empty"]["lag_s"]) == (None, None, None)
     assert _reads_only(box)
 
@@ -175,10 +175,10 @@ def test_lines(sandbox: StartSandbox, run: Command) -> None:
     outcome = run(box, "status", TERM="xterm-256color")
     lines = outcome.out.splitlines()
     assert len(lines) == 6 + 2 + 1
-    assert "\x1b" not in outcome.said
+    assert "\x1b" not in outcome.output
     for line, fate, words in zip(
         lines,
-        ("refused", "empty", "behind", "lacking", "fine", "off"),
+        ("refused", "empty", "behind", "has_problems", "fine", "off"),
         (
             "failed, newest ",
             "nobody yet, 0 of 120",
@@ -240,7 +240,7 @@ def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     for word in ("Page", "State", "FolkForm's newest", "FolkForm's oldest", "In FolkForm", "60 of 120", "50 %", "━━━"):
         assert word in plain
     assert "At work" not in plain
-    places = [plain.index(f"│ {pages[fate]}") for fate in ("refused", "empty", "behind", "lacking", "fine", "off")]
+    places = [plain.index(f"│ {pages[fate]}") for fate in ("refused", "empty", "behind", "has_problems", "fine", "off")]
     assert places == sorted(places)
     for coloured in (
         f"{_RED}failed",
@@ -332,7 +332,7 @@ def test_customers_without_a_time(sandbox: StartSandbox, run: Command) -> None:
 
 
 def test_malformed_customers_are_no_lag(sandbox: StartSandbox, run: Command) -> None:
-    """Whom no pass can bring makes a page neither behind nor lacking."""
+    """Whom no pass can bring makes a page neither behind nor has_problems."""
     box = sandbox(customers=20)
     fill_folkform(box)
     box.pancake.add_customer(only_page(box), {**person("x", 90), "id": None})
@@ -375,7 +375,7 @@ def test_an_unknown_page(sandbox: StartSandbox, run: Command) -> None:
 def test_quiet(sandbox: StartSandbox, run: Command) -> None:
     """`-q` says nothing as long as it could be told, however far behind a page is."""
     box, pages = _damaged(sandbox)
-    assert run(box, "status", "-q", "--page", pages["behind"], "--page", pages["empty"]).said == ""
+    assert run(box, "status", "-q", "--page", pages["behind"], "--page", pages["empty"]).output == ""
     assert "failed" in run(box, "status", "-q").err
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from customer_sync.customer import Customer
-from customer_sync.documents import StoredVersion
-from customer_sync.stored_versions import StoredVersions, VersionsAtMark
+from customer_sync.core.customer import Customer
+from customer_sync.services.documents import StoredVersion
+from customer_sync.sync.stored_versions import StoredVersions, VersionsAtWatermark
 
 T0 = 1_700_000_000
 
@@ -84,7 +84,7 @@ def test_versions_are_read_as_they_are_needed() -> None:
     assert read[-1] == 899
 
 
-# VersionsAtMark
+# VersionsAtWatermark
 
 
 class Reading:
@@ -103,7 +103,7 @@ def test_the_marks_answer_tells_who_is_unchanged() -> None:
     """Customers of the answer are known without a further request; everybody else is not known to be there."""
     reading = Reading()
     answer = [stored("a", 9), stored("b", 8), stored("c", 7)]
-    versions = VersionsAtMark(answer, T0 + 7, reading)
+    versions = VersionsAtWatermark(answer, T0 + 7, reading)
     assert versions.holds(customer("a", 9))
     assert versions.holds(customer("c", 7))
     assert not versions.holds(customer("b", 8, "v8.5"))
@@ -115,7 +115,7 @@ def test_ties_at_the_mark_are_read_once() -> None:
     """More customers than the answer holds may share the mark's second: those are read when first asked for."""
     tied = [stored(f"t{number}", 7) for number in range(100)]
     reading = Reading(*tied, stored("old", 2))
-    versions = VersionsAtMark([stored("a", 9), *tied[:10]], T0 + 7, reading)
+    versions = VersionsAtWatermark([stored("a", 9), *tied[:10]], T0 + 7, reading)
     assert all(versions.holds(customer(f"t{number}", 7)) for number in range(100))
     assert not versions.holds(customer("new", 7))
     assert not versions.holds(customer("t5", 7, "v7.5"))
@@ -125,7 +125,7 @@ def test_ties_at_the_mark_are_read_once() -> None:
 def test_without_a_mark_nothing_is_read() -> None:
     """While too few documents make a mark, only the answer itself is known."""
     reading = Reading(stored("a", 5))
-    versions = VersionsAtMark([stored("b", 6)], None, reading)
+    versions = VersionsAtWatermark([stored("b", 6)], None, reading)
     assert versions.holds(customer("b", 6))
     assert not versions.holds(customer("a", 5))
     assert reading.asked == []

@@ -15,22 +15,22 @@ from typing import Any
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.errors import CustomerSyncError, ExitCode, Unreachable
-from customer_sync.locks import PageLocks
-from customer_sync.marks import SPAN
-from customer_sync.redact import Redactor
-from customer_sync.result import Status, SyncedPage
+from customer_sync.config.settings import load_settings
+from customer_sync.core.clock import Clock
+from customer_sync.core.errors import CustomerSyncError, ExitCode, Unreachable
+from customer_sync.core.locks import PageLocks
+from customer_sync.http.redact import Redactor
+from customer_sync.results.result import Status, SyncedPage
 from customer_sync.sandbox import Fault, Sandbox
-from customer_sync.services import Services
-from customer_sync.settings import load_settings
-from customer_sync.sync import Run, Wishes, sync_all_customers, sync_new_customers
-from customer_sync.write import Upserts
+from customer_sync.services.factory import Services
+from customer_sync.sync.passes import PassOptions, Run, sync_all_customers, sync_new_customers
+from customer_sync.sync.watermarks import SPAN
+from customer_sync.sync.writer import Upserts
 
 from .conftest import DAY, Command, StartSandbox, ago, fill_folkform, only_page, people, person
-from .in_process import QuickClock, Unheard
+from .in_process import NullListener, QuickClock
 from .proxy import PATIENCE, Passing, Proxy
-from .victim import Victim
+from .victim import KillableRun
 
 # How long to wait for what must not happen; longer only makes a broken rule show more surely.
 NOTHING_COMES = 1.0
@@ -72,7 +72,7 @@ class Program:
         services = Services(settings, clock, Redactor(), locks)
         with ThreadPoolExecutor(settings.workers) as pool:
             run = Run(
-                Wishes(**more),
+                PassOptions(**more),
                 services.folkform,
                 services.pancake,
                 Upserts(
@@ -85,7 +85,7 @@ class Program:
                 ),
                 locks,
                 clock,
-                Unheard(),
+                NullListener(),
                 services.requests,
                 settings.page_size,
                 settings.pages_at_once,
@@ -102,7 +102,7 @@ def program(tmp_path: Path) -> Program:
 
 def kill_at_upsert(run: Command, proxy: Proxy, number: int, *arguments: str) -> int:
     """Runs a pass and kills it at its so-manieth upsert. Returns how it ended."""
-    victim = Victim(run, proxy, *arguments)
+    victim = KillableRun(run, proxy, *arguments)
     counting = threading.Lock()
     asked = 0
 
@@ -273,7 +273,7 @@ def test_trap_05_killed_with_one_upsert_hanging(
     half_filled(box, there=there, coming=coming)
     first = coming[-1]["psid"] if pass_name == "incremental" else coming[0]["psid"]
     proxy = in_between(box)
-    victim = Victim(run, proxy, pass_name)
+    victim = KillableRun(run, proxy, pass_name)
     others = threading.Semaphore(0)
 
     def before(passing: Passing) -> None:
@@ -315,7 +315,7 @@ def test_trap_05_two_machines_killed_together(
     for number, has_listed in enumerate(have_listed):
         proxy = in_between(box)
         proxy.environment["CUSTOMER_SYNC_LOCK_DIR"] = str(run.home / f"locks{number}")
-        victims.append(Victim(run, proxy, "incremental"))
+        victims.append(KillableRun(run, proxy, "incremental"))
 
         def begin(has_listed: threading.Event = has_listed) -> None:
             has_listed.set()
@@ -335,7 +335,9 @@ def test_trap_05_two_machines_killed_together(
     everybody_arrives(program, box)
 
 
-def _dies_while_she_hangs(victim: Victim, proxy: Proxy, she: str, begin: Callable[[], None] = lambda: None) -> None:
+def _dies_while_she_hangs(
+    victim: KillableRun, proxy: Proxy, she: str, begin: Callable[[], None] = lambda: None
+) -> None:
     """Each upsert calls *begin* first; when nobody arrives any more but *she*, the victim dies."""
     arrived = threading.Semaphore(0)
 
@@ -361,7 +363,7 @@ def test_trap_06_a_backfill_beside_an_unfinished_incremental(
     box = sandbox()
     box.pancake.add_customers(only_page(box), people(300, 60, 600))
     slow, other = in_between(box), in_between(box)
-    backfill, incremental = Victim(run, slow, "backfill"), Victim(run, other, "incremental")
+    backfill, incremental = KillableRun(run, slow, "backfill"), KillableRun(run, other, "incremental")
     lock, upserts_of_backfill, upserts_of_incremental = threading.Lock(), 0, 0
 
     def before_incremental(passing: Passing) -> None:
@@ -399,7 +401,7 @@ def test_trap_06_a_backfill_beside_an_unfinished_incremental(
 def test_trap_07_a_backfill_holds_an_old_copy(
     sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
-    """While the backfill is about to write her former version, an incremental brings the newer one: it stays."""
+    """While the backfill is about to write her previous version, an incremental brings the newer one: it stays."""
     box = sandbox(pancake_clock_offset=-3600.0)
     page_id = only_page(box)
     box.pancake.add_customers(page_id, [*people(80, 7200, 60, "new"), *people(80, 40 * DAY, 60, "old")])
@@ -485,14 +487,14 @@ def test_trap_07_a_proof_is_no_old_copy(
 def test_trap_07_a_backfill_that_holds_an_old_copy_is_killed(
     sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
-    """SIGKILL after it has written her former version over the newer one, which stands below the newest mark: its lock
+    """SIGKILL after it has written the previous version over the newer one, below the newest watermark: its lock
     tells the next backfill since when that may have been.
     """
     box = sandbox(pancake_clock_offset=-3600.0)
     page_id = only_page(box)
     box.pancake.add_customers(page_id, [*people(80, 7200, 60, "new"), *people(80, 40 * DAY, 60, "old")])
     proxy = in_between(box)
-    backfill = Victim(run, proxy, "backfill")
+    backfill = KillableRun(run, proxy, "backfill")
     stored: list[str] = []
     one_at_a_time = threading.Lock()
 
@@ -721,7 +723,7 @@ def test_trap_12_who_is_passed_over_has_been_named(
     half_filled(box, there=people(80, 20 * DAY, 60, "old"), coming=people(200, 60, 60))
     box.faults.add(Fault("status", service="folkform", psid="p0190", status=403, times=1, message="blocked"))
     proxy = in_between(box)
-    victim = Victim(run, proxy, "incremental", "--quiet")
+    victim = KillableRun(run, proxy, "incremental", "--quiet")
 
     def before(passing: Passing) -> None:
         if passing.upserts == "p0020":
@@ -897,7 +899,7 @@ def test_trap_15_an_earlier_start_while_too_few_are_stored(
     box.pancake.add_customers(page_id, history)
     hanging = history[100]["psid"]
     proxy = in_between(box)
-    victim = Victim(run, proxy, "incremental", "--since", "2020-01-01")
+    victim = KillableRun(run, proxy, "incremental", "--since", "2020-01-01")
     _dies_while_she_hangs(victim, proxy, hanging)
     victim.start()
     assert victim.end() == -9

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.locks import PageLocks
+from customer_sync.core.clock import Clock
+from customer_sync.core.locks import PageLocks
 from customer_sync.sandbox.folkform import TOKEN, Access, Role
 
 from .conftest import Command, Outcome, StartSandbox, only_page, person, refuse
@@ -207,6 +207,6 @@ def test_every_row_is_provoked() -> None:
 def test_a_trouble(row: Row, sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
     """The situation ends with the exit code of its row, and says the message of its row."""
     outcome = PROVOCATIONS[row.message](Scene(sandbox, run, tmp_path))
-    assert outcome.code == row.code, outcome.said
-    assert re.search(row.pattern, outcome.err), outcome.said
-    assert "Traceback" not in outcome.said
+    assert outcome.code == row.code, outcome.output
+    assert re.search(row.pattern, outcome.err), outcome.output
+    assert "Traceback" not in outcome.output

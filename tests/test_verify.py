@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from customer_sync.result import PassResult
+from customer_sync.results.result import PassResult
+from customer_sync.results.verified_page import VerifiedPage
 from customer_sync.sandbox import Sandbox
-from customer_sync.sync import BACKFILL
-from customer_sync.verified_page import VerifiedPage
+from customer_sync.sync.passes import BACKFILL
 
 from .conftest import (
     DAY,
@@ -92,8 +92,8 @@ class Damage:
     def _age(self) -> None:
         for customer in self._some():
             seconds = self._rng.choice([1, 5, 4000, 40 * DAY])
-            former = ago(60 + seconds) if self._rng.random() < 0.2 else "2019-08-24T14:15:22"
-            self._box.folkform.upsert({**customer, "page_id": self._page_id, "updated_at": former})
+            previous = ago(60 + seconds) if self._rng.random() < 0.2 else "2019-08-24T14:15:22"
+            self._box.folkform.upsert({**customer, "page_id": self._page_id, "updated_at": previous})
 
     def _add(self) -> None:
         for customer in self._some():
@@ -528,7 +528,7 @@ def test_it_names_who_differs_and_the_remedy(sandbox: StartSandbox, run: Command
     page = run(box, "verify", "--json").page(page_id)
     assert page["remedy"] == f"customer-sync backfill --page {page_id}"
     assert run(box, *page["remedy"].split()[1:]).code == 0
-    assert run(box, "verify", "-q").said == ""
+    assert run(box, "verify", "-q").output == ""
 
 
 def test_what_the_next_incremental_brings(sandbox: StartSandbox, run: Command) -> None:

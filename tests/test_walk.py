@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from customer_sync.customer import Customer, Window
-from customer_sync.errors import ContractBroken, Unreachable
-from customer_sync.pancake import CustomerList
-from customer_sync.walk import SETTLED, CustomerWalk
+from customer_sync.core.customer import Customer, Window
+from customer_sync.core.errors import ContractBroken, Unreachable
+from customer_sync.services.pancake import CustomerList
+from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk
 
 MICROSECONDS = 1_000_000
 T0 = 1_700_000_000
@@ -207,7 +207,7 @@ def test_pancakes_clock_lowers_until() -> None:
     """By Pancake's `Date`, the last two seconds are not read, whatever our clock said."""
     pancake = LivePancake(people(range(20)), date=T0 + 10)
     one = walk(pancake, until=T0 + 19)
-    assert psids(walked(one))[0] == f"p{10 - SETTLED:04}"
+    assert psids(walked(one))[0] == f"p{10 - SETTLE_SECONDS:04}"
     assert (one.until, one.skipped) == (T0 + 8, 11)
 
 

@@ -9,12 +9,20 @@ from contextlib import contextmanager
 
 import pytest
 
-from customer_sync.clock import Clock
-from customer_sync.customer import Customer
-from customer_sync.documents import StoredVersion
-from customer_sync.errors import ExitCode, Refused, ServerError, ServiceError, StopRequested, TokenRefused, Unreachable
-from customer_sync.folkform import Filter
-from customer_sync.write import CustomerWriter, Order, Upserts
+from customer_sync.core.clock import Clock
+from customer_sync.core.customer import Customer
+from customer_sync.core.errors import (
+    ExitCode,
+    Refused,
+    ServerError,
+    ServiceError,
+    StopRequested,
+    TokenRefused,
+    Unreachable,
+)
+from customer_sync.services.documents import StoredVersion
+from customer_sync.services.folkform import Filter
+from customer_sync.sync.writer import CustomerWriter, Order, Upserts
 
 PAGE = "104001"
 T0 = 1_700_000_000
@@ -319,7 +327,7 @@ class Watched(FolkForm):
         """The first try of each of *sick* fails."""
         super().__init__(self._linger)
         self.most_beyond = 0
-        self._place = {str(one.psid): one.updated_at * order.value for one in customers}
+        self._sort_key = {str(one.psid): one.updated_at * order.value for one in customers}
         self._stored = [(T0 + time) * order.value for time in stored]
         self._held = held
         self._flying: set[str] = set()
@@ -328,9 +336,9 @@ class Watched(FolkForm):
     def begins(self, customer: Customer) -> None:
         self._flying.add(str(customer.psid))
         done = {*self.arrived, *self.failed}
-        first = min(place for psid, place in self._place.items() if psid not in done)
-        if self._place[str(customer.psid)] > first:
-            started = sum(1 for psid in self.tries if self._place[psid] > first)
+        first = min(place for psid, place in self._sort_key.items() if psid not in done)
+        if self._sort_key[str(customer.psid)] > first:
+            started = sum(1 for psid in self.tries if self._sort_key[psid] > first)
             self.most_beyond = max(self.most_beyond, started + sum(1 for place in self._stored if place > first))
 
     @property
@@ -347,7 +355,7 @@ class Watched(FolkForm):
 
     def _may_end(self, psid: str) -> bool:
         return psid not in self._held or (
-            self._flying <= self._held and psid == max(self._flying, key=lambda one: (self._place[one], one))
+            self._flying <= self._held and psid == max(self._flying, key=lambda one: (self._sort_key[one], one))
         )
 
 

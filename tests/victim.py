@@ -7,7 +7,7 @@ from .conftest import Command, Outcome
 from .proxy import PATIENCE, Lost, Proxy
 
 
-class Victim:
+class KillableRun:
     """A run of the installed command that a test kills at a chosen request."""
 
     def __init__(self, run: Command, proxy: Proxy, *arguments: str) -> None:

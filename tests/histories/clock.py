@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from customer_sync.clock import Clock
+from customer_sync.core.clock import Clock
 
 SECOND = 1_000_000
 START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * SECOND

@@ -7,11 +7,11 @@ from enum import Enum
 from operator import eq, ge, gt, le, lt
 from typing import Any
 
-from customer_sync.customer import parse_customer_updated_at
-from customer_sync.errors import Refused, ServerError, ServiceError, TokenRefused, Unreachable
-from customer_sync.folkform_access import SERVICE
-from customer_sync.http import Answer, ApiSession, Call
-from customer_sync.rate_limiter import AdaptiveRateLimiter
+from customer_sync.core.customer import parse_customer_updated_at
+from customer_sync.core.errors import Refused, ServerError, ServiceError, TokenRefused, Unreachable
+from customer_sync.http.rate_limiter import AdaptiveRateLimiter
+from customer_sync.http.session import Answer, ApiSession, Call
+from customer_sync.services.folkform_access import SERVICE
 from tests.histories.clock import WorldTime
 from tests.histories.turns import Wrong
 
@@ -115,7 +115,7 @@ class FolkFormWire(ApiSession):
         filter_ = json.loads(call.params["filter"])
         match call.path:
             case "/customer/upsert-one":
-                return self._upsert(call.about or "", filter_, call.body["panCakeData"])
+                return self._upsert(call.page_id or "", filter_, call.body["panCakeData"])
             case "/customer/count":
                 return len(self._folkform.matching(filter_))
             case "/customer/find":

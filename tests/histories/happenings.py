@@ -88,11 +88,11 @@ class Meddling:
     """Another writer stores a customer, perhaps as she was before, perhaps without her time."""
 
     who: int
-    former: bool = False
+    previous: bool = False
     knows_time: bool = True
 
     def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
-        world.meddle(self.who, former=self.former, knows_time=self.knows_time)
+        world.meddle(self.who, previous=self.previous, knows_time=self.knows_time)
 
 
 # Time

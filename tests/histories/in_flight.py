@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from customer_sync.customer import Customer
-from customer_sync.write import Outcome
+from customer_sync.core.customer import Customer
+from customer_sync.sync.writer import Outcome
 from tests.histories.turns import Killed, Wrong
 
 P = ParamSpec("P")

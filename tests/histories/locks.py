@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from customer_sync.locks import BusyError
+from customer_sync.core.locks import PageLocked
 
 
 @dataclass
@@ -27,11 +27,11 @@ class Locks:
 
     @contextmanager
     def held(self, pass_name: str, page_id: str, wait: Callable[[], None] | None) -> Iterator[Lock]:
-        """Holds a lock. Taken already: calls *wait* until it is free, or raises BusyError."""
+        """Holds a lock. Taken already: calls *wait* until it is free, or raises PageLocked."""
         lock = pass_name, page_id
         while lock in self._taken:
             if wait is None:
-                raise BusyError(f"another {pass_name} is at page {page_id}")
+                raise PageLocked(f"another {pass_name} is at page {page_id}")
             wait()
         self._taken.add(lock)
         try:

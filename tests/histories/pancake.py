@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from customer_sync.pancake import CustomerList
+from customer_sync.services.pancake import CustomerList
 from tests.histories.clock import SECOND, WorldTime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,7 +101,7 @@ class Person:
         return self.rows[-1]
 
     @property
-    def former(self) -> Row:
+    def previous(self) -> Row:
         """What she was before, where that can be told from what she is."""
         return next((row for row in reversed(self.rows) if row.version != self.latest.version), self.latest)
 

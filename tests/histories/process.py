@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from customer_sync.customer import Customer
-from customer_sync.errors import ExitCode, ServiceError, StopRequested, Unreachable
-from customer_sync.folkform import Filter, FolkFormClient
-from customer_sync.folkform_access import FolkFormAccess
-from customer_sync.http import Call
-from customer_sync.page import Page
-from customer_sync.pancake import CustomerList
-from customer_sync.rate_limiter import AdaptiveRateLimiter
-from customer_sync.result import PageResult, Problem, SyncedPage
-from customer_sync.sign_in import BearerToken
-from customer_sync.sync import INCREMENTAL, Run, Wishes, sync_all_customers, sync_new_customers
-from customer_sync.walk import TimedSource
-from customer_sync.write import Upserts
+from customer_sync.core.customer import Customer
+from customer_sync.core.errors import ExitCode, ServiceError, StopRequested, Unreachable
+from customer_sync.core.page import Page
+from customer_sync.http.rate_limiter import AdaptiveRateLimiter
+from customer_sync.http.session import Call
+from customer_sync.results.result import PageResult, Problem, SyncedPage
+from customer_sync.services.folkform import Filter, FolkFormClient
+from customer_sync.services.folkform_access import FolkFormAccess
+from customer_sync.services.pancake import CustomerList
+from customer_sync.services.sign_in import BearerToken
+from customer_sync.sync.passes import INCREMENTAL, PassOptions, Run, sync_all_customers, sync_new_customers
+from customer_sync.sync.walk import TimedSource
+from customer_sync.sync.writer import Upserts
 from tests.histories.clock import SimulatedClock
 from tests.histories.folkform import FolkFormWire, name_of
 from tests.histories.in_flight import InFlight, Outcomes, read_ahead
@@ -64,10 +64,10 @@ class Plan:
     happenings: "tuple[tuple[Moment, Happening], ...]" = ()
     """What happens, one after the other."""
 
-    def wishes(self, now: int) -> Wishes:
+    def options(self, now: int) -> PassOptions:
         since = None if self.since is None else max(now - self.since, 0)
         until = None if self.until is None else max(now - self.until, 0)
-        return Wishes(self.full, self.rewrite, since, until, self.dry_run)
+        return PassOptions(self.full, self.rewrite, since, until, self.dry_run)
 
     def __str__(self) -> str:
         options = [] if self.page is None else [f"page {'AB'[self.page]}"]
@@ -138,7 +138,7 @@ class Process:
     def _run(self) -> Run:
         kind, folkform = self.world.kind, self.folkform()
         return Run(
-            self.plan.wishes(self.world.time.second),
+            self.plan.options(self.world.time.second),
             folkform=folkform,
             pancake=self.pancake,
             upserts=Upserts(
@@ -158,7 +158,7 @@ class Process:
             page_size=kind.page_size,
             pages_at_once=1,
             overlap=kind.overlap,
-            largest_piece=kind.largest_piece,
+            largest_slice=kind.largest_slice,
             read_ahead=partial(read_ahead, depth=kind.read_ahead),
         )
 

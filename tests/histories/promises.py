@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from customer_sync.customer import parse_customer_updated_at
-from customer_sync.errors import ContractBroken, ServiceError
-from customer_sync.sync import BACKFILL
+from customer_sync.core.customer import parse_customer_updated_at
+from customer_sync.core.errors import ContractBroken, ServiceError
+from customer_sync.sync.passes import BACKFILL
 from tests.histories.clock import SECOND
 from tests.histories.folkform import FolkForm, name_of
 from tests.histories.pancake import Defect, Pancake, Person
@@ -74,7 +74,7 @@ class Promises:
         # An answer without any time may be any second's: it is read forward and back, and then in its turn.
         timeless = 2 * sum(person.defect is Defect.NO_TIME for person in self._pancake.people) / of_an_answer
         # Where not all can be held at once, each piece has to be found by halving the months.
-        halvings = 25 if people > kind.largest_piece else 1
+        halvings = 25 if people > kind.largest_slice else 1
         # Without a total the end of each of three walks may be looked at twice more.
         looks = 0 if kind.pancake.tells_total else 3 * 2
         bounds = {

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from customer_sync.sync import BACKFILL, INCREMENTAL
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 from tests.histories.folkform import Dialect, Trouble
 from tests.histories.happenings import (
     Appear,
@@ -51,7 +51,7 @@ kinds = st.builds(
     span=st.sampled_from([1, 2, 2, 4, 5, 6]),
     workers=st.integers(1, 4),
     overlap=st.sampled_from([0, 0, 0, 3]),
-    largest_piece=st.sampled_from([2000, 2000, 6]),
+    largest_slice=st.sampled_from([2000, 2000, 6]),
     read_ahead=st.integers(0, 2),
     call_takes=st.sampled_from([0.1, 0.0, 0.6]),
     common_lock=st.sampled_from([True, True, False]),
@@ -78,7 +78,7 @@ life = st.one_of(changes, time_passes, appearances)
 trouble = st.one_of(
     st.builds(Refusal, who=who, trouble=st.sampled_from(Trouble)),
     st.just(Cure()),
-    st.builds(Meddling, who=who, former=st.booleans(), knows_time=st.booleans()),
+    st.builds(Meddling, who=who, previous=st.booleans(), knows_time=st.booleans()),
     st.builds(WrongClock, ahead=st.sampled_from([0.0, 3.0, -3.0, 100.0, -100.0, 4000.0])),
 )
 deletions = st.builds(Deletion, who=who)

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from customer_sync.page import Page
-from customer_sync.verified_page import VerifiedPage
-from customer_sync.verify import VERIFY, Run, verify_pages
+from customer_sync.core.page import Page
+from customer_sync.inspect.verify import VERIFY, Run, verify_pages
+from customer_sync.results.verified_page import VerifiedPage
 from tests.histories.folkform import name_of
 from tests.histories.in_flight import read_ahead
 from tests.histories.locks import Locks

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle
 
-from customer_sync.sync import BACKFILL, INCREMENTAL
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 from tests.histories.clock import SECOND, WorldTime, written
 from tests.histories.folkform import Dialect, FolkForm, Trouble
 from tests.histories.happenings import WorldHappening
@@ -31,7 +31,7 @@ class Kind:
     span: int = 2
     workers: int = 2
     overlap: int = 0
-    largest_piece: int = 2000
+    largest_slice: int = 2000
     read_ahead: int = 1
     call_takes: float = 0.1
     common_lock: bool = True
@@ -46,7 +46,7 @@ class Kind:
             f"Pancake sends {min(self.page_size, pancake.largest)} customers at once of {self.page_size} asked for, "
             f"{'with' if pancake.tells_total else 'without'} a total; until leaves out {pancake.window.value}",
             f"FolkForm: {self.dialect.value}",
-            f"we keep a span of {self.span} with {self.workers} workers, hold at most {self.largest_piece} customers, "
+            f"we keep a span of {self.span} with {self.workers} workers, hold at most {self.largest_slice} customers, "
             f"read {self.read_ahead} ahead, overlap by {self.overlap} s; a call takes {self.call_takes:g} s"
             f"{'' if self.common_lock else '; passes side by side share no lock'}",
         ]
@@ -152,12 +152,12 @@ class World:
         self.folkform.troubles.clear()
         self.story.tell("FolkForm", "takes everybody again")
 
-    def meddle(self, who: int, *, knows_time: bool, former: bool) -> None:
+    def meddle(self, who: int, *, knows_time: bool, previous: bool) -> None:
         """Another writer stores a customer, perhaps as she was before, perhaps without her time."""
         if not self.healthy or not self.kind.other_writers:
             return
         person = self.healthy[who % len(self.healthy)]
-        row = person.former if former else person.latest
+        row = person.previous if previous else person.latest
         data = {**row.data, "notes": None, **({} if knows_time else {"updated_at": None})}
         self.folkform.upsert(person.page_id, data, knows_time=knows_time)
         self.promises.spoilt.add(person.page_id)

@@ -146,10 +146,10 @@ def test_page_size_can_be_cut_silently(services: Services) -> None:
 def test_page_tokens(services: Services) -> None:
     """A wrong token is refused with the code that says what is wrong with it."""
     pancake, other = services.sandbox.pancake, Services(services.sandbox)
-    former = pancake.page_token(services.page_id)
+    previous = pancake.page_token(services.page_id)
     pancake.make_page_token(services.page_id)
     tokens = {
-        former: 105,
+        previous: 105,
         pancake.user_token(services.page_id): 102,
         pancake.page_token(other.page_id): 107,
         "nonsense": 106,
@@ -161,11 +161,11 @@ def test_page_tokens(services: Services) -> None:
 
 def test_makes_page_tokens(services: Services) -> None:
     """A new page token works at once and kills the one before."""
-    former = services.sandbox.pancake.page_token(services.page_id)
+    previous = services.sandbox.pancake.page_token(services.page_id)
     answer = make_token(services, services.sandbox.pancake.user_token(services.page_id))
     assert answer["success"] is True
     assert services.list(page_access_token=answer["page_access_token"])["success"] is True
-    assert services.list(page_access_token=former)["error_code"] == 105
+    assert services.list(page_access_token=previous)["error_code"] == 105
 
 
 def test_only_the_user_makes_page_tokens(services: Services) -> None:

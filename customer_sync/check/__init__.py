@@ -1,0 +1,1 @@
+"""The check command: settings and services, before a first run."""

@@ -1,0 +1,116 @@
+"""The embedded Pancake and FolkForm for people: `sandbox` serves them, `demo` tells the whole story on them."""
+
+import os
+import shlex
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from customer_sync.check.cron_check import COMMAND, own_path
+from customer_sync.core.errors import ExitCode, SettingsError
+from customer_sync.output.console import Screen
+from customer_sync.results.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from customer_sync.sandbox import Sandbox
+
+_PAGES, _CUSTOMERS, _CHANGES = 3, 400, 25
+# A pass leaves out the last two seconds: they may not be over yet.
+_SETTLE_SECONDS = 3.0
+_OURS = ("PANCAKE_", "FOLKFORM_", "FIREBASE_", "CUSTOMER_SYNC_")
+
+
+def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: int, data: str | None) -> int:
+    """Serves until SIGINT or SIGTERM; prints the variables that point the program here. Returns the exit code."""
+    from_package = _sandbox_package()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # The server ends softly when Ctrl-C is felt.
+
+    def ready(sandbox: "Sandbox") -> None:
+        for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
+            screen.hand_over(f"export {variable}={value}")
+        if shutil.which(COMMAND) is None:
+            screen.hand_over(f'export PATH={shlex.quote(str(own_path().parent))}:"$PATH"')
+        counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
+        screen.info(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C ends it.")
+
+    try:
+        from_package.serve(port=port, pages=pages, customers=customers, seed=seed, data=data, ready=ready)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SettingsError([f"the sandbox cannot serve on port {port} ({reason})"], "Try --port 0.") from None
+    except sqlite3.Error as error:
+        raise SettingsError([f"--data {data} cannot be used ({error})"], "Name a SQLite file or a new one.") from None
+    except KeyboardInterrupt:
+        screen.info("Ended.")
+    return ExitCode.OK
+
+
+def tell_the_story(screen: Screen) -> int:
+    """Both passes, some changes, another pass, then both sides side by side. Returns 0 when they are equal."""
+    sandbox_class = _sandbox_package().Sandbox
+    # What it has laid out is put away again.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.SIGTERM))
+    with sandbox_class(pages=_PAGES, customers=_CUSTOMERS) as sandbox, TemporaryDirectory() as lock_dir:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        environment |= {**sandbox.environment, "CUSTOMER_SYNC_LOCK_DIR": lock_dir}
+        screen.print(
+            f"An embedded Pancake and FolkForm: {_PAGES} pages, {_CUSTOMERS:,} customers each. FolkForm is empty."
+        )
+        _run(screen, "incremental", "the last 30 days", environment)
+        _run(screen, "backfill", "the older history", environment)
+        changed = sandbox.pancake.change_customers(_CHANGES)
+        screen.print("")
+        screen.print(f"… {len(changed)} customers write to their shops and change in Pancake …")
+        time.sleep(_SETTLE_SECONDS)
+        _run(screen, "incremental", "what changed", environment)
+        return _compare(screen, sandbox)
+
+
+def _run(screen: Screen, command: str, why: str, environment: dict[str, str]) -> None:
+    screen.print("")
+    screen.print(f"$ customer-sync {command}    # {why}")
+    subprocess.run([sys.executable, "-m", "customer_sync", command], env=environment, check=False)  # noqa: S603
+
+
+def _compare(screen: Screen, sandbox: "Sandbox") -> int:
+    difference = sandbox.difference()
+    rows = [
+        [
+            Cell(page_id),
+            Cell(f"{len(sandbox.pancake.customers(page_id)):,}"),
+            Cell(f"{len(sandbox.folkform.documents(page_id)):,}"),
+            Cell(f"{len(page.missing):,}"),
+            Cell(f"{len(page.stale):,}"),
+            Cell(f"{len(page.changed):,}"),
+            Cell("yes" if page.equal else "no"),
+        ]
+        for page_id, page in difference.pages.items()
+    ]
+    counts = ("Pancake", "FolkForm", "Missing", "Stale", "Altered", "Equal")
+    columns = [Column("Page"), *(Column(title, numbers=True) for title in counts)]
+    screen.print("")
+    screen.table(Table("Both sides, compared customer by customer and field by field", columns, rows))
+    if difference.equal:
+        screen.print("Both sides are equal: nobody is missing, nobody is stale, nothing was altered on the way.")
+        return ExitCode.OK
+    screen.print("The two sides differ.")
+    return ExitCode.PARTIAL
+
+
+def _sandbox_package() -> ModuleType:
+    """Imported only here: a machine that runs the passes need not have the extra."""
+    try:
+        from customer_sync import sandbox
+    except ModuleNotFoundError as error:
+        problem = f"the sandbox needs {error.name}, which is not installed"
+        raise SettingsError(
+            [problem], "Install it in a clone of the repository with: pip install '.[sandbox]'"
+        ) from None
+    return sandbox

@@ -1,0 +1,1 @@
+"""Nouns and tools that every other package uses: errors, time, locks, the customer."""

@@ -1,0 +1,1 @@
+"""One HTTP call: paced, retried, bounded, redacted."""

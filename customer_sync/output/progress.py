@@ -1,0 +1,59 @@
+"""The live display of a run on a terminal, drawn from its results as they fill."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from customer_sync.core.streams import printable
+from customer_sync.results.result import PageResult, PassResult
+
+
+class ProgressDisplay(Progress):
+    """A bar for every page at work, or one for all pages where theirs would not move."""
+
+    def __init__(self, console: Console) -> None:
+        self._results: dict[TaskID, PageResult] = {}
+        self._pass: PassResult[Any] | None = None
+        self._all_pages: TaskID | None = None
+        super().__init__(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed_text]}", markup=False),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def watch(self, result: PassResult[Any]) -> None:
+        self._pass = result
+
+    def start_page(self, result: PageResult) -> None:
+        self.start()  # Not before: a pass that cannot begin shows no empty display.
+        if result.HAS_PROGRESS:
+            self._results[self.add_task(printable(result.page.title), total=None, speed_text="")] = result
+            return
+        with self._lock:  # Several pages start at once.
+            if self._all_pages is None and self._pass is not None:
+                self._all_pages = self.add_task("pages", total=len(self._pass.active_pages), speed_text="")
+
+    def end_page(self, result: PageResult) -> None:
+        if self._all_pages is not None:
+            self.advance(self._all_pages)
+        for task, shown in list(self._results.items()):
+            if shown is result:
+                del self._results[task]
+                self.remove_task(task)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        held_for = self._pass.held_for() if self._pass else 0.0
+        held_up = f"FolkForm's limit: {held_for:.0f} s" if held_for > 1 else ""
+        if self._all_pages is not None:
+            self.update(self._all_pages, speed_text=held_up)
+        for task, result in list(self._results.items()):
+            speed = self._tasks[task].speed
+            text = held_up or (f"{speed:,.0f} customers/s" if speed else "")
+            self.update(task, completed=result.read, total=result.expected, speed_text=text)
+        return super().get_renderables()

@@ -1,0 +1,1 @@
+"""Clients of Pancake and FolkForm, and the tokens that open them."""

@@ -1,0 +1,94 @@
+"""The role that FolkForm is asked in: the one that was set, or else the only one that the token's user has.
+
+Facts: FolkForm's `X-Active-Role-ID`; `GET /auth/roles` needs none. Without a role today's servers answer 400 AUTH_003,
+to one of a wrong form 400 VAL_002, to one that is not the user's 403 AUTH_003; older ones may look empty.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from customer_sync.core.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "FOLKFORM_ROLE_ID"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One of the roles of the token's user."""
+
+    role_id: str
+    name: str = ""
+    organization: str = ""
+
+    def __str__(self) -> str:
+        where = ", ".join(filter(None, (self.name, self.organization)))
+        return f"{self.role_id}  {where}" if where else self.role_id
+
+
+class ActiveRole:
+    """The role in use. Threads share it."""
+
+    def __init__(self, role_id: str | None, ask: Callable[[], list[Role] | None]) -> None:
+        """*ask* returns the user's roles; None where the server does not know roles."""
+        self.current = role_id
+        self._ask = ask
+        self._lock = threading.Lock()
+
+    def another_than(self, refused: str | None, roles: list[Role] | None = None) -> str | None:
+        """The role to use where FolkForm does not take the *refused* one (None: none was set); *roles* are the user's,
+        where they are known.
+
+        Returns None where the role is not the trouble: it is the user's, or the server knows no roles. Raises
+        SettingsError where the user has no role, or several.
+        """
+        with self._lock:
+            if self.current != refused:
+                return self.current
+            roles = self._ask() if roles is None else roles
+            if roles is None or refused in [role.role_id for role in roles]:
+                return None
+            if len(roles) != 1:
+                raise _unclear(refused, roles)
+            (role,) = roles
+            why = f"{VARIABLE} {refused} is not a role of the token's user" if refused else f"{VARIABLE} is not set"
+            log.info("%s; using the only one there is: %s", why, role)
+            self.current = role.role_id
+            return self.current
+
+
+def read_roles(data: Any) -> list[Role]:
+    """The roles of `[{"roleId", "roleName", "organizationName", …}]` or `{"roles": […]}`."""
+    listed = data.get("roles") if isinstance(data, dict) else data
+    records = listed if isinstance(listed, list) else []
+    roles = [_read(record) for record in records if isinstance(record, dict)]
+    return [role for role in roles if role.role_id]
+
+
+def choose(roles: list[Role]) -> str:
+    """The next step where one of several roles is to be set."""
+    return "\n  ".join([f"Set {VARIABLE} to one of the user's roles:", *map(str, roles)])
+
+
+def missing_permission(role_id: str) -> str:
+    """The next step where the user's own role may not do something."""
+    return (
+        f"Allow it to the role {role_id} in FolkForm (Customer.Insert, .Read, .Update), or set {VARIABLE} to another."
+    )
+
+
+def _unclear(refused: str | None, roles: list[Role]) -> SettingsError:
+    problem = f"{VARIABLE} {refused} is not the user's" if refused else f"{VARIABLE} is not set"
+    if roles:
+        return SettingsError([f"{problem}, and the token's user has {len(roles)} roles"], choose(roles))
+    step = "Give the user a role in FolkForm, or set another FOLKFORM_TOKEN."
+    return SettingsError([f"{problem}, and the token's user has no role"], step)
+
+
+def _read(record: dict[str, Any]) -> Role:
+    names = (record.get(key) for key in ("roleId", "roleName", "organizationName"))
+    return Role(*(name if isinstance(name, str) else "" for name in names))

@@ -1,0 +1,1 @@
+"""The two passes: walk Pancake, write FolkForm, keep the watermarks truthful."""
