@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from customer_sync.check.run import run_check
+from customer_sync.check.run import fill_in
 from customer_sync.core.clock import Clock
 from customer_sync.http.redact import Redactor
 from customer_sync.results.findings import CheckResult, Finding
@@ -68,11 +68,11 @@ class Checks:
         }
         clock = Clock()
         result = CheckResult(clock.now())
-        run_check(result, page_ids, variables, {}, clock, redact=Redactor(), listener=_Unheard())
+        fill_in(result, page_ids, variables, clock, redact=Redactor(), listener=_NullListener())
         return _consistent(Checked(result.as_json()))
 
 
-class _Unheard:
+class _NullListener:
     """Listens to a check and says nothing."""
 
     def heading(self, title: str, width: int) -> None: ...

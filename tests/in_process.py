@@ -1,23 +1,19 @@
 """Passes run in this process, over HTTP, on a clock whose waits pass fifty times as fast."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from customer_sync.cli.passes import run_pass
-from customer_sync.cli.readings import run_explain, run_verify
+from customer_sync.cli import commands
+from customer_sync.cli.run import Command, run_pages
 from customer_sync.config.settings import load_settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode
 from customer_sync.http.redact import Redactor
-from customer_sync.inspect.explain import EXPLAIN
-from customer_sync.inspect.verify import VERIFY
-from customer_sync.results.explanation import Explanation
 from customer_sync.results.result import PageResult, PassResult, Problem, SyncedPage
 from customer_sync.results.verified_page import VerifiedPage
 from customer_sync.sandbox import Sandbox
-from customer_sync.sync.passes import BACKFILL, INCREMENTAL, PassOptions
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
+from customer_sync.sync.plan import PassOptions
 
 from .proxy import Proxy
 
@@ -64,19 +60,20 @@ class Passes:
 
     def __call__(self, at: Sandbox | Proxy, name: str, **options: Any) -> PassResult[SyncedPage]:
         """One pass."""
-        return self._run(at, name, SyncedPage, partial(run_pass, page_ids=[], options=PassOptions(**options)))
+        command = {INCREMENTAL: commands.incremental, BACKFILL: commands.backfill}[name]
+        return self._run(at, command(PassOptions(**options)))
 
     def verify(self, at: Sandbox | Proxy) -> PassResult[VerifiedPage]:
         """One comparison of both sides."""
-        return self._run(at, VERIFY, VerifiedPage, partial(run_verify, page_ids=[]))
+        return self._run(at, commands.verify())
 
     def explain(self, at: Sandbox | Proxy, who: str, page_id: str) -> dict[str, Any]:
         """What `--json` says of one customer, with the exit code."""
-        result = self._run(at, EXPLAIN, Explanation, partial(run_explain, who=who, page_id=page_id))
+        result = self._run(at, commands.explain(who), page_id)
         (page,) = result.pages
         return {**page.as_json(), "exit_code": int(result.exit_code)}
 
-    def _run(self, at: Sandbox | Proxy, name: str, kind: type[R], work: Callable[..., None]) -> PassResult[R]:
+    def _run(self, at: Sandbox | Proxy, command: Command[R], *page_ids: str) -> PassResult[R]:
         environment = {
             **at.whole_environment,
             "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
@@ -86,9 +83,9 @@ class Passes:
             **self.environment,
         }
         clock = QuickClock()
-        result = PassResult(name, started_at=clock.now(), page_result=kind)
+        result = PassResult(command.name, started_at=clock.now(), page_result=command.page_type)
         settings = load_settings(environment, {})
-        work(result, settings=settings, clock=clock, redact=Redactor(), listener=NullListener())
+        run_pages(command, result, settings, clock, page_ids, redact=Redactor(), listener=NullListener())
         result.end(clock.stopping, 0.0)
         return result
 

@@ -181,7 +181,8 @@ def test_busy_pages(sandbox: StartSandbox, run: Command) -> None:
         assert (outcome.json["status"], outcome.page(busy)["complete"]) == ("partial", False)
         assert len(outcome.page(busy)["warnings"]) == 1
         assert (
-            f"another run is at page {busy}: incremental (process {os.getpid()}) since " in run(box, "incremental").err
+            f"page {busy} is locked by another run: incremental (process {os.getpid()}) since "
+            in run(box, "incremental").err
         )
         held.enter_context(locks.held("incremental", free))
         outcome = run(box, "incremental", "--json")
@@ -200,7 +201,7 @@ def test_a_backfill_waits_for_an_incremental(sandbox: StartSandbox, run: Command
     with locks.held("incremental", only_page(box)):
         process = run.start(box, "backfill", "--json")
         assert process.stderr
-        holder = f"another run is at page {only_page(box)}: incremental (process {os.getpid()}) since "
+        holder = f"page {only_page(box)} is locked by another run: incremental (process {os.getpid()}) since "
         assert f"waiting: {holder}" in process.stderr.readline()
         assert process.poll() is None
         assert writes(box) == 0

@@ -12,7 +12,7 @@ import yaml
 import customer_sync
 from customer_sync.config.settings import SHARDS, declared, read_duration
 from customer_sync.core.errors import ExitCode
-from customer_sync.core.interrupt import GRACE
+from customer_sync.core.interrupt import GRACE_SECONDS
 
 from .conftest import Command, StartSandbox
 
@@ -86,7 +86,7 @@ def test_the_schedules() -> None:
 def test_the_times_fit(job: CronJob) -> None:
     """A run ends softly before Kubernetes ends it, a pod that is told to end has the time that the program takes."""
     assert job.max_runtime + job.pod["terminationGracePeriodSeconds"] < job.job["activeDeadlineSeconds"]
-    assert job.pod["terminationGracePeriodSeconds"] >= GRACE + 5
+    assert job.pod["terminationGracePeriodSeconds"] >= GRACE_SECONDS + 5
     assert job.spec["startingDeadlineSeconds"] >= 10  # Kubernetes looks every ten seconds.
     if job.name == "incremental":
         assert job.max_runtime < 300

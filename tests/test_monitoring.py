@@ -193,7 +193,7 @@ def _wrong_settings(start: StartSandbox, run: Command) -> Outcome:
         (_wrong_settings, 3, "FolkForm answered 401", "FOLKFORM_TOKEN"),
         (_counts_differ, 1, "Pancake counts", "customer-sync verify --page"),
         (_not_brought, 1, "explain: next incremental", "customer-sync incremental"),
-        (_busy, 75, "another run is at page", "the next run goes on"),
+        (_busy, 75, "is locked by another run", "the next run goes on"),
     ],
 )
 def test_jq_alone_tells_what_failed(

@@ -7,27 +7,26 @@ test can do something at a chosen request: change a customer, run another pass, 
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from customer_sync.cli import commands
+from customer_sync.cli.run import Command, run_pages
 from customer_sync.config.settings import load_settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import CustomerSyncError, ExitCode, Unreachable
-from customer_sync.core.locks import PageLocks
 from customer_sync.http.redact import Redactor
-from customer_sync.results.result import Status, SyncedPage
+from customer_sync.results.result import PassResult, Status, SyncedPage
 from customer_sync.sandbox import Fault, Sandbox
-from customer_sync.services.factory import Services
-from customer_sync.sync.passes import PassOptions, Run, sync_all_customers, sync_new_customers
+from customer_sync.sync.plan import PassOptions
 from customer_sync.sync.watermarks import SPAN
-from customer_sync.sync.writer import Upserts
 
-from .conftest import DAY, Command, StartSandbox, ago, fill_folkform, only_page, people, person
+from .conftest import DAY, StartSandbox, ago, fill_folkform, only_page, people, person
+from .conftest import Command as Cli
 from .in_process import NullListener, QuickClock
 from .proxy import PATIENCE, Passing, Proxy
 from .victim import KillableRun
@@ -48,14 +47,14 @@ class Program:
         self._lock_dir = lock_dir
 
     def incremental(self, at: Sandbox | Proxy, clock: Clock | None = None, **more: Any) -> SyncedPage:
-        return self._run(sync_new_customers, at, clock or QuickClock(), **more)
+        return self._run(commands.incremental, at, clock or QuickClock(), **more)
 
     def backfill(self, at: Sandbox | Proxy, clock: Clock | None = None, **more: Any) -> SyncedPage:
-        return self._run(sync_all_customers, at, clock or QuickClock(), **more)
+        return self._run(commands.backfill, at, clock or QuickClock(), **more)
 
     def _run(
         self,
-        sync: Callable[[Run, Iterable[SyncedPage]], None],
+        command: Callable[[PassOptions], Command[SyncedPage]],
         at: Sandbox | Proxy,
         clock: Clock,
         page_size: int = 100,
@@ -67,32 +66,13 @@ class Program:
             "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
             "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
         }
-        settings = load_settings(environment, {})
-        locks = PageLocks(settings.lock_dir, clock)
-        services = Services(settings, clock, Redactor(), locks)
-        with ThreadPoolExecutor(settings.workers) as pool:
-            run = Run(
-                PassOptions(**more),
-                services.folkform,
-                services.pancake,
-                Upserts(
-                    pool,
-                    settings.workers,
-                    services.folkform.upsert_customer,
-                    services.folkform.look_up,
-                    services.folkform.ping,
-                    clock,
-                ),
-                locks,
-                clock,
-                NullListener(),
-                services.requests,
-                settings.page_size,
-                settings.pages_at_once,
-            )
-            (result,) = (SyncedPage(page) for page in services.pages())
-            sync(run, [result])
-        return result
+        the_pass = command(PassOptions(**more))
+        result = PassResult(the_pass.name, clock.now(), SyncedPage)
+        run_pages(
+            the_pass, result, load_settings(environment, {}), clock, [], redact=Redactor(), listener=NullListener()
+        )
+        (page,) = result.pages
+        return page
 
 
 @pytest.fixture
@@ -100,7 +80,7 @@ def program(tmp_path: Path) -> Program:
     return Program(tmp_path / "locks")
 
 
-def kill_at_upsert(run: Command, proxy: Proxy, number: int, *arguments: str) -> int:
+def kill_at_upsert(run: Cli, proxy: Proxy, number: int, *arguments: str) -> int:
     """Runs a pass and kills it at its so-manieth upsert. Returns how it ended."""
     victim = KillableRun(run, proxy, *arguments)
     counting = threading.Lock()
@@ -191,7 +171,7 @@ def test_trap_02_customers_who_change_during_the_walk(sandbox: StartSandbox, pro
 
 
 def test_trap_03_an_incremental_killed_half_way(
-    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+    sandbox: StartSandbox, program: Program, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
     """SIGKILL at the hundredth of two hundred upserts: the mark stands below the rest, and they arrive next time."""
     box = sandbox()
@@ -202,7 +182,7 @@ def test_trap_03_an_incremental_killed_half_way(
 
 
 def test_trap_03_a_backfill_killed_half_way(
-    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+    sandbox: StartSandbox, program: Program, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
     """The same for the history: the oldest mark stands above the rest."""
     box = sandbox()
@@ -226,7 +206,7 @@ def test_trap_04_the_time_of_the_write_is_no_mark(sandbox: StartSandbox, program
 
 
 def test_trap_04_two_pages_find_it_out_at_once(
-    sandbox: StartSandbox, run: Command, in_between: Callable[[Sandbox], Proxy]
+    sandbox: StartSandbox, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
     """One page finds that `updatedAt` is the time of the write, while another's answer by `updatedAt` is under way."""
     box = sandbox(pages=3, dialect="guide")
@@ -263,7 +243,11 @@ def test_trap_04_two_pages_find_it_out_at_once(
 
 @pytest.mark.parametrize("pass_name", ["incremental", "backfill"])
 def test_trap_05_killed_with_one_upsert_hanging(
-    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy], pass_name: str
+    sandbox: StartSandbox,
+    program: Program,
+    run: Cli,
+    in_between: Callable[[Sandbox], Proxy],
+    pass_name: str,
 ) -> None:
     """The first upsert hangs while later ones arrive; killed then, the next passes still bring her."""
     box, proxy = sandbox(), None
@@ -299,7 +283,7 @@ def test_trap_05_killed_with_one_upsert_hanging(
 
 
 def test_trap_05_two_machines_killed_together(
-    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+    sandbox: StartSandbox, program: Program, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
     """Two passes without a common lock have read different lists; both die while she hangs, and others have arrived."""
     box = sandbox()
@@ -357,7 +341,7 @@ def _dies_while_she_hangs(
 
 
 def test_trap_06_a_backfill_beside_an_unfinished_incremental(
-    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+    sandbox: StartSandbox, program: Program, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
     """Both run on an empty FolkForm and both are killed: no gap is left between what each of them wrote."""
     box = sandbox()
@@ -453,39 +437,8 @@ def test_trap_07_a_last_incremental_that_is_shown_too_little(
     everybody_arrives(program, box)
 
 
-def test_trap_07_a_proof_is_no_old_copy(
-    sandbox: StartSandbox, program: Program, in_between: Callable[[Sandbox], Proxy]
-) -> None:
-    """Who proves that FolkForm takes others is no copy from before: she may have changed since."""
-    box = sandbox(pancake_clock_offset=-3600.0)
-    page_id = only_page(box)
-    half_filled(box, there=people(80, 20 * DAY, 60, "there"), coming=people(80, 40 * DAY, 60, "old"))
-    proxy, overtaken = in_between(box), threading.Event()
-
-    def before(passing: Passing) -> None:
-        if passing.upserts == "old0040" and not overtaken.is_set():
-            overtaken.set()
-            box.pancake.change_customer(page_id, "there0079", {"updated_at": ago(1800)})
-            box.pancake.add_customers(page_id, [*people(40, 60, 1, "newer"), *people(5, 2000, 1, "forbidden")])
-            for number in range(5):
-                box.faults.add(
-                    Fault("status", service="folkform", psid=f"forbidden{number:04}", status=403, times=None)
-                )
-            box.behaviour.pancake_clock_offset = 0.0
-            program.incremental(box)
-        elif passing.upserts == "old0060":
-            box.pancake.add_customers(page_id, people(20, 10, 1, "late"))
-
-    proxy.before = before
-    program.backfill(proxy)
-    for _ in range(2):
-        program.incremental(box)
-        program.backfill(box)
-    assert box.difference().stale == []
-
-
 def test_trap_07_a_backfill_that_holds_an_old_copy_is_killed(
-    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+    sandbox: StartSandbox, program: Program, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
     """SIGKILL after it has written the previous version over the newer one, below the newest watermark: its lock
     tells the next backfill since when that may have been.
@@ -716,9 +669,9 @@ def test_trap_12_500_to_everybody_for_a_while(sandbox: StartSandbox, program: Pr
 
 
 def test_trap_12_who_is_passed_over_has_been_named(
-    sandbox: StartSandbox, run: Command, in_between: Callable[[Sandbox], Proxy]
+    sandbox: StartSandbox, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
-    """A pass that is killed later on has told of her already: no pass after it will meet her again."""
+    """A failed customer is named at once: a pass that is killed later prints no summary. The next backfill heals it."""
     box = sandbox()
     half_filled(box, there=people(80, 20 * DAY, 60, "old"), coming=people(200, 60, 60))
     box.faults.add(Fault("status", service="folkform", psid="p0190", status=403, times=1, message="blocked"))
@@ -734,9 +687,10 @@ def test_trap_12_who_is_passed_over_has_been_named(
     outcome = victim.ended()
     assert outcome.code == -9
     assert "psid p0190 failed: FolkForm " in outcome.err
-    for name in ("incremental", "backfill"):
-        run(box, name)
+    assert run(box, "incremental").code == 0
     assert box.difference().missing == ["p0190"]
+    assert run(box, "backfill").code == 0
+    assert box.difference().equal
 
 
 def test_trap_12_an_outage_passes_nobody(
@@ -840,7 +794,7 @@ def test_trap_14_documents_with_time_0_do_not_flip_the_dialect(sandbox: StartSan
 
 @pytest.mark.parametrize("pass_name", ["incremental", "backfill"])
 def test_trap_15_by_hand_a_window_may_grow_but_opens_no_gap(
-    sandbox: StartSandbox, run: Command, program: Program, pass_name: str
+    sandbox: StartSandbox, run: Cli, program: Program, pass_name: str
 ) -> None:
     """`--since yesterday` after ten days of lag (`--until` below the oldest mark) leaves nobody out."""
     box = sandbox()
@@ -854,7 +808,7 @@ def test_trap_15_by_hand_a_window_may_grow_but_opens_no_gap(
     everybody_arrives(program, box)
 
 
-def test_trap_15_both_ends_below_all_that_is_there(sandbox: StartSandbox, run: Command, program: Program) -> None:
+def test_trap_15_both_ends_below_all_that_is_there(sandbox: StartSandbox, run: Cli, program: Program) -> None:
     """`--since` and `--until` by hand below the oldest mark leave nobody out of the mark's own second."""
     box = sandbox()
     page_id = only_page(box)
@@ -870,25 +824,27 @@ def test_trap_15_both_ends_below_all_that_is_there(sandbox: StartSandbox, run: C
     everybody_arrives(program, box)
 
 
-@pytest.mark.parametrize("arguments", [("--since", "2020-01-01"), ("--overlap", "300d")])
+@pytest.mark.parametrize("since", ["2020-01-01", None])
 def test_trap_15_an_earlier_start_killed_half_way(
     sandbox: StartSandbox,
     program: Program,
-    run: Command,
+    run: Cli,
     in_between: Callable[[Sandbox], Proxy],
-    arguments: tuple[str, str],
+    since: str | None,
 ) -> None:
     """An incremental that starts below all that FolkForm holds, killed in the history, leaves no gap above it."""
     box = sandbox()
     half_filled(box, there=people(80, 60, 60, "there"), coming=people(200, 40 * DAY, 60, "history"))
-    code = kill_at_upsert(run, in_between(box), 130, "incremental", *arguments)
+    proxy = in_between(box)
+    proxy.environment["CUSTOMER_SYNC_OVERLAP"] = "300d"
+    code = kill_at_upsert(run, proxy, 130, "incremental", *(["--since", since] if since else []))
     # The overlap never reaches into the history; `--since` writes it as a backfill does.
-    assert code == (0 if arguments[0] == "--overlap" else -9)
+    assert code == (-9 if since else 0)
     everybody_arrives(program, box)
 
 
 def test_trap_15_an_earlier_start_while_too_few_are_stored(
-    sandbox: StartSandbox, program: Program, run: Command, in_between: Callable[[Sandbox], Proxy]
+    sandbox: StartSandbox, program: Program, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
     """Where FolkForm holds too few customers for a mark, one hanging in the history holds up all after her."""
     box = sandbox()

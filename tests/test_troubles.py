@@ -187,7 +187,7 @@ PROVOCATIONS: dict[str, Provocation] = {
     "and the user token that should make a new one": _user_token,
     "refused the connection at": _nobody_listens,
     "did not answer within": _nobody_answers,
-    "another run is at page": _busy,
+    "is locked by another run": _busy,
     "The time limit (--max-runtime) was reached": _too_slow,
     "psid … failed:": _refused,
     "malformed: id is missing": _malformed,

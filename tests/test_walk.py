@@ -67,6 +67,8 @@ def total_of_the_page(_right: int, pancake: "LivePancake") -> int | None:
 class LivePancake:
     """Pancake's list of one page: filters, sorts and cuts as the real one does, and changes between two requests."""
 
+    clock_ahead = 0.0
+
     def __init__(
         self,
         people: Iterable[Person] = (),

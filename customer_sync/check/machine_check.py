@@ -17,7 +17,7 @@ _APART = 60.0
 def check_locks(report: Report, directory: Path, clock: Clock) -> None:
     """Makes the directory when it is missing, as the first pass would."""
     try:
-        PageLocks(directory, clock)
+        PageLocks(directory, clock).make_directory()
     except SettingsError as error:
         report.add(found_wrong(MACHINE, "lock directory", error))
         return

@@ -4,8 +4,11 @@ What fails ends only what hangs on it: settings that are missing still show the 
 hides nothing of FolkForm.
 """
 
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
 
 from customer_sync.check.address_check import Address, check_address
 from customer_sync.check.cron_check import check_cron
@@ -17,8 +20,10 @@ from customer_sync.check.window_check import UNKNOWN
 from customer_sync.config.settings import problems_of, read_settings, usable_settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import StopRequested
+from customer_sync.core.interrupt import stop_on_signals
 from customer_sync.core.page import Page
 from customer_sync.http.redact import Redactor
+from customer_sync.output.console import Screen
 from customer_sync.results.findings import CheckResult, Listener, Report, State
 from customer_sync.services.factory import Services
 from customer_sync.services.folkform_access import SERVICE as FOLKFORM
@@ -31,20 +36,45 @@ _TRIES = 2
 _TO_TELL_WINDOW = 2
 
 
-def run_check(
+def run_check(screen: Screen, page_ids: Sequence[str]) -> int:
+    """Checks everything, with the pages named or all that are switched on, and prints it. Returns the exit code."""
+    clock = Clock()
+    started = clock.monotonic()
+    result = CheckResult(clock.now())
+    finishing = threading.Lock()
+
+    def finish() -> int:
+        with finishing:
+            if result.ended:
+                return result.exit_code
+            result.ended = True
+            result.stopped = clock.stopping if clock.signalled else result.stopped
+            result.duration = clock.monotonic() - started
+            screen.checked(result)
+        return result.exit_code
+
+    def give_up() -> NoReturn:
+        code = finish()
+        screen.ended(code)
+        os._exit(code)
+
+    stop_on_signals(clock, give_up)
+    fill_in(result, page_ids, os.environ, clock, redact=screen.redact, listener=screen)
+    return finish()
+
+
+def fill_in(
     result: CheckResult,
     page_ids: Sequence[str],
     environment: Mapping[str, str],
-    options: Mapping[str, str | None],
     clock: Clock,
     *,
     redact: Redactor,
     listener: Listener,
 ) -> None:
-    """Looks at everything, with the pages named or all that are switched on, and fills *result* in."""
-    check = _Check(result, environment, options, clock, redact, listener)
+    """The check itself: everything found is added to *result*."""
     try:
-        check.run(page_ids)
+        _Check(result, environment, {}, clock, redact, listener).run(page_ids)
     except StopRequested as reason:
         result.stopped = reason
 

@@ -51,7 +51,7 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
     return ExitCode.OK
 
 
-def tell_the_story(screen: Screen) -> int:
+def run_demo(screen: Screen) -> int:
     """Both passes, some changes, another pass, then both sides side by side. Returns 0 when they are equal."""
     sandbox_class = _sandbox_package().Sandbox
     # What it has laid out is put away again.

@@ -1,70 +1,43 @@
-"""Work that ends in time when the process is told to: SIGTERM of a scheduler, SIGINT of a person."""
+"""Signals: SIGTERM of a scheduler and SIGINT of an operator stop the work gracefully."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
+from functools import partial
+from typing import NoReturn
 
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode, StopRequested
 
 # Kubernetes grants 30 seconds; calls in flight get these.
-GRACE = 10.0
-# And this is left for the summary, which may meet a stream that nobody empties.
-_LAST_WORDS = 2.0
-_POLL = 0.1
+GRACE_SECONDS = 10.0
+# The summary may meet a stream that blocks.
+_SUMMARY_SECONDS = 2.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def end_at_once_on_signals() -> None:
-    """Until the work can end softly. Named handlers, because the first process of a container has no default ones."""
+    """Until the work can stop gracefully. Named handlers, because the first process of a container has no default."""
     for number in _SIGNALS:
         signal.signal(number, lambda received, _: os._exit(128 + received))
 
 
-def run_until_stopped(work: Callable[[], None], clock: Clock) -> bool:
-    """Runs *work* and raises what it raises. The first signal asks it to end, the second one ends the process.
+def stop_on_signals(clock: Clock, give_up: Callable[[], NoReturn]) -> None:
+    """The first signal stops *clock*, the second one ends the process.
 
-    Returns whether it ended: False when it was asked to and did not within the grace period.
+    When the process still runs GRACE_SECONDS after the first one, *give_up* is called: it reports and exits.
     """
-    _stop_on_signals(clock)
-    threading.Thread(target=_end_in_any_case, args=(clock,), name="watchdog", daemon=True).start()
-    failure: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failure.append(error)
-
-    # Signals reach only the main thread, and only while it runs.
-    thread = threading.Thread(target=guarded, name="work", daemon=True)
-    thread.start()
-    asked_at: float | None = None
-    while thread.is_alive():
-        thread.join(_POLL)
-        if asked_at is None and clock.signalled:
-            asked_at = clock.monotonic()
-        if asked_at is not None and clock.monotonic() - asked_at > GRACE:
-            return False
-    if failure:
-        raise failure[0]
-    return True
+    # Blocked in every thread, signals reach sigwait even while the main thread hangs in a DNS lookup.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    threading.Thread(target=_await_signals, args=(clock, give_up), name="signals", daemon=True).start()
 
 
-def _end_in_any_case(clock: Clock) -> None:
-    """Ends the process some time after it was asked to, whatever still holds it."""
-    code = clock.await_stop().exit_code
-    threading.Event().wait(GRACE + _LAST_WORDS)
-    os._exit(code)
-
-
-def _stop_on_signals(clock: Clock) -> None:
-    def stop(number: int, _: FrameType | None) -> None:
-        if clock.signalled:
-            os._exit(128 + number)
-        clock.stop(StopRequested(f"Ended by {signal.Signals(number).name}", ExitCode(128 + number)))
-
-    for number in _SIGNALS:
-        signal.signal(number, stop)
+def _await_signals(clock: Clock, give_up: Callable[[], NoReturn]) -> None:
+    code = 128 + signal.sigwait(_SIGNALS)
+    clock.stop(StopRequested(f"Stopped by {signal.Signals(code - 128).name}", ExitCode(code)))
+    for seconds, end in ((GRACE_SECONDS, give_up), (GRACE_SECONDS + _SUMMARY_SECONDS, partial(os._exit, code))):
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+    os._exit(128 + signal.sigwait(_SIGNALS))

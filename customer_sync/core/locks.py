@@ -6,10 +6,9 @@ import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from customer_sync.core.clock import Clock, local_time
@@ -18,7 +17,7 @@ from customer_sync.core.errors import CustomerSyncError, SettingsError
 log = logging.getLogger(__name__)
 
 _POLL = 0.2
-_LENGTH = 1000
+_LENGTH = 200
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -28,7 +27,7 @@ class PageLocked(CustomerSyncError):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock, as far as it left word: the command, its process, and since when (Unix seconds)."""
+    """Who holds a lock, as far as the lock file tells: the command, its process, and since when (Unix seconds)."""
 
     command: str
     pid: int | None = None
@@ -39,77 +38,59 @@ class Holder:
         return f"{self.command}{process}" + ("" if self.since is None else f" since {local_time(self.since)}")
 
 
-class HeldLock:
-    """A lock while it is held. Its file outlives whoever holds it, and keeps a word for the next one."""
-
-    def __init__(self, handle: int, holder: Holder) -> None:
-        self.sure_until = _read_sure_until(handle)
-        """Up to which second no pass under this lock can have left an older version (Unix); None where none told."""
-        self._handle = handle
-        self._holder = holder
-        self._leave_word()
-
-    def note_sure_until(self, second: int) -> None:
-        self.sure_until = second
-        self._leave_word()
-
-    def _leave_word(self) -> None:
-        """A full disk, or a file that another user made, must not keep the pass from running."""
-        word = json.dumps({**asdict(self._holder), "sure_until": self.sure_until}).encode()
-        try:  # All of one length, so that a kill leaves the old word or the new one.
-            os.pwrite(self._handle, word.ljust(_LENGTH), 0)
-        except OSError as error:
-            log.info("no word can be left in the lock of %s: %s", self._holder.command, error.strerror)
-
-
 class PageLocks:
-    """The locks of one directory, made when missing."""
+    """The locks of one directory."""
 
-    def __init__(self, directory: Path, clock: Clock, command: str = "", *, makes_directory: bool = True) -> None:
-        """*command* is what others are told of the holder. Raises SettingsError when the directory cannot be used;
-        who only asks for holders need not make it.
-        """
+    def __init__(self, directory: Path, clock: Clock, command: str = "") -> None:
+        """*command* is what others read of the holder."""
         self._command = command
         self._directory = directory
         self._clock = clock
-        if not makes_directory:
-            return
+
+    def make_directory(self) -> None:
+        """Makes the directory when it is missing. Raises SettingsError when it cannot be used."""
+        directory = self._directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             owner = directory.stat().st_uid
-            anybody_makes_it = directory.resolve().parent.stat().st_mode & stat.S_IWOTH
+            is_shared = directory.resolve().parent.stat().st_mode & stat.S_IWOTH
         except OSError as error:
             raise _unusable(directory, error) from None
-        # In a directory like /tmp somebody else may have made it before us, to hold our locks for ever.
-        if anybody_makes_it and owner not in (0, os.getuid()):
-            raise _unusable(directory, PermissionError(0, "it belongs to somebody else"))
+        # In a directory like /tmp another user may have made it before us, to hold our locks for ever.
+        if is_shared and owner not in (0, os.getuid()):
+            raise _unusable(directory, PermissionError(0, "it belongs to another user"))
+
+    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]:
+        """Holds the lock of a pass and page. Locked by another run: waits for it, or raises PageLocked."""
+        return self._held(pass_name, page_id, wait=wait)
 
     @contextmanager
-    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> Iterator[HeldLock]:
-        """Holds the lock of a pass and page. Taken already: waits for it, or raises PageLocked."""
+    def _held(self, pass_name: str, page_id: str, *, wait: bool) -> Iterator[None]:
+        self.make_directory()
         handle = self._open(pass_name, page_id)
         try:
-            if not self._taken_soon(handle):
-                holder = _read_word(handle)
-                busy = PageLocked(f"another run is at page {page_id}" + (f": {holder}" if holder else ""))
+            if not self._locked_soon(handle):
+                holder = _read_holder(handle)
+                locked = PageLocked(f"page {page_id} is locked by another run{f': {holder}' if holder else ''}")
                 if not wait:
-                    raise busy
-                log.info("waiting: %s", busy)
-                while not _taken(handle):
+                    raise locked
+                log.info("waiting: %s", locked)
+                while not _lock(handle):
                     self._clock.sleep(_POLL)
-            yield HeldLock(handle, Holder(self._command, os.getpid(), int(self._clock.now())))
+            self._write_holder(handle)
+            yield
         finally:
             os.close(handle)
 
     def holders(self, pass_names: Iterable[str], page_id: str) -> list[Holder]:
-        """Who holds these locks of a page at this moment, each process once. Makes no file and holds up nobody."""
-        held = [holder for name in pass_names if (holder := self._look(name, page_id))]
+        """Who holds these locks of a page at this moment, each process once. Makes no file and delays no run."""
+        held = [holder for name in pass_names if (holder := self._holder(name, page_id))]
         by_process: dict[tuple[str, int | None], Holder] = {}
         for holder in sorted(held, key=lambda holder: holder.since or 0):
             by_process.setdefault((holder.command, holder.pid), holder)
         return list(by_process.values())
 
-    def _look(self, pass_name: str, page_id: str) -> Holder | None:
+    def _holder(self, pass_name: str, page_id: str) -> Holder | None:
         path = self._path(pass_name, page_id)
         try:
             handle = os.open(path, os.O_RDONLY | _FLAGS)
@@ -120,18 +101,26 @@ class PageLocks:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _read_word(handle) or Holder(pass_name)
+            return _read_holder(handle) or Holder(pass_name)
         else:
             return None
         finally:
             os.close(handle)
 
-    def _taken_soon(self, handle: int) -> bool:
-        """Takes the lock now or a moment later: somebody may only be looking who holds it."""
-        if _taken(handle):
+    def _locked_soon(self, handle: int) -> bool:
+        """Takes the lock now or a moment later: `status` may only be reading who holds it."""
+        if _lock(handle):
             return True
         self._clock.sleep(_POLL)
-        return _taken(handle)
+        return _lock(handle)
+
+    def _write_holder(self, handle: int) -> None:
+        """A full disk, or a file that another user made, must not keep the pass from running."""
+        holder = Holder(self._command, os.getpid(), int(self._clock.now()))
+        try:  # All of one length, so that nothing of a longer one is left behind.
+            os.pwrite(handle, json.dumps(asdict(holder)).encode().ljust(_LENGTH), 0)
+        except OSError as error:
+            log.info("cannot write the lock file of %s: %s", self._command, error.strerror)
 
     def _path(self, pass_name: str, page_id: str) -> Path:
         return self._directory / f"{pass_name}-{quote(page_id, safe='')}.lock"
@@ -150,7 +139,7 @@ class PageLocks:
             raise _unusable(self._directory, error) from None
 
 
-def _taken(handle: int) -> bool:
+def _lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -158,26 +147,15 @@ def _taken(handle: int) -> bool:
     return True
 
 
-def _read_word(handle: int) -> Holder | None:
-    """Who holds the lock; None where the holder left no word that can be told."""
+def _read_holder(handle: int) -> Holder | None:
+    """Who holds the lock; None where the file does not tell."""
     try:
-        word = _read(handle)
-        holder = Holder(str(word["command"])[:20], int(word["pid"]), int(word["since"]))
+        told = json.loads(os.pread(handle, _LENGTH, 0))
+        holder = Holder(str(told["command"])[:20], int(told["pid"]), int(told["since"]))
         str(holder)
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
     return holder
-
-
-def _read(handle: int) -> Any:
-    return json.loads(os.pread(handle, _LENGTH, 0))
-
-
-def _read_sure_until(handle: int) -> int | None:
-    try:
-        return int(_read(handle)["sure_until"])
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):
-        return None
 
 
 def _unusable(directory: Path, error: OSError) -> SettingsError:

@@ -5,20 +5,17 @@ from now down to it, since a customer who changes moves up; and only then the re
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from math import ceil
-from typing import Any, Protocol
+from typing import Any
 
-from customer_sync.core.clock import Clock, clocks_differ
+from customer_sync.core.clock import clocks_differ
 from customer_sync.core.customer import Customer, Malformed, Window, read_customer, read_identifier
-from customer_sync.core.page import Page
 from customer_sync.results.explanation import Explanation, Side, Verdict
-from customer_sync.services.documents import StoredCustomer, StoredVersion
 from customer_sync.services.folkform import conflict
 from customer_sync.services.pancake import CustomerList
-from customer_sync.sync.page_runner import Listener, for_each_page
-from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk, TimedSource
+from customer_sync.sync.run_context import RunContext
+from customer_sync.sync.walk import SETTLE_SECONDS, CustomerSource, CustomerWalk
 from customer_sync.sync.watermarks import SPAN, clamp_start, newest_watermark, oldest_watermark
 
 log = logging.getLogger(__name__)
@@ -26,50 +23,17 @@ log = logging.getLogger(__name__)
 EXPLAIN = "explain"
 
 
-class CustomerStore(Protocol):
-    """What is asked of FolkForm."""
-
-    def customers(self, page_id: str, name: str) -> list[StoredCustomer]: ...
-
-    def records_of(self, pancake_ids: Iterable[str | None], *, page_id: str) -> dict[str | None, StoredVersion]: ...
-
-    def last_customers(self, page_id: str, limit: int, until: int | None = None) -> list[StoredVersion]: ...
-
-    def oldest_customers(self, page_id: str, limit: int) -> list[StoredVersion]: ...
-
-    def ensure_up(self, page_id: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Everything that the question is asked with. *overlap* is that of the incremental pass, seconds."""
-
-    folkform: CustomerStore
-    pancake: Callable[[Page], TimedSource]
-    clock: Clock
-    listener: Listener
-    requests: Callable[[str], int]
-    """How many requests a page has cost so far."""
-    page_size: int
-    overlap: int
-    pages_at_once: int = 1
-
-
-def explain_customer(run: Run, result: Explanation) -> None:
-    """Looks for the customer on both sides and fills *result* in."""
-
-    def answer(result: Explanation) -> None:
-        question = _Question(run, result)
-        question.answer()
-        result.warnings += question.clock_warning()
-
-    for_each_page(run, [result], answer)
+def explain_customer(context: RunContext, result: Explanation) -> None:
+    """Looks for the customer on both sides and fills *result* in. Raises ServiceError, StopRequested."""
+    question = _Question(context, result)
+    question.answer()
+    result.warnings += question.clock_warning()
 
 
 class CustomerFinder:
     """Pancake's list, watched for one customer: a walk gives out only whom a pass would sync, and she may not be."""
 
-    def __init__(self, pancake: TimedSource, result: Explanation) -> None:
+    def __init__(self, pancake: CustomerSource, result: Explanation) -> None:
         self.found: Mapping[str, Any] | None = None
         """What Pancake says about her."""
         self.pancake_now = 0.0
@@ -107,11 +71,11 @@ class CustomerFinder:
 class _Question:
     """Where one customer stands."""
 
-    def __init__(self, run: Run, result: Explanation) -> None:
-        self._run = run
+    def __init__(self, context: RunContext, result: Explanation) -> None:
+        self._context = context
         self._result = result
         self._page_id = result.page.page_id
-        self._finder = CustomerFinder(run.pancake(result.page), result)
+        self._finder = CustomerFinder(context.pancake(result.page), result)
         self._total = 0
         """How many customers the last walk's window held, and all before it."""
 
@@ -134,12 +98,12 @@ class _Question:
 
     def _look_up(self, name: str) -> None:
         """Notes the documents of this psid or id; what is known stays where there is none."""
-        if found := self._run.folkform.customers(self._page_id, name):
+        if found := self._context.folkform.customers(self._page_id, name):
             self._result.records = [Side.of(one.data, one.psid, one.pancake_id, one.record_id) for one in found]
 
     def _search(self) -> None:
         for window, older in self._windows():
-            walk = CustomerWalk(self._finder, self._page_id, window, self._run.page_size)
+            walk = CustomerWalk(self._finder, self._page_id, window, self._context.settings.page_size)
             for number, _ in enumerate(walk):
                 if self._finder.found is not None:
                     return
@@ -165,7 +129,7 @@ class _Question:
 
     def _now(self) -> int:
         """By the clock that is ahead."""
-        return int(max(self._run.clock.now(), self._finder.pancake_now))
+        return int(max(self._context.clock.now(), self._finder.pancake_now))
 
     def _announce(self, walk: CustomerWalk, older: int | None) -> None:
         """Says what is about to be read, where that is more than one answer."""
@@ -176,9 +140,9 @@ class _Question:
         if walk.total is None:
             if walk.since == 0:
                 log.info("looking for her among all %s; Pancake does not tell how many", among)
-        elif (left := walk.total - older) > self._run.page_size:
+        elif (left := walk.total - older) > self._context.settings.page_size:
             self._result.expected = self._result.read + left
-            requests = ceil(left / self._run.page_size)
+            requests = ceil(left / self._context.settings.page_size)
             log.info("looking for her among %s %s: about %s requests", f"{left:,}", among, f"{requests:,}")
 
     def _judge(self, customer: Customer) -> None:
@@ -202,16 +166,16 @@ class _Question:
 
     def _blocked(self, customer: Customer) -> str:
         """Why FolkForm refuses the customer: it holds the id elsewhere; empty where it does not."""
-        held = self._run.folkform.records_of([customer.pancake_id], page_id=self._page_id).get(customer.pancake_id)
+        held = self._context.folkform.records_of([customer.pancake_id], page_id=self._page_id).get(customer.pancake_id)
         return conflict(self._page_id, customer.updated_at, held) if held else ""
 
     def _next_pass(self, time: int) -> Verdict:
         """Which pass would bring a customer of this time, as the marks stand."""
-        folkform, until = self._run.folkform, int(self._run.clock.now()) - SETTLE_SECONDS
+        folkform, until = self._context.folkform, int(self._context.clock.now()) - SETTLE_SECONDS
         mark = newest_watermark(folkform.last_customers(self._page_id, SPAN, until), until)
         if time >= mark:
             return Verdict.INCREMENTAL
         oldest = oldest_watermark(folkform.oldest_customers(self._page_id, SPAN))
-        if time >= clamp_start(mark, mark - self._run.overlap, oldest):
+        if time >= clamp_start(mark, mark - self._context.settings.overlap, oldest):
             return Verdict.INCREMENTAL
         return Verdict.BACKFILL if oldest is None or time <= oldest else Verdict.PASSED_BY

@@ -6,26 +6,24 @@ the end, and whoever has changed in Pancake since the comparison began is left t
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
-from typing import Protocol
 
-from customer_sync.core.clock import Clock, clocks_differ, local_time
+from customer_sync.core.clock import clocks_differ, local_time
 from customer_sync.core.customer import Customer, Key, Window, key_of, psid_of
 from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError
-from customer_sync.core.page import Page
 from customer_sync.results.result import Problem
 from customer_sync.results.verified_page import CountedPage, VerifiedPage
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import MAX_NAMES_PER_QUERY, conflict
 from customer_sync.services.folkform_order import LARGEST_LIMIT
-from customer_sync.sync.page_runner import Listener, ReadingAhead, for_each_page
-from customer_sync.sync.read_ahead import ReadAhead
+from customer_sync.sync.run_context import RunContext
 from customer_sync.sync.stored_versions import StoredVersions
-from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk, TimedSource
+from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk
 from customer_sync.sync.watermarks import SPAN, newest_watermark
 
 log = logging.getLogger(__name__)
@@ -40,78 +38,52 @@ _MOST_LOOKED_UP = 500
 _FEW_PAGES = 20
 
 
-class VersionStore(Protocol):
-    """What a comparison needs of FolkForm."""
-
-    def versions(self, page_id: str) -> Iterator[StoredVersion]: ...
-
-    def all_versions(self, page_id: str) -> Iterator[StoredVersion]: ...
-
-    def versions_of(self, page_id: str, keys: Iterable[Key]) -> list[StoredVersion]: ...
-
-    def records_of(self, pancake_ids: Iterable[str | None], *, page_id: str) -> dict[str | None, StoredVersion]: ...
-
-    def count(self, page_id: str) -> int: ...
-
-    def ensure_up(self, page_id: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Everything a comparison works with."""
-
-    folkform: VersionStore
-    pancake: Callable[[Page], TimedSource]
-    clock: Clock
-    listener: Listener
-    requests: Callable[[str], int]
-    """How many requests a page has cost so far."""
-    page_size: int
-    pages_at_once: int
-    pancake_rps: float
-    folkform_takes: Callable[[int], float]
-    """How long FolkForm's limit makes so many requests last at least, seconds."""
-    read_ahead: ReadingAhead = ReadAhead
+def count_page(context: RunContext, result: CountedPage) -> None:
+    """Two counts, which say nothing about versions."""
+    page_id = result.page.page_id
+    total = context.pancake(result.page).get_customers(1, 1, 0, int(context.clock.now()) + _A_DAY).total
+    if total is None:
+        problem = f"Pancake does not report how many customers page {page_id} has"
+        raise CustomerSyncError(problem, "Run verify without --quick.")
+    result.pancake, result.folkform = total, context.folkform.count(page_id)
+    if result.pancake != result.folkform:
+        why = "malformed customers and those of the last minutes count in Pancake only"
+        if result.folkform > result.pancake:
+            why = "customers merged or deleted in Pancake count in FolkForm only"
+        counts = f"Pancake counts {result.pancake:,} customers, FolkForm {result.folkform:,}"
+        result.warnings.append(f"{counts}; {why}: customer-sync verify --page {page_id} lists the differences")
 
 
-def count_pages(run: Run, results: Iterable[CountedPage]) -> None:
-    """Two counts per page, which say nothing about versions."""
-    for_each_page(run, results, lambda result: _count(run, result))
-
-
-def verify_pages(run: Run, results: list[VerifiedPage]) -> None:
-    """Every customer of every page compared by version; what that will cost is said before."""
-    comparisons = [_PageComparison(run, result) for result in results]
+def prepare_comparison(context: RunContext, results: list[VerifiedPage]) -> None:
+    """Counts both sides of every page, and logs what the comparison will cost."""
     if len(results) > _FEW_PAGES:
         log.info("counting the customers of %d pages", len(results))
-    with ThreadPoolExecutor(run.pages_at_once, thread_name_prefix="page") as pool:
-        list(pool.map(_PageComparison.expect, comparisons))
-    _say_what_it_costs(run, results)
-    by_page = {comparison.page_id: comparison for comparison in comparisons}
-    for_each_page(run, results, lambda result: by_page[result.page.page_id].compare())
+    with ThreadPoolExecutor(context.settings.pages_at_once, thread_name_prefix="page") as pool:
+        list(pool.map(partial(_count_both_sides, context), results))
+    _log_cost(context, results)
 
 
-def _count(run: Run, result: CountedPage) -> None:
-    page_id = result.page.page_id
-    total = run.pancake(result.page).get_customers(1, 1, 0, int(run.clock.now()) + _A_DAY).total
-    if total is None:
-        problem = f"Pancake does not tell how many customers page {page_id} has"
-        raise CustomerSyncError(problem, "Run verify without --quick.")
-    result.pancake, result.folkform = total, run.folkform.count(page_id)
-    if result.pancake != result.folkform:
-        why = "whoever is malformed, or came in the last minutes, counts in Pancake only"
-        if result.folkform > result.pancake:
-            why = "whoever was merged or deleted in Pancake counts in FolkForm only"
-        counts = f"Pancake counts {result.pancake:,} customers, FolkForm {result.folkform:,}"
-        result.warnings.append(f"{counts}; {why}: customer-sync verify --page {page_id} tells who differs")
+def _count_both_sides(context: RunContext, result: VerifiedPage) -> None:
+    with suppress(ServiceError):  # The comparison will meet it, too, and report it.
+        result.folkform = result.counted_in_folkform = context.folkform.count(result.page.page_id)
+        listed = context.pancake(result.page).get_customers(1, 1, 0, int(context.clock.now()) + _A_DAY)
+        result.expected = listed.total
 
 
-def _say_what_it_costs(run: Run, results: list[VerifiedPage]) -> None:
-    lists = [ceil((result.expected or result.folkform) / run.page_size) + 1 for result in results]
+def compare_page(context: RunContext, result: VerifiedPage) -> None:
+    """Every customer of a page compared by version. Raises ServiceError, StopRequested."""
+    _PageComparison(context, result).compare()
+
+
+def _log_cost(context: RunContext, results: list[VerifiedPage]) -> None:
+    settings = context.settings
+    lists = [ceil((result.expected or result.folkform) / settings.page_size) + 1 for result in results]
     finds = sum(result.folkform // LARGEST_LIMIT + 1 for result in results)
-    at_once = min(run.pages_at_once, len(results)) or 1
+    at_once = min(settings.pages_at_once, len(results)) or 1
     seconds = max(
-        sum(lists) / run.pancake_rps / at_once, max(lists, default=0) / run.pancake_rps, run.folkform_takes(finds)
+        sum(lists) / settings.pancake_rps / at_once,
+        max(lists, default=0) / settings.pancake_rps,
+        context.folkform.min_duration(finds),
     )
     customers = sum(result.expected or result.folkform for result in results)
     log.info(
@@ -135,24 +107,17 @@ class _Listed:
 class _PageComparison:
     """One page's share."""
 
-    def __init__(self, run: Run, result: VerifiedPage) -> None:
+    def __init__(self, context: RunContext, result: VerifiedPage) -> None:
         self.page_id = result.page.page_id
-        self._run = run
+        self._context = context
         self._result = result
-        self._pancake = run.pancake(result.page)
-        self._stored_count = 0
+        self._pancake = context.pancake(result.page)
+        self._stored_count = result.counted_in_folkform
         self._listed: dict[Key, _Listed] = {}
         self._unmatched: dict[Key, set[str | None]] = {}
         """The documents whose version Pancake does not seem to have, by customer."""
         self._newest: list[StoredVersion] = []
         """The first ones of FolkForm's stream, which make the newest mark."""
-
-    def expect(self) -> None:
-        """Counts both sides."""
-        with suppress(ServiceError):  # The comparison will meet it, too, and say so.
-            self._stored_count = self._result.folkform = self._run.folkform.count(self.page_id)
-            listed = self._pancake.get_customers(1, 1, 0, int(self._run.clock.now()) + _A_DAY)
-            self._result.expected = listed.total
 
     def compare(self) -> None:
         """Raises ServiceError, StopRequested."""
@@ -161,7 +126,7 @@ class _PageComparison:
         self._result.folkform = 0  # Counted anew, as they come.
         stored = StoredVersions(self._read_stored(walk), self._note_stored)
         try:
-            with self._run.read_ahead(walk) as coming:
+            with self._context.tuning.read_ahead(walk) as coming:
                 for batch in coming:
                     self._compare_batch(batch, stored)
         finally:
@@ -174,13 +139,13 @@ class _PageComparison:
 
     def _now(self) -> int:
         """By Pancake's clock."""
-        return int(self._run.clock.now() + (self._pancake.clock_ahead or 0))
+        return int(self._context.clock.now() + (self._pancake.clock_ahead or 0))
 
     def _walk(self, since: int, until: int) -> CustomerWalk:
-        return CustomerWalk(self._pancake, self.page_id, Window(since, until), self._run.page_size)
+        return CustomerWalk(self._pancake, self.page_id, Window(since, until), self._context.settings.page_size)
 
     def _read_stored(self, walk: CustomerWalk) -> Iterator[StoredVersion]:
-        for stored in self._run.folkform.versions(self.page_id):
+        for stored in self._context.folkform.versions(self.page_id):
             self._result.folkform += 1
             if len(self._newest) < SPAN and stored.time <= walk.until:
                 self._newest.append(stored)
@@ -237,7 +202,7 @@ class _PageComparison:
         """
         changed: set[Key] = set()
         for _ in range(_MOST_LOOKS):
-            self._run.clock.sleep(_SETTLING)
+            self._context.clock.sleep(_SETTLING)
             lately = self._walk(until + 1, self._now() + _A_DAY)
             more = {customer.key for batch in lately for customer in batch} - changed
             changed |= more
@@ -248,7 +213,7 @@ class _PageComparison:
 
     def _stored_now(self, suspects: set[Key]) -> dict[Key, list[StoredVersion]]:
         """The present documents of the *suspects*, and those that the stream left out, the newest first."""
-        folkform, result = self._run.folkform, self._result
+        folkform, result = self._context.folkform, self._result
         few = len(suspects) / MAX_NAMES_PER_QUERY <= result.folkform / LARGEST_LIMIT + 1
         found: list[StoredVersion] | None = None
         if few and result.folkform >= self._stored_count:
@@ -266,7 +231,7 @@ class _PageComparison:
         """The same, read through: a document without a time is in no stream, and one without a name nowhere."""
         found: list[StoredVersion] = []
         timeless: set[Key] = set()
-        folkform, result = self._run.folkform, self._result
+        folkform, result = self._context.folkform, self._result
         result.folkform = 0
         for stored in folkform.all_versions(self.page_id):
             result.folkform += 1
@@ -303,7 +268,7 @@ class _PageComparison:
         if not ids or len(ids) > _MOST_LOOKED_UP:
             return {}
         try:
-            held = self._run.folkform.records_of(ids.values(), page_id=self.page_id)
+            held = self._context.folkform.records_of(ids.values(), page_id=self.page_id)
         except Refused:  # An id may be too long to be asked for.
             return {}
         reasons = {

@@ -16,25 +16,25 @@ from customer_sync.results.result import PassResult
 
 log = logging.getLogger(__name__)
 
-MONITORS = ("ping_url", "metrics_file", "pushgateway")
-"""The settings that name them."""
-
 
 class Monitor:
     """A context for the run that *result* is about; left without `ended`, it broke."""
 
-    def __init__(self, settings: Settings, result: PassResult[Any], redact: Redactor, clock: Clock) -> None:
-        """Raises SettingsError where metrics are wanted and their library is not installed."""
-        ping_url = check_of(settings.ping_url, result) if settings.ping_url else None
-        for address in filter(None, (settings.ping_url, ping_url, settings.pushgateway)):
-            redact.add(address, urlsplit(address).password)
+    def __init__(self, settings: Settings | None, result: PassResult[Any], redact: Redactor, clock: Clock) -> None:
+        """*settings* name the monitors; None: none.
+
+        Raises SettingsError where metrics are wanted and their library is not installed."""
+        ping_url = check_of(settings.ping_url, result) if settings and settings.ping_url else None
+        for address in (settings.ping_url, ping_url, settings.pushgateway) if settings else ():
+            if address:
+                redact.add(address, urlsplit(address).password)
         self._settings = settings
         self._result = result
         self._redact = redact
         self._clock = clock
         self._ping = Ping(ping_url, clock) if ping_url else None
         self._is_told = False
-        if settings.metrics_file or settings.pushgateway:
+        if settings and (settings.metrics_file or settings.pushgateway):
             from customer_sync.monitoring import metrics  # Its library is slow to load, and an extra.
 
             self._metrics = metrics
@@ -47,10 +47,10 @@ class Monitor:
     def ended(self) -> None:
         """The run has ended, one way or another."""
         result, settings = self._result, self._settings
-        if settings.metrics_file:
+        if settings and settings.metrics_file:
             what = f"written to {settings.metrics_file}"
             _keep_metrics(what, partial(self._metrics.write_file, settings.metrics_file, result))
-        if settings.pushgateway:
+        if settings and settings.pushgateway:
             what = "pushed to the gateway"
             _keep_metrics(what, partial(self._metrics.push, settings.pushgateway, result, self._clock))
         summary = result.summary if result.error is None else f"{result.title}: {result.error}"

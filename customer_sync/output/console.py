@@ -41,15 +41,15 @@ _NARROWEST = 20
 class Screen:
     """Says everything the program has to say."""
 
-    def __init__(self, manner: OutputOptions, redact: Redactor) -> None:
+    def __init__(self, options: OutputOptions) -> None:
         self._name_width = 0
         self.unwritable = False
         """Whether the result could not be written."""
-        self._options = manner
-        self._redact = redact
+        self._options = options
+        self.redact = Redactor()
         self._out = _Console(markup=False, highlight=False, emoji=False)
         self._err = _Console(stderr=True, markup=False, highlight=False, emoji=False)
-        shows_bars = _is_screen(self._err) and not (manner.quiet or manner.log_json)
+        shows_bars = _is_screen(self._err) and not (options.quiet or options.log_json)
         self._progress = _progress(self._err) if shows_bars else None
         self._run: dict[str, Any] = {}
         """What every object of a JSON log names."""
@@ -57,7 +57,7 @@ class Screen:
         """What its last one tells."""
         package = logging.getLogger("customer_sync")
         package.handlers = [_LogLines(self)]
-        package.setLevel(logging.DEBUG if manner.verbose or manner.debug else logging.INFO)
+        package.setLevel(logging.DEBUG if options.verbose or options.debug else logging.INFO)
 
     @contextmanager
     def watching(self, result: PassResult[Any]) -> Iterator[None]:
@@ -97,7 +97,7 @@ class Screen:
     def _log_object(self, event: str, level: str, facts: dict[str, Any]) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         entry = {"time": now, "level": level, "event": event, **self._run, **facts}
-        clean = {name: self._redact(value) if isinstance(value, str) else value for name, value in entry.items()}
+        clean = {name: self.redact(value) if isinstance(value, str) else value for name, value in entry.items()}
         self._print(self._err, Text(json.dumps(clean)))
 
     def hand_over(self, text: str) -> None:
@@ -127,7 +127,7 @@ class Screen:
 
     def _fit(self, text: str) -> str:
         """*text* as it may be shown."""
-        return printable(self._redact(text))
+        return printable(self.redact(text))
 
     def info(self, text: str, style: str = "", *, event: str = "note", **facts: Any) -> None:
         """Something worth knowing, unless silence is wished."""
@@ -212,7 +212,7 @@ class Screen:
 
     def _hang(self, console: Console, head: Text, text: str) -> None:
         """*text* behind *head*, and on a terminal under itself."""
-        body = Text(printable(self._redact(text)))
+        body = Text(printable(self.redact(text)))
         room = max(console.width - head.cell_len, _NARROWEST) if _is_screen(console) else sys.maxsize
         for line in body.wrap(console, room):
             line.rstrip()
@@ -234,6 +234,8 @@ class Screen:
 
     def result(self, result: PassResult[Any]) -> None:
         """What the pass did."""
+        if self._progress is not None:
+            self._progress.stop()
         if self._options.log_json:
             self._end = {"message": result.summary, "next_step": result.next_step, "result": result.as_json()}
         if self._options.json:

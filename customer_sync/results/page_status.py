@@ -68,7 +68,7 @@ class PageStatus(PageResult):
         return min(10_000 * self.folkform // self.pancake, 10_000) / 10_000
 
     @property
-    def urgency(self) -> tuple[int, float, float]:
+    def urgency(self) -> tuple[float, ...]:
         """What pages are sorted by: failed first, then furthest behind, then least covered; last, who is off."""
         behind = math.inf if self._is_empty else self.lag or 0
         return _RANKS.get(self.status, 1), -behind, 1.0 if self.coverage is None else self.coverage

@@ -20,6 +20,8 @@ class VerifiedPage(PageResult):
     """Whether whom FolkForm alone holds is no trouble."""
     folkform: int = 0
     """How many customers FolkForm holds."""
+    counted_in_folkform: int = 0
+    """How many it counted before the comparison."""
     missing: int = 0
     """In Pancake only."""
     stale: int = 0

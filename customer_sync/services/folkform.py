@@ -74,6 +74,10 @@ class FolkFormClient:
         """Asks whether FolkForm is up, which its limit does not count. Raises Unreachable when it is not."""
         self._access.ping(page_id)
 
+    def min_duration(self, calls: int) -> float:
+        """How long FolkForm's limit makes so many calls last at least, seconds."""
+        return self._access.min_duration(calls)
+
     def pages(self) -> list[Page]:
         """Every page record, synced or not."""
         records = self._page_records()

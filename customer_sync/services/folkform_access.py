@@ -52,6 +52,10 @@ class FolkFormAccess:
         self._has_answered = False
         self._down = threading.Event()
 
+    def min_duration(self, calls: int) -> float:
+        """How long FolkForm's limit makes so many calls last at least, seconds."""
+        return self._limiter.takes(calls)
+
     def get(self, path: str, params: dict[str, str], *, page_id: str | None = None) -> Any:
         """The `data` of an answer; *about* is the page that it is asked for."""
         return self.data(Call("GET", path, params, page_id=page_id))

@@ -25,13 +25,9 @@ _END_OF_TIME = 2**31 - 1
 
 
 class CustomerSource(Protocol):
-    """What is needed of Pancake to walk through a page."""
+    """Lists the customers of one page of Pancake."""
 
     def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList: ...
-
-
-class TimedSource(CustomerSource, Protocol):
-    """The same with Pancake's clock."""
 
     @property
     def clock_ahead(self) -> float | None:

@@ -4,30 +4,35 @@ Everything is decided by the plan that it is given, so that a history can be tol
 flight arrives next, what happens before which call, and, side by side with others, whose turn it is.
 """
 
+import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from customer_sync.core.customer import Customer
+from customer_sync.cli.run import work_on_page
+from customer_sync.config.settings import load_settings
 from customer_sync.core.errors import ExitCode, ServiceError, StopRequested, Unreachable
+from customer_sync.core.locks import PageLocks
 from customer_sync.core.page import Page
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.session import Call
 from customer_sync.results.result import PageResult, Problem, SyncedPage
-from customer_sync.services.folkform import Filter, FolkFormClient
+from customer_sync.services.folkform import FolkFormClient
 from customer_sync.services.folkform_access import FolkFormAccess
 from customer_sync.services.pancake import CustomerList
 from customer_sync.services.sign_in import BearerToken
-from customer_sync.sync.passes import INCREMENTAL, PassOptions, Run, sync_all_customers, sync_new_customers
-from customer_sync.sync.walk import TimedSource
-from customer_sync.sync.writer import Upserts
+from customer_sync.sync.passes import INCREMENTAL, sync_all_customers_of_page, sync_new_customers_of_page
+from customer_sync.sync.plan import PassOptions
+from customer_sync.sync.run_context import RunContext, Tuning
+from customer_sync.sync.walk import CustomerSource
 from tests.histories.clock import SimulatedClock
 from tests.histories.folkform import FolkFormWire, name_of
 from tests.histories.in_flight import InFlight, Outcomes, read_ahead
-from tests.histories.locks import Lock, Locks
+from tests.histories.locks import Locks
 from tests.histories.turns import Killed, Wrong
 
 if TYPE_CHECKING:
@@ -112,9 +117,11 @@ class Process:
     def live(self) -> None:
         """Runs to its end, whatever that is."""
         self.tell(f"{self.plan} starts")
-        sync = sync_new_customers if self.plan.name == INCREMENTAL else sync_all_customers
+        sync = sync_new_customers_of_page if self.plan.name == INCREMENTAL else sync_all_customers_of_page
+        work = partial(sync, self.plan.options(self.world.time.second))
         try:
-            sync(self._run(), self.results)
+            for result in random.sample(self.results, len(self.results)):
+                work_on_page(self.context(), work, result)
         except Killed:
             return
         for result in self.results:
@@ -132,34 +139,30 @@ class Process:
         )
         return FolkFormClient(access)
 
-    def pancake(self, page: Page) -> TimedSource:
+    def pancake(self, page: Page) -> CustomerSource:
         return _Source(self, page.page_id)
 
-    def _run(self) -> Run:
-        kind, folkform = self.world.kind, self.folkform()
-        return Run(
-            self.plan.options(self.world.time.second),
-            folkform=folkform,
-            pancake=self.pancake,
-            upserts=Upserts(
-                self._in_flight,
-                kind.workers,
-                _write_nothing if self.plan.dry_run else folkform.upsert_customer,
-                folkform.look_up,
-                folkform.ping,
-                self.clock,
-                kind.span,
-                lambda: Outcomes(self._in_flight),
-            ),
-            locks=_LocksOf(self, self._locks),
-            clock=self.clock,
-            listener=self,
-            requests=lambda _: 0,
-            page_size=kind.page_size,
-            pages_at_once=1,
-            overlap=kind.overlap,
-            largest_slice=kind.largest_slice,
-            read_ahead=partial(read_ahead, depth=kind.read_ahead),
+    def context(self) -> RunContext:
+        """What its command works with."""
+        kind = self.world.kind
+        tuning = Tuning(
+            kind.span,
+            kind.largest_slice,
+            partial(read_ahead, depth=kind.read_ahead),
+            lambda: Outcomes(self._in_flight),
+        )
+        variables = {"PAGE_SIZE": kind.page_size, "WORKERS": kind.workers, "OVERLAP": kind.overlap}
+        environment = {f"CUSTOMER_SYNC_{name}": str(value) for name, value in variables.items()}
+        return RunContext(
+            load_settings({"FOLKFORM_BASE_URL": "http://127.0.0.1", "FOLKFORM_TOKEN": "token", **environment}, {}),
+            self.clock,
+            self.folkform(),
+            self.pancake,
+            _LocksOf(self, self._locks),
+            self,
+            self._in_flight,
+            lambda _: 0,
+            tuning,
         )
 
     def page_started(self, result: PageResult) -> None:
@@ -270,18 +273,15 @@ class _Source:
         return listed
 
 
-def _write_nothing(customer: Customer, where: Filter | None = None, *, tries_on_500: int = 1) -> None:
-    """The upsert of a dry run."""
-
-
-class _LocksOf:
+class _LocksOf(PageLocks):
     """The locks as one process sees them."""
 
     def __init__(self, process: Process, locks: Locks) -> None:
+        super().__init__(Path(), process.clock)
         self._process = process
         self._locks = locks
 
-    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[Lock]:
+    def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]:
         return self._locks.held(pass_name, page_id, self._wait if wait else None)
 
     def _wait(self) -> None:

@@ -1,13 +1,12 @@
 """A comparison of both sides, as a process that nobody disturbs."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
+from customer_sync.cli.run import work_on_page
 from customer_sync.core.page import Page
-from customer_sync.inspect.verify import VERIFY, Run, verify_pages
+from customer_sync.inspect.verify import VERIFY, compare_page, prepare_comparison
 from customer_sync.results.verified_page import VerifiedPage
 from tests.histories.folkform import name_of
-from tests.histories.in_flight import read_ahead
 from tests.histories.locks import Locks
 from tests.histories.process import Plan, Process
 
@@ -24,20 +23,10 @@ class Verifier(Process):
 
     def live(self) -> None:
         """Runs to its end."""
-        kind = self.world.kind
-        run = Run(
-            folkform=self.folkform(),
-            pancake=self.pancake,
-            clock=self.clock,
-            listener=self,
-            requests=lambda _: 0,
-            page_size=kind.page_size,
-            pages_at_once=1,
-            pancake_rps=5,
-            folkform_takes=lambda _: 0.0,
-            read_ahead=partial(read_ahead, depth=kind.read_ahead),
-        )
-        verify_pages(run, self.verified)
+        context = self.context()
+        prepare_comparison(context, self.verified)
+        for result in self.verified:
+            work_on_page(context, compare_page, result)
 
     @property
     def findings(self) -> set[tuple[str, str, str]]:

@@ -1,0 +1,218 @@
+"""One run of a command: settings, services, every page, the result, the exit code."""
+
+import logging
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, NoReturn, TypeVar
+
+import typer
+
+from customer_sync.config.settings import Settings, warnings
+from customer_sync.core.clock import Clock
+from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
+from customer_sync.core.interrupt import stop_on_signals
+from customer_sync.core.locks import PageLocked, PageLocks
+from customer_sync.core.page import Page
+from customer_sync.core.shard import Shard
+from customer_sync.http.redact import Redactor
+from customer_sync.monitoring.monitor import Monitor
+from customer_sync.output.console import Screen
+from customer_sync.output.options import OutputOptions
+from customer_sync.results.result import PageResult, PassResult, Status
+from customer_sync.services.factory import Services
+from customer_sync.services.page_token import RenewalDisabled
+from customer_sync.sync.run_context import Listener, RunContext
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=PageResult)
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[R]):
+    """What a command does, page by page."""
+
+    name: str
+    page_type: type[R]
+    new_result: Callable[[Page, float], R]
+    """Makes the empty result of a page, at this moment (Unix seconds); one that is OFF is not worked on."""
+    work: Callable[[RunContext, R], None]
+    """Fills in the result of one page. Raises CustomerSyncError."""
+    prepare: Callable[[RunContext, list[R]], None] = lambda *_: None
+    """Called before the first page, with the results of all."""
+    renewal: RenewalDisabled | None = None
+    """Why this command makes no page token; None where it may."""
+    dry_run: bool = False
+    takes_locks: bool = False
+    lists_off: bool = False
+    """Whether pages that are switched off are listed, too."""
+
+
+@dataclass
+class Process:
+    """The process of one command: its screen, and the exit code it will end with."""
+
+    screen: Screen
+    exit_code: int = ExitCode.OK
+
+
+@contextmanager
+def process(output: OutputOptions) -> Iterator[Process]:
+    """Prints what goes wrong inside, and ends the process with its exit code."""
+    run = Process(Screen(output))
+    try:
+        yield run
+    except CustomerSyncError as error:
+        run.screen.error(error)
+        run.exit_code = error.exit_code
+    except Exception as error:
+        run.screen.unexpected(error)
+        run.exit_code = ExitCode.PARTIAL
+    if run.exit_code == ExitCode.OK and run.screen.unwritable:
+        run.exit_code = ExitCode.PARTIAL
+    run.screen.ended(run.exit_code)
+    raise typer.Exit(run.exit_code)
+
+
+def run_command(
+    command: Command[R],
+    screen: Screen,
+    settings: Settings,
+    page_ids: Sequence[str] = (),
+    shard: Shard | None = None,
+    *,
+    monitored: bool = False,
+) -> int:
+    """Runs *command* over the pages named, or all that are switched on, until it ends or a signal stops it.
+
+    Prints the result, and reports it to the monitors when *monitored*. Returns the exit code.
+    """
+    clock = Clock()
+    started = clock.monotonic()
+    result = PassResult(command.name, clock.now(), command.page_type, command.dry_run, shard)
+    finishing = threading.Lock()
+    with Monitor(settings if monitored else None, result, screen.redact, clock) as monitor:
+
+        def finish(*, in_time: bool = True) -> int:
+            with finishing:
+                if not result.ended:
+                    result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
+                    screen.result(result)
+                    monitor.ended()
+            return result.exit_code
+
+        stop_on_signals(clock, partial(_exit_after, screen, partial(finish, in_time=False)))
+        with screen.watching(result):
+            run_pages(command, result, settings, clock, page_ids, redact=screen.redact, listener=screen)
+        return finish()
+
+
+def _exit_after(screen: Screen, finish: Callable[[], int]) -> NoReturn:
+    """Calls and lookups that hang must not hold the process."""
+    code = finish()
+    screen.ended(code)
+    os._exit(code)
+
+
+def run_pages(
+    command: Command[R],
+    result: PassResult[R],
+    settings: Settings,
+    clock: Clock,
+    page_ids: Sequence[str],
+    *,
+    redact: Redactor,
+    listener: Listener,
+) -> None:
+    """Does the work of *command* for every page, several at once; how it ended is in *result*."""
+    locks = PageLocks(settings.lock_dir, clock, command.name)
+    services = Services(settings, clock, redact, locks if command.takes_locks else None, forbidden=command.renewal)
+    result.requests_of, result.calls = services.requests, services.calls
+    result.held_for = services.folkform_limiter.held_for
+    result.warnings += warnings(settings)
+    if settings.max_runtime:
+        clock.end_after(settings.max_runtime)
+    with _errors_in(result), ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
+        if command.takes_locks:
+            locks.make_directory()
+        _wait_jitter(settings.jitter, clock)
+        result.pages = [command.new_result(page, clock.now()) for page in _pages(command, services, page_ids, result)]
+        context = RunContext(
+            settings, clock, services.folkform, services.pancake, locks, listener, pool, services.requests
+        )
+        command.prepare(context, result.pages)
+        # In random order, so that a time limit starves no page.
+        waiting = random.sample(result.active_pages, len(result.active_pages))
+        with ThreadPoolExecutor(settings.pages_at_once, thread_name_prefix="page") as pages:
+            list(pages.map(partial(work_on_page, context, command.work), waiting))
+
+
+def work_on_page(context: RunContext, work: Callable[[RunContext, R], None], result: R) -> None:
+    """Does the *work* of one page; how it ended is in *result*, so that no page's error ends another."""
+    context.listener.page_started(result)
+    try:
+        context.clock.check()
+        context.folkform.ensure_up(result.page.page_id)
+        work(context, result)
+        result.complete = True
+        result.status = result.PROBLEM_STATUS if result.has_problems else Status.OK
+    except StopRequested as reason:
+        result.status, result.stopped = Status.INTERRUPTED, reason
+    except PageLocked as error:
+        result.status = Status.BUSY
+        result.warnings.append(error.sentence)
+    except CustomerSyncError as error:
+        result.status, result.error = Status.FAILED, error
+    except Exception as error:
+        log.debug("page %s failed", result.page.page_id, exc_info=True)
+        problem = f"An error of customer-sync itself ended this page ({type(error).__name__})"
+        result.status = Status.FAILED
+        result.error = CustomerSyncError(problem, "Run it with --debug and report it.")
+    result.requests = context.requests(result.page.page_id)
+    context.listener.page_ended(result)
+
+
+@contextmanager
+def _errors_in(result: PassResult[R]) -> Iterator[None]:
+    try:
+        yield
+    except StopRequested as reason:
+        result.stopped = reason
+    except CustomerSyncError as error:
+        result.error = error
+
+
+def _wait_jitter(jitter: int, clock: Clock) -> None:
+    """So that not every machine starts at the same second."""
+    if jitter:
+        seconds = random.uniform(0, jitter)
+        log.info("starting in %.0f s (--jitter)", seconds)
+        clock.sleep(seconds)
+
+
+def _pages(command: Command[R], services: Services, page_ids: Sequence[str], result: PassResult[R]) -> list[Page]:
+    """The pages to work on: those named, switched on or not, else all of the shard that are switched on.
+
+    Raises SettingsError for a name that no page has.
+    """
+    known = {page.page_id: page for page in services.pages()}
+    if unknown := [page_id for page_id in page_ids if page_id not in known]:
+        available = ", ".join(known) or "none"
+        problems = [f"page {page_id} not found in FolkForm" for page_id in unknown]
+        raise SettingsError(problems, f"Available pages: {available}.")
+    on = [page for page in known.values() if page.is_sync]
+    selected = [known[page_id] for page_id in dict.fromkeys(page_ids)] or on
+    pages = [page for page in selected if result.shard is None or result.shard.holds(page.page_id)]
+    if not pages:
+        state = "has no page switched on (isSync)" if known else "shows no page at all"
+        if selected:
+            state = f"has no page in shard {result.shard} (switched on in all: {len(selected)})"
+        result.warnings.append(f"FolkForm {state}, so there was nothing to do")
+    off = [page for page in known.values() if not page.is_sync]
+    return pages + (off if command.lists_off and not page_ids else [])
