@@ -436,4 +436,4 @@ def test_a_list_that_nobody_can_read_fails_the_page(sandbox: StartSandbox, run: 
         box.pancake.add_customer(only_page(box), broken)
     outcome = run(box, "backfill", "-q")
     assert outcome.code == 3
-    assert "not one of them can be read" in outcome.err
+    assert "all of them malformed" in outcome.err

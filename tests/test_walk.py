@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from customer_sync.core.customer import Customer, Window
+from customer_sync.core.customer import Customer, Malformed, Window
 from customer_sync.core.errors import ContractBroken, Unreachable
 from customer_sync.services.pancake import CustomerList
-from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk
+from customer_sync.sync.walk import SETTLE_SECONDS, Batch, CustomerWalk
 
 MICROSECONDS = 1_000_000
 T0 = 1_700_000_000
@@ -129,9 +129,17 @@ def psids(customers: Iterable[Customer]) -> list[str]:
     return [str(customer.psid) for customer in customers]
 
 
+def flat(batches: Iterable[Batch]) -> list[Customer]:
+    return [customer for batch in batches for customer in batch.customers]
+
+
+def malformed(batches: Iterable[Batch]) -> list[Malformed]:
+    return [one for batch in batches for one in batch.malformed]
+
+
 def walked(walk: CustomerWalk) -> list[Customer]:
-    """Everybody the walk meets."""
-    return [customer for batch in walk for customer in batch]
+    """Every customer of the walk."""
+    return flat(walk)
 
 
 # Where it starts and ends
@@ -148,7 +156,7 @@ def test_newest_first() -> None:
     """Batches, and the customers in them, come by falling time."""
     pancake = LivePancake(people(random.Random(1).sample(range(500), 200)))
     batches = list(walk(pancake, page_size=30))
-    times = [customer.updated_at for batch in batches for customer in batch]
+    times = [customer.updated_at for customer in flat(batches)]
     assert len(batches) > 6
     assert times == sorted(times, reverse=True)
     assert len(times) == 200
@@ -175,10 +183,10 @@ def test_since_is_never_asked_for() -> None:
 def test_skip_rule() -> None:
     """Where the window is ignored, later customers are skipped and counted, and the walk goes on."""
     pancake = LivePancake(people(range(60)), window="ignored")
-    one = walk(pancake, since=T0 + 5, until=T0 + 19, page_size=10)
-    assert psids(walked(one)) == [f"p{number:04}" for number in range(19, 4, -1)]
-    assert one.skipped == 40
-    assert one.ignores_window
+    batches = list(walk(pancake, since=T0 + 5, until=T0 + 19, page_size=10))
+    assert psids(flat(batches)) == [f"p{number:04}" for number in range(19, 4, -1)]
+    assert batches[-1].skipped == 40
+    assert not batches[-1].honours_window
     # A first answer tells; then by page number, stopping below `since`.
     assert [asked.page_number for asked in pancake.asked] == [1, 2, 3, 4, 5, 6]
 
@@ -208,16 +216,16 @@ def test_a_short_answer_ends_the_walk(count: int, requests: int) -> None:
 def test_pancakes_clock_lowers_until() -> None:
     """By Pancake's `Date`, the last two seconds are not read, whatever our clock said."""
     pancake = LivePancake(people(range(20)), date=T0 + 10)
-    one = walk(pancake, until=T0 + 19)
-    assert psids(walked(one))[0] == f"p{10 - SETTLE_SECONDS:04}"
-    assert (one.until, one.skipped) == (T0 + 8, 11)
+    batches = list(walk(pancake, until=T0 + 19))
+    assert psids(flat(batches))[0] == f"p{10 - SETTLE_SECONDS:04}"
+    assert (batches[-1].until, batches[-1].skipped) == (T0 + 8, 11)
 
 
 def test_pancakes_clock_never_raises_until() -> None:
     """A `Date` later than our clock changes nothing."""
-    one = walk(LivePancake(people(range(20)), date=T0 + 10_000), until=T0 + 9)
-    assert len(walked(one)) == 10
-    assert one.until == T0 + 9
+    batches = list(walk(LivePancake(people(range(20)), date=T0 + 10_000), until=T0 + 9))
+    assert len(flat(batches)) == 10
+    assert batches[-1].until == T0 + 9
 
 
 def test_pancakes_clock_before_the_window() -> None:
@@ -306,7 +314,7 @@ def test_the_way_back_comes_before_any_earlier_second() -> None:
     burst, earlier = people([50 + number / 1000 for number in range(30)], "burst"), people(range(9), "earlier")
     pancake = LivePancake(burst + earlier, between=change)
     for batch in walk(pancake, until=T0 + 60, page_size=5):
-        if any(customer.updated_at < T0 + 50 for customer in batch):
+        if any(customer.updated_at < T0 + 50 for customer in batch.customers):
             break
     numbers = [asked.page_number for asked in pancake.asked]
     assert max(numbers) > 4
@@ -381,7 +389,7 @@ def test_an_empty_answer_that_counts_many_is_asked_again() -> None:
 def test_an_empty_answer_is_not_asked_for_ever() -> None:
     """A Pancake that listed somebody and lists nobody any more is no end of the list: nothing is called read."""
     pancake = ForgetfulPancake(people(range(0, 2500, 10)), for_ever=True)
-    with pytest.raises(Unreachable, match="listed nobody in the middle of its list"):
+    with pytest.raises(Unreachable, match="empty page in the middle"):
         walked(walk(pancake))
     assert len(pancake.asked) == 5
 
@@ -401,13 +409,13 @@ class BlindBelow(LivePancake):
 def test_nobody_below_a_second_that_fills_answers_is_not_believed() -> None:
     """After a burst it is the customer at the window's edge who tells, not one of the burst."""
     burst = people([100 + number / 1000 for number in range(150)], "burst")
-    with pytest.raises(Unreachable, match="listed nobody in the middle of its list"):
+    with pytest.raises(Unreachable, match="empty page in the middle"):
         walked(walk(BlindBelow(100, people(range(90)) + burst)))
 
 
 def test_who_is_still_listed_has_not_moved_up() -> None:
     """She who was listed last stands where she stood, as a wider window shows: so an answer with nobody was no end."""
-    with pytest.raises(Unreachable, match="listed nobody in the middle of its list"):
+    with pytest.raises(Unreachable, match="empty page in the middle"):
         walked(walk(BlindBelow(60, people(range(80)), total=no_total), page_size=10))
 
 
@@ -510,9 +518,9 @@ def test_changes_where_the_window_does_not_follow(window: str) -> None:
         changed.add(person.psid)
 
     pancake = LivePancake(people(range(200)), window=window, between=change)
-    one = walk(pancake, page_size=10)
-    found = psids(walked(one))
-    assert one.ignores_window
+    batches = list(walk(pancake, page_size=10))
+    found = psids(flat(batches))
+    assert not batches[-1].honours_window
     assert {person.psid for person in pancake.people} - changed <= set(found)
     assert len(found) == len(set(found))
 
@@ -525,12 +533,12 @@ def test_an_ignored_window_that_shows_late() -> None:
             pancake.change(pancake.people[0])
 
     pancake = LivePancake(people(range(100)), window="inserted_at", between=change)
-    one = walk(pancake, page_size=10)
-    found = psids(walked(one))
+    batches = list(walk(pancake, page_size=10))
+    found = psids(flat(batches))
     assert len(found) == len(set(found))
     assert set(found) >= {person.psid for person in pancake.people[1:]}
-    assert one.ignores_window
-    assert one.skipped == 1
+    assert not batches[-1].honours_window
+    assert batches[-1].skipped == 1
 
 
 # Malformed customers
@@ -544,10 +552,10 @@ def test_malformed_customers_are_listed_once() -> None:
     crowd[12].shown = {"updated_at": "yesterday"}
     crowd[19].shown = {"updated_at": None}
     pancake = LivePancake(crowd)
-    one = walk(pancake, page_size=4)
-    assert len(walked(one)) == 16
+    batches = list(walk(pancake, page_size=4))
+    assert len(flat(batches)) == 16
     assert len(pancake.asked) > 6
-    noted = sorted(str(malformed.psid or malformed.pancake_id) for malformed in one.malformed)
+    noted = sorted(str(one.psid or one.pancake_id) for one in malformed(batches))
     assert noted == ["id-p0009", "p0003", "p0012", "p0019"]
 
 
@@ -556,9 +564,9 @@ def test_malformed_customers_outside_the_window_are_not_noted() -> None:
     crowd = people(range(10))
     for person in crowd[:2] + crowd[-2:]:
         person.shown = {"id": None}
-    one = walk(LivePancake(crowd), since=T0 + 1, until=T0 + 8)
-    assert len(walked(one)) == 6
-    assert sorted(str(malformed.psid) for malformed in one.malformed) == ["p0001", "p0008"]
+    batches = list(walk(LivePancake(crowd), since=T0 + 1, until=T0 + 8))
+    assert len(flat(batches)) == 6
+    assert sorted(str(one.psid) for one in malformed(batches)) == ["p0001", "p0008"]
 
 
 @pytest.mark.parametrize("window", ["updated_at", "ignored"])
@@ -567,9 +575,9 @@ def test_answers_of_malformed_customers_only(window: str) -> None:
     crowd = people([*range(20), *range(100, 120)])
     for person in crowd[20:]:
         person.shown = {"updated_at": "soon"}
-    one = walk(LivePancake(crowd, window=window), page_size=4)
-    assert len(walked(one)) == 20
-    assert len(one.malformed) == 20
+    batches = list(walk(LivePancake(crowd, window=window), page_size=4))
+    assert len(flat(batches)) == 20
+    assert len(malformed(batches)) == 20
 
 
 def test_what_is_no_object_is_malformed() -> None:
@@ -580,9 +588,9 @@ def test_what_is_no_object_is_malformed() -> None:
             answer = super().get_customers(page_number, page_size, since, until)
             return CustomerList([None, *answer.customers, 7], (answer.total or 0) + 2, answer.date)
 
-    one = walk(Holey(people(range(3))))
-    assert len(walked(one)) == 3
-    assert len(one.malformed) == 2
+    batches = list(walk(Holey(people(range(3)))))
+    assert len(flat(batches)) == 3
+    assert len(malformed(batches)) == 2
 
 
 def test_the_same_psid_twice_is_handed_out_once() -> None:
@@ -597,7 +605,7 @@ def test_memory_does_not_grow_with_the_history() -> None:
     for window in ("updated_at", "ignored"):
         one = walk(LivePancake(people(range(4_000)), window=window), until=T0 + 3_900, page_size=50)
         # Nothing else shows it: the same customer listed again much later would be a broken contract.
-        most = max(len(one._seen) for _ in one)  # noqa: SLF001
+        most = max(len(one._seen._times) for _ in one)  # noqa: SLF001
         assert most <= 150
 
 
@@ -610,7 +618,7 @@ class World:
 
     seed: int
 
-    def build(self) -> tuple[LivePancake, CustomerWalk]:
+    def build(self) -> tuple[LivePancake, Window, CustomerWalk]:
         rng = random.Random(self.seed)
         seconds = rng.choice([1, 2, 3, 8, 40])
         crowd = [self._person(rng, number, seconds) for number in range(rng.randrange(45))]
@@ -635,7 +643,8 @@ class World:
             between=between,
         )
         since = T0 + rng.randrange(-2, seconds)
-        return pancake, walk(pancake, since, T0 + rng.randrange(seconds + 3), page_size)
+        window = Window(since, T0 + rng.randrange(seconds + 3))
+        return pancake, window, CustomerWalk(pancake, PAGE, window, page_size)
 
     @staticmethod
     def _person(rng: random.Random, number: int, seconds: int) -> Person:
@@ -652,18 +661,19 @@ def test_random_worlds(block: int) -> None:
     """
     given_up = 0
     for seed in range(block * 500, block * 500 + 500):
-        pancake, one = World(seed).build()
+        pancake, window, one = World(seed).build()
         before = {person.psid: person.updated_at for person in pancake.people}
         try:
-            found = walked(one)
+            batches = list(one)
         except Unreachable:  # The last one moves up, and on, for as long as she is looked for.
             given_up += 1
             continue
         at = f"seed {seed}"
+        found, until = flat(batches), min([window.until, *(batch.until for batch in batches)])
         unchanged = {person.psid for person in pancake.people if before.get(person.psid) == person.updated_at}
-        wanted = {psid for psid in unchanged if one.since <= before[psid] // MICROSECONDS <= one.until}
+        wanted = {psid for psid in unchanged if window.since <= before[psid] // MICROSECONDS <= until}
         assert wanted <= set(psids(found)), at
-        assert all(one.since <= customer.updated_at <= one.until for customer in found), at
+        assert all(window.since <= customer.updated_at <= until for customer in found), at
         assert all(later.updated_at <= before.updated_at for before, later in pairwise(found)), at
         assert len(found) == len(set(psids(found))), at
         assert all(asked.since == 0 for asked in pancake.asked), at

@@ -14,8 +14,9 @@ from customer_sync.core.customer import Customer, Malformed, Window, read_custom
 from customer_sync.results.explanation import Explanation, Side, Verdict
 from customer_sync.services.folkform import conflict
 from customer_sync.services.pancake import CustomerList
+from customer_sync.sync.list_reader import CustomerSource
 from customer_sync.sync.run_context import RunContext
-from customer_sync.sync.walk import SETTLE_SECONDS, CustomerSource, CustomerWalk
+from customer_sync.sync.walk import SETTLE_SECONDS, Batch, CustomerWalk
 from customer_sync.sync.watermarks import SPAN, clamp_start, newest_watermark, oldest_watermark
 
 log = logging.getLogger(__name__)
@@ -104,12 +105,12 @@ class _Question:
     def _search(self) -> None:
         for window, older in self._windows():
             walk = CustomerWalk(self._finder, self._page_id, window, self._context.settings.page_size)
-            for number, _ in enumerate(walk):
+            for number, batch in enumerate(walk):
                 if self._finder.found is not None:
                     return
                 if number == 0:
-                    self._announce(walk, older)
-            self._total = walk.total or 0
+                    self._announce(batch, window, older)
+                self._total = batch.total or 0
 
     def _windows(self) -> Iterator[tuple[Window, int | None]]:
         """Where she may be, the likeliest first; with how many customers are older, None where few are read."""
@@ -131,16 +132,17 @@ class _Question:
         """By the clock that is ahead."""
         return int(max(self._context.clock.now(), self._finder.pancake_now))
 
-    def _announce(self, walk: CustomerWalk, older: int | None) -> None:
+    def _announce(self, batch: Batch, window: Window, older: int | None) -> None:
         """Says what is about to be read, where that is more than one answer."""
-        older = 0 if walk.ignores_window else older
+        if not batch.honours_window:
+            older = 0
         if older is None:
             return
         among = f"customers of page {self._page_id}"
-        if walk.total is None:
-            if walk.since == 0:
+        if batch.total is None:
+            if window.since == 0:
                 log.info("looking for her among all %s; Pancake does not tell how many", among)
-        elif (left := walk.total - older) > self._context.settings.page_size:
+        elif (left := batch.total - older) > self._context.settings.page_size:
             self._result.expected = self._result.read + left
             requests = ceil(left / self._context.settings.page_size)
             log.info("looking for her among %s %s: about %s requests", f"{left:,}", among, f"{requests:,}")

@@ -14,7 +14,7 @@ from functools import partial
 from math import ceil
 
 from customer_sync.core.clock import clocks_differ, local_time
-from customer_sync.core.customer import Customer, Key, Window, key_of, psid_of
+from customer_sync.core.customer import Key, Malformed, Window, key_of, psid_of
 from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError
 from customer_sync.results.result import Problem
 from customer_sync.results.verified_page import CountedPage, VerifiedPage
@@ -23,7 +23,7 @@ from customer_sync.services.folkform import MAX_NAMES_PER_QUERY, conflict
 from customer_sync.services.folkform_order import LARGEST_LIMIT
 from customer_sync.sync.run_context import RunContext
 from customer_sync.sync.stored_versions import StoredVersions
-from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk
+from customer_sync.sync.walk import SETTLE_SECONDS, Batch, CustomerWalk
 from customer_sync.sync.watermarks import SPAN, newest_watermark
 
 log = logging.getLogger(__name__)
@@ -116,26 +116,24 @@ class _PageComparison:
         self._listed: dict[Key, _Listed] = {}
         self._unmatched: dict[Key, set[str | None]] = {}
         """The documents whose version Pancake does not seem to have, by customer."""
+        self._malformed: list[Malformed] = []
         self._newest: list[StoredVersion] = []
         """The first ones of FolkForm's stream, which make the newest mark."""
 
     def compare(self) -> None:
         """Raises ServiceError, StopRequested."""
         self._result.warnings += clocks_differ(self._pancake.clock_ahead)
-        walk = self._walk(0, self._now() - SETTLE_SECONDS)
         self._result.folkform = 0  # Counted anew, as they come.
-        stored = StoredVersions(self._read_stored(walk), self._note_stored)
-        try:
-            with self._context.tuning.read_ahead(walk) as coming:
-                for batch in coming:
-                    self._compare_batch(batch, stored)
-        finally:
-            for malformed in walk.malformed:
-                self._result.add_malformed(malformed)
+        with self._context.tuning.read_ahead(self._walk(0, self._now() - SETTLE_SECONDS)) as coming:
+            batch = next(coming)  # A walk yields at least one.
+            stored = StoredVersions(self._read_stored(batch.until), self._note_stored)
+            self._compare_batch(batch, stored)
+            for batch in coming:
+                self._compare_batch(batch, stored)
         stored.finish()
-        listed_all = walk.total is None or walk.total <= self._result.read + walk.skipped
+        listed_all = batch.total is None or batch.total <= self._result.read + batch.skipped
         if self._listed or self._unmatched or self._result.folkform < self._stored_count or not listed_all:
-            self._look_again(walk)
+            self._look_again(batch)
 
     def _now(self) -> int:
         """By Pancake's clock."""
@@ -144,15 +142,18 @@ class _PageComparison:
     def _walk(self, since: int, until: int) -> CustomerWalk:
         return CustomerWalk(self._pancake, self.page_id, Window(since, until), self._context.settings.page_size)
 
-    def _read_stored(self, walk: CustomerWalk) -> Iterator[StoredVersion]:
+    def _read_stored(self, until: int) -> Iterator[StoredVersion]:
         for stored in self._context.folkform.versions(self.page_id):
             self._result.folkform += 1
-            if len(self._newest) < SPAN and stored.time <= walk.until:
+            if len(self._newest) < SPAN and stored.time <= until:
                 self._newest.append(stored)
             yield stored
 
-    def _compare_batch(self, batch: list[Customer], stored: StoredVersions) -> None:
-        for customer in batch:
+    def _compare_batch(self, batch: Batch, stored: StoredVersions) -> None:
+        for malformed in batch.malformed:
+            self._malformed.append(malformed)
+            self._result.add_malformed(malformed)
+        for customer in batch.customers:
             self._result.read += 1
             if not stored.holds(customer):
                 listed = _Listed(customer.version, customer.updated_at, customer.pancake_id)
@@ -163,9 +164,9 @@ class _PageComparison:
 
     # Looking again
 
-    def _look_again(self, walk: CustomerWalk) -> None:
+    def _look_again(self, last: Batch) -> None:
         """What still differs is a finding, unless the customer has changed in Pancake since the comparison began."""
-        changed = self._changed_since(walk.until)
+        changed = self._changed_since(last.until)
         suspects = self._listed.keys() | self._unmatched.keys()
         stored_now = self._stored_now(suspects)
         wanting = {key: listed for key, listed in self._listed.items() if key not in changed}
@@ -179,7 +180,7 @@ class _PageComparison:
         for key in sorted(wanting, key=str):
             stored = stored_now.get(key, [None])[0] or others.get(wanting[key].pancake_id)
             self._result.add(_lacking(key, wanting[key], stored, blocked.get(key)))
-        unreadable = {name for one in walk.malformed for name in (one.psid, key_of(None, one.pancake_id)) if name}
+        unreadable = {name for one in self._malformed for name in (one.psid, key_of(None, one.pancake_id)) if name}
         renamed = {other.key for other in others.values()}
         for key in sorted(stored_now.keys() - changed, key=str):
             records = stored_now[key]
@@ -187,8 +188,8 @@ class _PageComparison:
                 self._result.add(_duplicate(records[0], older))
             if not (key in self._listed or key in unreadable | renamed) and all(map(self._is_unmatched, records)):
                 self._result.add(_extra(records[0]))
-        self._tell_unlisted(walk, len(changed))
-        self._set_remedy([listed.time for key, listed in wanting.items() if key not in blocked], walk.until)
+        self._tell_unlisted(last, len(changed))
+        self._set_remedy([listed.time for key, listed in wanting.items() if key not in blocked], last.until)
         if left_out := len(suspects & changed):
             self._result.warnings.append(f"{left_out:,} changed meanwhile and are left to the passes")
 
@@ -203,12 +204,12 @@ class _PageComparison:
         changed: set[Key] = set()
         for _ in range(_MOST_LOOKS):
             self._context.clock.sleep(_SETTLING)
-            lately = self._walk(until + 1, self._now() + _A_DAY)
-            more = {customer.key for batch in lately for customer in batch} - changed
+            batches = list(self._walk(until + 1, self._now() + _A_DAY))
+            more = {customer.key for batch in batches for customer in batch.customers} - changed
             changed |= more
             if more.isdisjoint(self._listed.keys() | self._unmatched.keys()):
                 break
-            until = lately.until
+            until = batches[-1].until if batches else until
         return changed
 
     def _stored_now(self, suspects: set[Key]) -> dict[Key, list[StoredVersion]]:
@@ -278,13 +279,13 @@ class _PageComparison:
         }
         return {key: reason for key, reason in reasons.items() if reason}
 
-    def _tell_unlisted(self, walk: CustomerWalk, changed: int) -> None:
+    def _tell_unlisted(self, last: Batch, changed: int) -> None:
         """An answer of Pancake that leaves somebody out must not pass for a whole one."""
-        unlisted = (walk.total or 0) - self._result.read - walk.skipped - changed
+        unlisted = (last.total or 0) - self._result.read - last.skipped - changed
         if unlisted > 0:
             self._result.unlisted = unlisted
             self._result.warnings.append(
-                f"Pancake counts {walk.total:,} customers and has not listed {unlisted:,} of them, who could not be "
+                f"Pancake counts {last.total:,} customers and has not listed {unlisted:,} of them, who could not be "
                 f"compared: run customer-sync verify --page {self.page_id} again"
             )
 

@@ -102,17 +102,17 @@ class _PageSync:
     def _carry_out_incremental(self, plan: Plan, newest: list[StoredVersion]) -> Window:
         slices = Slices(self._walk, plan.window, self._context.tuning.largest_slice)
         is_stored = self._lookup(self._stored_since(plan, newest), min((one.time for one in newest), default=None))
-        try:
-            with (
-                self._writer(Order.OLDEST_FIRST, newest, plan.bound_from) as writer,
-                self._context.tuning.read_ahead(slices) as coming,
-            ):
-                for customers in coming:
-                    writer.write(self._without_stored(customers, is_stored))
-        finally:
-            self._note_read(slices.skipped, slices.malformed)
-        self._result.since, self._result.until = plan.window.since, slices.until
-        return Window(plan.window.since, slices.covered_until)
+        until, covered_until, skipped_before = plan.window.until, plan.window.since - 1, self._result.skipped
+        with (
+            self._writer(Order.OLDEST_FIRST, newest, plan.bound_from) as writer,
+            self._context.tuning.read_ahead(slices) as coming,
+        ):
+            for one in coming:
+                self._note_read(skipped_before + one.skipped, one.malformed)
+                until, covered_until = one.until, one.covered_until
+                writer.write(self._without_stored(one.customers, is_stored))
+        self._result.since, self._result.until = plan.window.since, until
+        return Window(plan.window.since, covered_until)
 
     def _stored_since(self, plan: Plan, newest: list[StoredVersion]) -> list[StoredVersion]:
         """What FolkForm stores in the part of the window below the watermark, too."""
@@ -139,24 +139,22 @@ class _PageSync:
         options = self._options
         oldest = self._folkform.oldest_customers(self._page_id, self._span)
         plan = plan_backfill(oldest, below, options, span=self._span)
-        walk = self._walk(plan.window)
         is_stored = self._lookup(oldest, plan.watermark)
         if options.full and not options.rewrite:
-            is_stored = StoredVersions(self._folkform.versions(self._page_id, walk.until)).holds
-        progress, read_before = WriteProgressCheck(plan.watermark, self._span), self._result.read
-        try:
-            with (
-                self._writer(Order.NEWEST_FIRST, oldest, plan.bound_from, progress.written) as writer,
-                self._context.tuning.read_ahead(walk) as coming,
-            ):
-                for number, batch in enumerate(coming, start=1):
-                    self._result.expected = None if walk.total is None else read_before + walk.total
-                    writer.write(self._without_stored(batch, is_stored))
-                    if number % BATCHES_PER_PROGRESS_CHECK == 0 and not (options.full or options.dry_run):
-                        progress.check(self._folkform.oldest_customers(self._page_id, self._span))
-        finally:
-            self._note_read(walk.skipped, walk.malformed)
-        return walk.since
+            is_stored = StoredVersions(self._folkform.versions(self._page_id, plan.window.until)).holds
+        progress = WriteProgressCheck(plan.watermark, self._span)
+        read_before, skipped_before = self._result.read, self._result.skipped
+        with (
+            self._writer(Order.NEWEST_FIRST, oldest, plan.bound_from, progress.written) as writer,
+            self._context.tuning.read_ahead(self._walk(plan.window)) as coming,
+        ):
+            for number, batch in enumerate(coming, start=1):
+                self._note_read(skipped_before + batch.skipped, batch.malformed)
+                self._result.expected = None if batch.total is None else read_before + batch.total
+                writer.write(self._without_stored(batch.customers, is_stored))
+                if number % BATCHES_PER_PROGRESS_CHECK == 0 and not (options.full or options.dry_run):
+                    progress.check(self._folkform.oldest_customers(self._page_id, self._span))
+        return plan.window.since
 
     def compare_counts(self) -> None:
         """Warns when the two sides do not store equally many customers, within what may have changed just now."""
@@ -233,7 +231,7 @@ class _PageSync:
                 yield customer
 
     def _note_read(self, skipped: int, malformed: list[Malformed]) -> None:
-        self._result.skipped += skipped
+        self._result.skipped = skipped
         for one in malformed:
             if one.identity not in self._malformed:
                 self._malformed.add(one.identity)

@@ -9,14 +9,13 @@ from typing import Any, Protocol
 
 from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
-from customer_sync.core.customer import Customer
 from customer_sync.core.locks import PageLocks
 from customer_sync.core.page import Page
 from customer_sync.results.result import PageResult, Problem, SyncedPage
 from customer_sync.services.folkform import FolkFormClient
+from customer_sync.sync.list_reader import CustomerSource
 from customer_sync.sync.read_ahead import ReadAhead
 from customer_sync.sync.slices import LARGEST_SLICE
-from customer_sync.sync.walk import CustomerSource
 from customer_sync.sync.watermarks import SPAN
 
 
@@ -30,7 +29,8 @@ class Listener(Protocol):
     def page_ended(self, result: PageResult) -> None: ...
 
 
-ReadAheadFn = Callable[[Iterable[list[Customer]]], AbstractContextManager[Iterator[list[Customer]]]]
+ReadAheadFn = Callable[[Iterable[Any]], AbstractContextManager[Iterator[Any]]]
+"""Iterates over items, some of them ahead, until the context is left."""
 
 
 @dataclass(frozen=True, slots=True)

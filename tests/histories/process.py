@@ -25,10 +25,10 @@ from customer_sync.services.folkform import FolkFormClient
 from customer_sync.services.folkform_access import FolkFormAccess
 from customer_sync.services.pancake import CustomerList
 from customer_sync.services.sign_in import BearerToken
+from customer_sync.sync.list_reader import CustomerSource
 from customer_sync.sync.passes import INCREMENTAL, sync_all_customers_of_page, sync_new_customers_of_page
 from customer_sync.sync.plan import PassOptions
 from customer_sync.sync.run_context import RunContext, Tuning
-from customer_sync.sync.walk import CustomerSource
 from tests.histories.clock import SimulatedClock
 from tests.histories.folkform import FolkFormWire, name_of
 from tests.histories.in_flight import InFlight, Outcomes, read_ahead

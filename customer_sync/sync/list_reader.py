@@ -1,0 +1,138 @@
+"""Reads one page's list from Pancake, answer by answer, and checks each: its size, its order, its end."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from customer_sync.core.customer import Customer, Key, Malformed, read_customer
+from customer_sync.core.errors import ContractBroken, Unreachable
+from customer_sync.services.pancake import LARGEST_PAGE_SIZE, SERVICE, CustomerList
+
+MAX_IDENTICAL_BATCHES = 10
+MAX_IDENTICAL_BATCHES_WITHOUT_IDS = 1000
+EMPTY_BATCH_RETRIES = 3
+_PAGES_ABOVE = 10
+_END_OF_TIME = 2**31 - 1
+
+Row = Customer | Malformed
+
+
+class CustomerSource(Protocol):
+    """Lists the customers of one page of Pancake."""
+
+    def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList: ...
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """How far Pancake's clock is ahead of ours, seconds; None while no answer has carried a time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, checked."""
+
+    rows: list[Row]
+    first: int
+    """How many rows of the window come before this answer's."""
+    ends: bool
+    """Whether the list ends here."""
+    lowest: int | None
+    """The second of the last customer with a readable time."""
+
+
+class ListReader:
+    """Asks for one answer after the other. *page_size* follows what Pancake really sends."""
+
+    def __init__(self, pancake: CustomerSource, page_id: str, page_size: int) -> None:
+        self.page_size = page_size
+        self.largest = 1
+        """How many rows an answer has had at most."""
+        self.first_list: CustomerList | None = None
+        """The first answer as it came; None before it."""
+        self.lowest: int | None = None
+        """The earliest second that was listed."""
+        self.honours_window = True
+        """False once a customer later than the window was listed."""
+        self._pancake = pancake
+        self._page_id = page_id
+        self._last_rows: list[Row] = []
+        self._identical = 0
+
+    def read(self, number: int, upper: int, edge: Row | None = None) -> Answer:
+        """The answer of this page number to `until=upper`; *edge* is a row that must be in the window still, unless it
+        has changed.
+
+        Raises ContractBroken where the list is not one that can be walked, Unreachable where it forgets rows.
+        """
+        size = self.page_size
+        listed = self._list(number, size, upper, edge)
+        self.first_list = self.first_list or listed
+        if len(listed.customers) > size:
+            raise ContractBroken(SERVICE, f"sent {len(listed.customers)} customers where {size} were asked for")
+        rows = [read_customer(data, self._page_id) for data in listed.customers]
+        self._refuse_endless(number, rows)
+        times = [row.updated_at for row in rows if row.updated_at is not None]
+        if any(later > before for before, later in pairwise(times)):
+            raise ContractBroken(SERVICE, "did not list the newest customers first")
+        if times:
+            self.lowest = times[-1] if self.lowest is None else min(self.lowest, times[-1])
+            self.honours_window = self.honours_window and times[0] <= upper
+        first = (number - 1) * size
+        # A short answer ends the list only when the total agrees: the server may have cut page_size.
+        ends = not rows or (len(rows) < size and listed.total == first + len(rows))
+        if not ends:
+            self.page_size = len(rows)
+        self.largest = max(self.largest, len(rows))
+        return Answer(rows, first, ends, times[-1] if times else None)
+
+    def next_number(self, answer: Answer) -> int:
+        """The page number behind this answer, at the present page size."""
+        return (answer.first + len(answer.rows)) // self.page_size + 1
+
+    def _list(self, number: int, size: int, upper: int, edge: Row | None) -> CustomerList:
+        """An empty answer ends the walk, so it is asked for again where customers must be expected."""
+        for _ in range(EMPTY_BATCH_RETRIES):
+            # `since` is always 0: a window that looks at `inserted_at` would hide old customers that changed.
+            listed = self._pancake.get_customers(number, size, 0, upper)
+            if listed.customers or not self._expects_customers(number, size, listed.total, edge):
+                return listed
+        if number == 1 and edge is not None:
+            self._refuse_forgetting(edge, upper)
+        return listed
+
+    def _expects_customers(self, number: int, size: int, total: int | None, edge: Row | None) -> bool:
+        """Whether an empty answer is odd: its own count has some, a row is at the window's edge, or the answer before
+        was a full one. Where nothing was listed yet, only its own count proves that there are none.
+        """
+        if total is not None and total > (number - 1) * size:
+            return True
+        if number > 1:
+            return len(self._last_rows) == size > 1
+        return edge is not None or total is None
+
+    def _refuse_forgetting(self, edge: Row, upper: int) -> None:
+        """Raises Unreachable unless the row at the window's edge has changed since, and is listed above it now."""
+        for number in range(1, _PAGES_ABOVE + 1):
+            listed = self._pancake.get_customers(number, LARGEST_PAGE_SIZE, 0, _END_OF_TIME).customers
+            rows = [read_customer(data, self._page_id) for data in listed]
+            above = [row for row in rows if row.updated_at is None or row.updated_at >= upper]
+            if identity(edge) in map(identity, above):
+                return
+            if not rows or len(above) < len(rows):
+                break
+        raise Unreachable(SERVICE, "returned an empty page in the middle of the list")
+
+    def _refuse_endless(self, number: int, rows: list[Row]) -> None:
+        """Customers that change may push the same rows into the next answer, but not time after time."""
+        self._identical = self._identical + 1 if number > 1 and rows and rows == self._last_rows else 0
+        self._last_rows = rows
+        # Malformed customers without an id look alike, and there may be many of them.
+        have_ids = any(isinstance(row, Customer) or row.pancake_id or row.psid for row in rows)
+        if self._identical == (MAX_IDENTICAL_BATCHES if have_ids else MAX_IDENTICAL_BATCHES_WITHOUT_IDS):
+            raise ContractBroken(SERVICE, "answers every page_number alike")
+
+
+def identity(row: Row) -> Key:
+    """Tells the rows of a list apart."""
+    return row.key if isinstance(row, Customer) else row.identity
