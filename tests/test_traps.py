@@ -173,9 +173,10 @@ def test_trap_02_customers_who_change_during_the_walk(sandbox: StartSandbox, pro
 def test_trap_03_an_incremental_killed_half_way(
     sandbox: StartSandbox, program: Program, run: Cli, in_between: Callable[[Sandbox], Proxy]
 ) -> None:
-    """SIGKILL at the hundredth of two hundred upserts: the mark stands below the rest, and they arrive next time."""
+    """SIGKILL at the hundredth of two hundred upserts: the watermark is below the rest, and they arrive next time."""
     box = sandbox()
-    half_filled(box, there=people(80, 20 * DAY, 60, "old"), coming=people(200, 60, 60, "new"))
+    # Far more days than a backfill looks back.
+    half_filled(box, there=people(80, 250 * DAY, 60, "old"), coming=people(200, 60, DAY, "new"))
     assert kill_at_upsert(run, in_between(box), 100, "incremental") == -9
     assert 80 < len(box.difference().missing) < 180
     everybody_arrives(program, box)
@@ -251,9 +252,9 @@ def test_trap_05_killed_with_one_upsert_hanging(
 ) -> None:
     """The first upsert hangs while later ones arrive; killed then, the next passes still bring her."""
     box, proxy = sandbox(), None
-    there, coming = people(80, 20 * DAY, 60, "there"), people(160, 60, 60, "coming")
+    there, coming = people(80, 250 * DAY, 60, "there"), people(160, 60, DAY, "coming")
     if pass_name == "backfill":
-        there, coming = people(80, 60, 60, "there"), people(160, 40 * DAY, 60, "coming")
+        there, coming = people(80, 60, 60, "there"), people(160, 40 * DAY, DAY, "coming")
     half_filled(box, there=there, coming=coming)
     first = coming[-1]["psid"] if pass_name == "incremental" else coming[0]["psid"]
     proxy = in_between(box)
@@ -851,7 +852,7 @@ def test_trap_15_an_earlier_start_while_too_few_are_stored(
     page_id = only_page(box)
     box.pancake.add_customers(page_id, people(5, 60, 60, "there"))
     fill_folkform(box)
-    history = people(200, 40 * DAY, 60, "history")
+    history = people(200, 40 * DAY, DAY, "history")
     box.pancake.add_customers(page_id, history)
     hanging = history[100]["psid"]
     proxy = in_between(box)

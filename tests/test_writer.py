@@ -50,6 +50,12 @@ def in_order(order: Order, customers: Iterable[Customer]) -> list[Customer]:
     return sorted(customers, key=lambda one: one.updated_at * order.value)
 
 
+def write_all(writer: CustomerWriter, customers: Iterable[Customer]) -> None:
+    """Writes one customer after the other."""
+    for one in customers:
+        writer.write(one)
+
+
 class FolkForm:
     """Upserts that do what the test says, and a record of what stood where when each one began.
 
@@ -197,7 +203,7 @@ def test_fewer_than_span_stand_beyond_the_first_unfinished(order: Order) -> None
 
     def work() -> None:
         with folkform.writer(order, span=15) as writer:
-            writer.write(customers)
+            write_all(writer, customers)
 
     thread = InThread(work)
     folkform.wait_for(lambda: len(folkform.ended) == 4)
@@ -219,7 +225,7 @@ def test_documents_of_the_marks_answer_count(order: Order) -> None:
 
     def work() -> None:
         with folkform.writer(order, span=15, stored=[*beyond, *before]) as writer:
-            writer.write(customers)
+            write_all(writer, customers)
 
     thread = InThread(work)
     folkform.wait_for(lambda: folkform.ended == [str(customers[1].psid)])
@@ -237,7 +243,7 @@ def test_the_first_unfinished_may_always_start(order: Order) -> None:
     customers = in_order(order, crowd(range(10, 22)))
     stored = range(100, 120) if order is OLDEST_FIRST else range(-120, -100)
     with folkform.writer(order, span=15, stored=stored) as writer:
-        writer.write(customers)
+        write_all(writer, customers)
     assert folkform.written == [str(one.psid) for one in customers]
     assert folkform.most_in_flight == 1
 
@@ -248,7 +254,7 @@ def test_a_span_of_one_is_the_guides_query(order: Order) -> None:
     folkform = FolkForm()
     customers = in_order(order, crowd(range(15)))
     with folkform.writer(order, span=1) as writer:
-        writer.write(customers)
+        write_all(writer, customers)
     assert folkform.begun == folkform.written == [str(one.psid) for one in customers]
     assert folkform.most_in_flight == 1
 
@@ -263,7 +269,7 @@ def test_ties_may_run_together(order: Order, span: int) -> None:
 
     def work() -> None:
         with folkform.writer(order, span=span) as writer:
-            writer.write(customers)
+            write_all(writer, customers)
 
     thread = InThread(work)
     folkform.wait_for(lambda: folkform.in_flight == 8)
@@ -281,7 +287,7 @@ def test_who_moves_no_mark_is_not_bound() -> None:
 
     def work() -> None:
         with folkform.writer(NEWEST_FIRST, span=12, bound_from=bound[0].updated_at - T0) as writer:
-            writer.write(customers)
+            write_all(writer, customers)
 
     thread = InThread(work)
     # All the free ones but the held one, and three beyond the first who is bound.
@@ -312,7 +318,7 @@ def test_out_of_order_runs_alone(order: Order) -> None:
     customers = in_order(order, crowd(range(100, 130)))
     late = customer("late", 0 if order is OLDEST_FIRST else 500)
     with folkform.writer(order, span=60) as writer:
-        writer.write([*customers[:20], late, *customers[20:]])
+        write_all(writer, [*customers[:20], late, *customers[20:]])
     assert alone == [True, True]
     assert len(folkform.written) == 31
 
@@ -370,7 +376,7 @@ def test_the_span_rule_in_random_worlds(order: Order, block: int) -> None:
         sick = {str(one.psid) for one in customers if rng.random() < 0.1}
         folkform = Watched(order, customers, stored, held, sick)
         with folkform.writer(order, stored=stored, span=span, workers=workers) as writer:
-            writer.write(customers)
+            write_all(writer, customers)
         assert 3 * folkform.most_beyond < span, f"seed {seed}"
         assert sorted(folkform.written) == sorted(str(one.psid) for one in customers), f"seed {seed}"
         assert folkform.most_in_flight <= workers, f"seed {seed}"
@@ -393,7 +399,7 @@ def test_second_chance_after_another_got_through() -> None:
 
     def work() -> None:
         with folkform.writer() as writer:
-            writer.write(crowd([0, 1]))
+            write_all(writer, crowd([0, 1]))
 
     thread = InThread(work)
     folkform.wait_for(lambda: "c0" in folkform.ended and "c1" in folkform.begun)
@@ -413,7 +419,7 @@ def test_second_chance_after_the_cheap_call() -> None:
 
     folkform = FolkForm(act)
     with folkform.writer() as writer:
-        writer.write(crowd([0]))
+        write_all(writer, crowd([0]))
     assert (folkform.written, folkform.failed, folkform.pings, folkform.tries["c0"]) == (["c0"], [], 1, 2)
 
 
@@ -428,7 +434,7 @@ def test_failed_while_folkform_answers(order: Order) -> None:
     folkform = FolkForm(act)
     customers = in_order(order, crowd(range(40)))
     with folkform.writer(order) as writer:
-        writer.write(customers)
+        write_all(writer, customers)
     assert folkform.failed == ["c7"]
     assert folkform.tries["c7"] == 2
     assert len(folkform.written) == 39
@@ -443,7 +449,7 @@ def test_nobody_begins_while_somebody_is_given_up() -> None:
 
     folkform = FolkForm(act)
     with folkform.writer(workers=2, span=50) as writer:
-        writer.write(crowd(range(30)))
+        write_all(writer, crowd(range(30)))
     assert len(folkform.written) == 30
     assert folkform.failed == []
     assert max(folkform.tries.values()) == 2
@@ -455,7 +461,7 @@ def test_folkform_down_ends_the_page() -> None:
     folkform = FolkForm(lambda _psid, _try: _outage())
     folkform.up = False
     with pytest.raises(Unreachable), folkform.writer(workers=4, span=50) as writer:
-        writer.write(crowd(range(1_000)))
+        write_all(writer, crowd(range(1_000)))
     assert (folkform.written, folkform.failed, folkform.pings) == ([], [], 1)
     assert max(folkform.tries.values()) == 1
     assert len(folkform.begun) <= 2 * 4
@@ -471,7 +477,7 @@ def test_an_outage_in_the_middle() -> None:
 
     folkform = FolkForm(act)
     with pytest.raises(Unreachable), folkform.writer(workers=4, span=50) as writer:
-        writer.write(crowd(range(1_000)))
+        write_all(writer, crowd(range(1_000)))
     assert len(folkform.written) == 20
     assert folkform.failed == []
     # Whoever gave up while others still got through had a second set of tries.
@@ -497,7 +503,7 @@ def test_an_outage_during_the_second_chance() -> None:
 
     def work() -> None:
         with folkform.writer() as writer:
-            writer.write(crowd([0, 1, 2]))
+            write_all(writer, crowd([0, 1, 2]))
 
     thread = InThread(work)
     folkform.wait_for(lambda: "c2" in folkform.ended)
@@ -511,7 +517,7 @@ def test_everybody_failing_while_folkform_answers() -> None:
     """SPAN failed customers in a row are not about customers: the page ends, exit 3, with no storm of tries."""
     folkform = FolkForm(lambda _psid, _try: _outage())
     with pytest.raises(Refused) as raised, folkform.writer(workers=4, span=10) as writer:
-        writer.write(crowd(range(1_000)))
+        write_all(writer, crowd(range(1_000)))
     assert raised.value.exit_code is ExitCode.REFUSED
     assert 10 <= len(folkform.failed) <= 10 + 2 * 4
     assert max(folkform.tries.values()) == 2
@@ -536,7 +542,7 @@ def test_a_500_about_one_customer(order: Order) -> None:
     """While others get through it takes one look-up and one more try, by the record that was found."""
     folkform = FolkForm(_breaking("c7"))
     with folkform.writer(order) as writer:
-        writer.write(in_order(order, crowd(range(40))))
+        write_all(writer, in_order(order, crowd(range(40))))
     assert (folkform.failed, len(folkform.written)) == (["c7"], 39)
     assert [one for one in folkform.asked if one[0] == "c7"] == [
         ("c7", None, 1),
@@ -554,7 +560,7 @@ def test_a_500_that_is_about_no_id() -> None:
 
     folkform = FolkForm(act)
     with folkform.writer() as writer:
-        writer.write(crowd(range(40)))
+        write_all(writer, crowd(range(40)))
     assert [one for one in folkform.asked if one[0] == "c7"] == [("c7", None, 1), ("c7", None, 2)]
     assert (folkform.failed, folkform.look_ups) == (["c7"], 0)
 
@@ -563,7 +569,7 @@ def test_500s_to_several_are_an_outage() -> None:
     """After three unexplained ones whole sets of tries begin, though others get through."""
     folkform = FolkForm(_breaking(*(f"c{number}" for number in range(5, 100, 10))))
     with folkform.writer() as writer:
-        writer.write(crowd(range(100)))
+        write_all(writer, crowd(range(100)))
     assert len(folkform.failed) == 10
     assert sum(tries > 1 for _, _, tries in folkform.asked) >= 2 * 6
 
@@ -572,7 +578,7 @@ def test_a_500_that_another_filter_helps() -> None:
     """An earlier record of the same customer is updated: nothing has failed."""
     folkform = FolkForm(_breaking("c7", times=1))
     with folkform.writer() as writer:
-        writer.write(crowd(range(40)))
+        write_all(writer, crowd(range(40)))
     assert (folkform.failed, len(folkform.written), folkform.tries["c7"]) == ([], 40, 2)
 
 
@@ -582,7 +588,7 @@ def test_an_id_that_is_held_elsewhere(count: int) -> None:
     folkform = FolkForm(_breaking("c0"))
     folkform.held_elsewhere.add("c0")
     with folkform.writer() as writer:
-        writer.write(crowd(range(count)))
+        write_all(writer, crowd(range(count)))
     assert (folkform.failed, len(folkform.written), folkform.tries["c0"]) == (["c0"], count - 1, 1)
 
 
@@ -592,7 +598,7 @@ def test_many_ids_that_are_held_elsewhere() -> None:
     folkform = FolkForm(_breaking(*names))
     folkform.held_elsewhere.update(names)
     with folkform.writer(span=15) as writer:
-        writer.write(crowd(range(61)))
+        write_all(writer, crowd(range(61)))
     assert (sorted(folkform.failed), folkform.written) == (sorted(names), ["c60"])
 
 
@@ -600,7 +606,7 @@ def test_500_to_everybody_is_an_outage() -> None:
     """While none gets through, the second set of tries is a full one: who is taken then has not failed."""
     folkform = FolkForm(_breaking(*(f"c{number}" for number in range(8)), times=1))
     with folkform.writer(workers=4, span=150) as writer:
-        writer.write(crowd(range(8)))
+        write_all(writer, crowd(range(8)))
     assert (folkform.failed, len(folkform.written)) == ([], 8)
     assert {tries for _, where, tries in folkform.asked if where} == {4}
 
@@ -619,7 +625,7 @@ def test_who_began_before_proves_nothing() -> None:
 
     def work() -> None:
         with folkform.writer(workers=2) as writer:
-            writer.write(crowd([0, 1]))
+            write_all(writer, crowd([0, 1]))
 
     thread = InThread(work)
     folkform.wait_for(lambda: "c0" in folkform.ended and "c1" in folkform.begun)
@@ -634,7 +640,7 @@ def test_500_while_folkform_does_not_answer_who_has_the_id() -> None:
     folkform = FolkForm(_breaking(*(f"c{number}" for number in range(40))))
     folkform.database_up = False
     with pytest.raises(Unreachable), folkform.writer(workers=4, span=50) as writer:
-        writer.write(crowd(range(40)))
+        write_all(writer, crowd(range(40)))
     assert (folkform.failed, folkform.written, folkform.pings) == ([], [], 1)
 
 
@@ -652,7 +658,7 @@ def test_others_go_on_within_the_span_rule() -> None:
 
     def work() -> None:
         with folkform.writer(workers=20, span=15) as writer:
-            writer.write(crowd(range(40)))
+            write_all(writer, crowd(range(40)))
 
     thread = InThread(work)
     folkform.wait_for(lambda: len(folkform.begun) == 5)
@@ -668,7 +674,7 @@ def test_span_refused_in_a_row() -> None:
     """SPAN refused customers in a row end the page with exit 3 and FolkForm's own words; few more are tried."""
     folkform = FolkForm(lambda _psid, _try: _refusal())
     with pytest.raises(Refused) as raised, folkform.writer(workers=4, span=10) as writer:
-        writer.write(crowd(range(1_000)))
+        write_all(writer, crowd(range(1_000)))
     assert raised.value.exit_code is ExitCode.REFUSED
     assert "10 customers in a row" in raised.value.sentence
     assert "refused the request" in raised.value.sentence
@@ -680,7 +686,7 @@ def test_refusals_between_others_end_nothing() -> None:
     """A refused customer is reported and passed over; somebody written in between starts the count anew."""
     folkform = FolkForm(lambda psid, _: _refusal() if int(psid[1:]) % 5 else None)
     with folkform.writer(workers=1, span=5) as writer:
-        writer.write(crowd(range(100)))
+        write_all(writer, crowd(range(100)))
     assert len(folkform.written) == 20
     assert len(folkform.failed) == 80
 
@@ -704,7 +710,7 @@ def test_a_forbidden_customer_blocks_nobody() -> None:
 
     folkform = FolkForm(act)
     with folkform.writer() as writer:
-        writer.write(crowd(range(20)))
+        write_all(writer, crowd(range(20)))
     assert len(folkform.written) == 19
     assert len(folkform.failed) == 1
 
@@ -718,7 +724,7 @@ def test_forbidden_customers_do_not_block_others() -> None:
 
     folkform = FolkForm(act)
     with folkform.writer(workers=1, span=10) as writer:
-        writer.write([*crowd(range(1, 10)), customer("last", 40)])
+        write_all(writer, [*crowd(range(1, 10)), customer("last", 40)])
     assert folkform.written == ["last"]
     assert len(folkform.failed) == 9
     assert max(folkform.tries.values()) == 1
@@ -732,7 +738,7 @@ def test_span_forbidden_in_a_row() -> None:
 
     folkform = FolkForm(act)
     with pytest.raises(Refused), folkform.writer(workers=1, span=10) as writer:
-        writer.write(crowd(range(1, 32)))
+        write_all(writer, crowd(range(1, 32)))
     assert 10 <= len(folkform.failed) <= 12
 
 
@@ -746,7 +752,7 @@ def test_folkforms_own_403_ends_the_page(kind: type[TokenRefused | Refused]) -> 
 
     folkform = FolkForm(act)
     with pytest.raises(kind), folkform.writer(workers=1, span=2) as writer:
-        writer.write(crowd(range(30)))
+        write_all(writer, crowd(range(30)))
     assert folkform.failed == []
 
 
@@ -763,7 +769,7 @@ def test_a_refused_token_ends_the_page() -> None:
 
     def work() -> None:
         with folkform.writer(workers=3) as writer:
-            writer.write(crowd(range(100)))
+            write_all(writer, crowd(range(100)))
 
     thread = InThread(work)
     folkform.wait_for(lambda: "c0" in folkform.ended)
@@ -789,7 +795,7 @@ def test_a_stop_request() -> None:
         yield from crowd(range(2, 50))
 
     with pytest.raises(StopRequested), folkform.writer(clock=clock) as writer:
-        writer.write(customers())
+        write_all(writer, customers())
     assert sorted(folkform.written) == ["c0", "c1"]
     _everything_ends(folkform, 2)
 
@@ -809,7 +815,7 @@ def test_a_stop_request_while_one_is_in_the_way(customers: int, at_try: int, nam
 
     folkform = FolkForm(act)
     with pytest.raises(StopRequested), folkform.writer(clock=clock, workers=1) as writer:
-        writer.write(crowd([0] * customers))
+        write_all(writer, crowd([0] * customers))
     assert folkform.failed == named
 
 
@@ -822,7 +828,7 @@ def test_an_error_of_the_reading_side() -> None:
 
     folkform = FolkForm()
     with pytest.raises(Unreachable, match="Pancake"), folkform.writer(workers=1) as writer:
-        writer.write(customers())
+        write_all(writer, customers())
     assert folkform.written == folkform.begun
     assert folkform.in_flight == 0
 
@@ -861,7 +867,7 @@ def test_what_waits_in_the_pool_is_not_begun_after_an_error() -> None:
         upserts = Upserts(pool, 1, folkform.upsert, folkform.look_up, folkform.ping, Clock(), 5)
         nobody: Callable[..., None] = lambda *_: None  # noqa: E731
         with pytest.raises(Unreachable), Noticing(upserts, OLDEST_FIRST, [], nobody, nobody) as writer:
-            writer.write(customers())
+            write_all(writer, customers())
     later.join()
     assert folkform.begun == ["c0"]
 
@@ -870,8 +876,8 @@ def test_everything_is_heard_of_once() -> None:
     """Each customer is heard of as written exactly once, and at the end nothing is in flight."""
     folkform = FolkForm()
     with folkform.writer(workers=8, span=50) as writer:
-        writer.write(crowd(range(300)))
-        writer.write(crowd([]))
+        write_all(writer, crowd(range(300)))
+        write_all(writer, crowd([]))
     assert sorted(folkform.written) == sorted(f"c{number}" for number in range(300))
     _everything_ends(folkform, 300)
 

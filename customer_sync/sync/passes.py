@@ -5,7 +5,7 @@ raises its upper end and writes the oldest first, a backfill lowers its lower en
 any moment, neither leaves a hole inside it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import takewhile
 
@@ -82,24 +82,21 @@ class _PageSync:
 
         *options* may lower both ends.
         """
-        until = int(self._context.clock.now()) - SETTLE_SECONDS
+        now = int(self._context.clock.now()) - SETTLE_SECONDS
         # Documents ahead of the clock would lift the watermark above customers that change until then.
-        newest = self._folkform.last_customers(self._page_id, self._span, until)
-        if above is not None:
-            plan = Plan(Window(above + 1, until), None, None)
-        else:
+        newest = self._folkform.last_customers(self._page_id, self._span, now)
+        if above is None:
             plan = plan_incremental(
                 newest,
                 self._oldest_watermark,
-                until,
+                now,
                 options,
                 span=self._span,
                 overlap=max(self._context.settings.overlap, look_back),
-                covered_from=self._covered_ahead_of_our_clock(until) if len(newest) < self._span else None,
+                covered_from=self._covered_ahead_of_our_clock(now) if len(newest) < self._span else None,
             )
-        return self._carry_out_incremental(plan, newest)
-
-    def _carry_out_incremental(self, plan: Plan, newest: list[StoredVersion]) -> Window:
+        else:
+            plan = Plan(Window(above + 1, now), None, None)
         slices = Slices(self._walk, plan.window, self._context.tuning.largest_slice)
         is_stored = self._lookup(self._stored_since(plan, newest), min((one.time for one in newest), default=None))
         until, covered_until, skipped_before = plan.window.until, plan.window.since - 1, self._result.skipped
@@ -110,7 +107,7 @@ class _PageSync:
             for one in coming:
                 self._note_read(skipped_before + one.skipped, one.malformed)
                 until, covered_until = one.until, one.covered_until
-                writer.write(self._without_stored(one.customers, is_stored))
+                self._write(writer, one.customers, is_stored)
         self._result.since, self._result.until = plan.window.since, until
         return Window(plan.window.since, covered_until)
 
@@ -151,7 +148,7 @@ class _PageSync:
             for number, batch in enumerate(coming, start=1):
                 self._note_read(skipped_before + batch.skipped, batch.malformed)
                 self._result.expected = None if batch.total is None else read_before + batch.total
-                writer.write(self._without_stored(batch.customers, is_stored))
+                self._write(writer, batch.customers, is_stored)
                 if number % BATCHES_PER_PROGRESS_CHECK == 0 and not (options.full or options.dry_run):
                     progress.check(self._folkform.oldest_customers(self._page_id, self._span))
         return plan.window.since
@@ -220,15 +217,15 @@ class _PageSync:
             return lambda customer: False  # noqa: ARG005
         return VersionsAtWatermark(documents, watermark, partial(self._folkform.versions, self._page_id)).holds
 
-    def _without_stored(
-        self, customers: Iterable[Customer], is_stored: Callable[[Customer], bool]
-    ) -> Iterator[Customer]:
+    def _write(
+        self, writer: CustomerWriter, customers: Iterable[Customer], is_stored: Callable[[Customer], bool]
+    ) -> None:
         for customer in customers:
             self._result.read += 1
             if is_stored(customer):
                 self._result.unchanged += 1
             else:
-                yield customer
+                writer.write(customer)
 
     def _note_read(self, skipped: int, malformed: list[Malformed]) -> None:
         self._result.skipped = skipped

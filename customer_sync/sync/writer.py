@@ -103,23 +103,24 @@ class CustomerWriter:
         self._ended = False
         self._outcomes = upserts.outcomes()
 
-    def write(self, customers: Iterable[Customer]) -> None:
-        """Starts the upsert of every customer, in order, as soon as the SPAN rule lets it.
+    def write(self, customer: Customer) -> None:
+        """Starts the customer's upsert as soon as the SPAN rule lets it; customers come in order.
 
         Raises Unreachable when FolkForm is down, ServiceError when it refuses us, StopRequested.
         """
-        for customer in customers:
-            self._upserts.clock.check()
-            place = self._place(customer.updated_at)
-            if place < self._last_place:  # Out of order: what is stored beyond it is not known, so it is alone.
-                self.finish()
-                self._begin(customer)
-                self.finish()
-            else:
-                self._last_place = place
-                while not self._may_start(place):
-                    self._await_outcome()
-                self._begin(customer)
+        self._upserts.clock.check()
+        place = self._place(customer.updated_at)
+        alone = place < self._last_place  # Out of order: what is stored beyond it is not known.
+        if alone:
+            self.finish()
+        while not self._may_start(place):
+            self._await_outcome()
+        self._unfinished += 1
+        self._span_rule.start(place)
+        self._submit(customer)
+        if alone:
+            self.finish()
+        self._last_place = max(place, self._last_place)
 
     def finish(self) -> None:
         """Returns when every customer begun has ended. Raises what `write` raises."""
@@ -150,11 +151,6 @@ class CustomerWriter:
         if self._policy.holds_back or self._in_flight >= 2 * self._upserts.workers:
             return False
         return self._span_rule.may_start(place)
-
-    def _begin(self, customer: Customer) -> None:
-        self._unfinished += 1
-        self._span_rule.start(self._place(customer.updated_at))
-        self._submit(customer)
 
     def _submit(self, customer: Customer, where: Filter | None = None, tries_on_500: int = 1) -> None:
         self._in_flight += 1
