@@ -870,13 +870,13 @@ def test_trap_15_a_clock_behind_all_that_is_covered(sandbox: StartSandbox, progr
 
     class ClockBehind(QuickClock):
         def now(self) -> float:
-            return super().now() - 3600
+            return super().now() - 20 * DAY
 
     box = sandbox()
     half_filled(
         box,
         there=people(60, 60, 10, "covered"),
-        coming=[*people(60, 1200, 10, "below"), *people(60, 2 * DAY, 60, "old")],
+        coming=[*people(60, 10 * DAY, 10, "below"), *people(60, 22 * DAY, 60, "old")],
     )
     result = getattr(program, pass_name)(box, ClockBehind())
     assert result.status is Status.OK
