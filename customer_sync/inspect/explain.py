@@ -14,7 +14,7 @@ from customer_sync.core.clock import Clock, clocks_differ
 from customer_sync.core.customer import Customer, Malformed, Window, read_customer, read_identifier
 from customer_sync.core.page import Page
 from customer_sync.results.explanation import Explanation, Side, Verdict
-from customer_sync.services.documents import StoredCustomer, StoredVersion
+from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import conflict
 from customer_sync.services.pancake import CustomerList
 from customer_sync.sync.page_runner import Listener, for_each_page
@@ -29,7 +29,7 @@ EXPLAIN = "explain"
 class CustomerStore(Protocol):
     """What is asked of FolkForm."""
 
-    def customers(self, page_id: str, name: str) -> list[StoredCustomer]: ...
+    def customers(self, page_id: str, name: str) -> list[StoredVersion]: ...
 
     def records_of(self, pancake_ids: Iterable[str | None], *, page_id: str) -> dict[str | None, StoredVersion]: ...
 
