@@ -134,14 +134,12 @@ class FolkFormClient:
             return 0
 
     def _first(self, page_id: str, limit: int, *, newest_first: bool, until: int | None = None) -> list[StoredVersion]:
-        field = self.time_field()
-        if field is None:
-            return []
-        versions = self._by_time(page_id, field, newest_first=newest_first, until=until, wanted=limit)
-        found = list(islice(versions, limit))
-        if self._time_field.refute(field, found):
-            return self._first(page_id, limit, newest_first=newest_first, until=until)
-        return found
+        while field := self.time_field():
+            versions = self._by_time(page_id, field, newest_first=newest_first, until=until, wanted=limit)
+            found = list(islice(versions, limit))
+            if not self._time_field.refute(field, found):
+                return found
+        return []
 
     def _by_time(
         self, page_id: str, field: TimeField, *, newest_first: bool, until: int | None, wanted: int = LARGEST_LIMIT
