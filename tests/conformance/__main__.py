@@ -1,4 +1,4 @@
-"""`python -m tests.conformance BASE [SERVER]`: compares the FolkForm at BASE with two real servers whose answers are recorded.
+"""`python -m tests.conformance BASE [SERVER]`: compares the FolkForm at BASE with the recorded answers of real servers.
 
 It needs FOLKFORM_TOKEN, and FOLKFORM_ROLE_ID and FOLKFORM_CUSTOMER_PATH where they cannot be detected. Exit code 0:
 the same answers as SERVER, or without one as either; 1: other answers; 2: wrong usage, or FolkForm cannot be called.
