@@ -61,7 +61,7 @@ def box(served: Sandbox) -> Sandbox:
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback is never asked through the machine's proxy."""
+    """Loopback is never folkform through the machine's proxy."""
     monkeypatch.setenv("NO_PROXY", "*")
 
 
@@ -258,9 +258,9 @@ def test_the_only_role_is_used(
     """Where FolkForm does not accept the role, and the user has exactly one, that is used: found and logged once."""
     caplog.set_level(logging.INFO, "customer_sync")
     box.behaviour.roles = shape
-    asked = client(box, role_id=wrong)
-    asked.upsert_customer(customer("1"))
-    assert (asked.count(PAGE), asked.role_id) == (1, ROLE_ID)
+    folkform = client(box, role_id=wrong)
+    folkform.upsert_customer(customer("1"))
+    assert (folkform.count(PAGE), folkform.role_id) == (1, ROLE_ID)
     assert [request.status for request in box.requests.recent] == [status, 200, 200, 200]
     (said,) = [record.getMessage() for record in caplog.records if "FOLKFORM_ROLE_ID" in record.getMessage()]
     assert ROLE_ID in said
@@ -279,10 +279,10 @@ def test_no_role_or_several(box: Sandbox, count: int, wrong: str | None) -> None
 
 
 def test_threads_find_the_role_once(box: Sandbox) -> None:
-    """However many calls meet the refusal, the roles are asked for once."""
-    asked = client(box, role_id=None)
+    """However many calls meet the refusal, the roles are listed once."""
+    folkform = client(box, role_id=None)
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda _: asked.count(PAGE), range(24))) == [0] * 24
+        assert list(pool.map(lambda _: folkform.count(PAGE), range(24))) == [0] * 24
     assert box.requests.count("folkform", "/auth/roles") == 1
 
 
@@ -299,13 +299,13 @@ def test_a_missing_permission_replaces_no_role(box: Sandbox, blocked: bool, code
 def test_a_wrong_value_is_not_the_roles(box: Sandbox) -> None:
     """Once FolkForm has answered in our role, its VAL_002 is about the call: one try, no question about roles."""
     box.behaviour.server = "2025-12"
-    asked = client(box, customer_path="/customer")
-    asked.count(PAGE)
+    folkform = client(box, customer_path="/customer")
+    folkform.count(PAGE)
     one = customer("1")
     del one.data["id"]
     for tried in (1, 2):
         with pytest.raises(Refused) as refusal:
-            asked.upsert_customer(one)
+            folkform.upsert_customer(one)
         assert refusal.value.code == "VAL_002"
         assert box.requests.count("folkform", "/upsert-one") == tried
     assert box.requests.count("folkform", "/auth/roles") == 0
@@ -347,11 +347,11 @@ def test_500_to_the_very_first_call(box: Sandbox, server: Server, is_up: bool) -
 def test_the_path_is_found(box: Sandbox, server: Server, path: str, missing: int) -> None:
     """/customer where it exists, else /fb-customer, found out once; no request more where the first one exists."""
     box.behaviour.server = server
-    asked = client(box, customer_path=None)
-    asked.upsert_customer(customer("1"))
-    for stored in (asked.last_customers(PAGE, 5), asked.oldest_customers(PAGE, 5), asked.versions(PAGE)):
+    folkform = client(box, customer_path=None)
+    folkform.upsert_customer(customer("1"))
+    for stored in (folkform.last_customers(PAGE, 5), folkform.oldest_customers(PAGE, 5), folkform.versions(PAGE)):
         assert [one.psid for one in stored] == ["1"]
-    assert (asked.count(PAGE), asked.customer_path) == (1, path)
+    assert (folkform.count(PAGE), folkform.customer_path) == (1, path)
     assert [request.status for request in box.requests.recent].count(404) == missing
     assert box.other_folkform.documents(PAGE) == []
 
@@ -369,12 +369,16 @@ def test_the_path_is_found(box: Sandbox, server: Server, path: str, missing: int
 def test_no_wrong_404_moves_the_path(box: Sandbox, endpoint: str, kind: FaultKind, times: int | None) -> None:
     """One 404, one after the path has answered, and one that is not FolkForm's own, change nothing."""
     box.behaviour.server = "2025-12"
-    asked = client(box, customer_path=None)
+    folkform = client(box, customer_path=None)
     with box.faults.add(Fault(kind, endpoint=endpoint, status=404, times=times)):
-        for call in (lambda: asked.count(PAGE), asked.time_field, lambda: asked.upsert_customer(customer("1"))):
+        for call in (
+            lambda: folkform.count(PAGE),
+            folkform.time_field,
+            lambda: folkform.upsert_customer(customer("1")),
+        ):
             with suppress(Refused):
                 call()
-    assert asked.customer_path == "/customer"
+    assert folkform.customer_path == "/customer"
     assert box.other_folkform.documents(PAGE) == []
 
 
@@ -401,15 +405,22 @@ def test_no_path_exists() -> None:
 @dialects
 @founds
 def test_an_empty_folkform(box: Sandbox, dialect: Dialect, found: Literal["list", "items"]) -> None:
-    """An empty FolkForm is no error, and is asked again once it holds something."""
+    """An empty FolkForm is no error, and is read anew once it holds something."""
     box.behaviour.dialect, box.behaviour.found = dialect, found
-    asked = client(box)
-    assert asked.last_customers(PAGE, 50) == asked.oldest_customers(PAGE, 50) == list(asked.versions(PAGE)) == []
-    assert asked.count(PAGE) == 0
+    folkform = client(box)
+    assert (
+        folkform.last_customers(PAGE, 50) == folkform.oldest_customers(PAGE, 50) == list(folkform.versions(PAGE)) == []
+    )
+    assert folkform.count(PAGE) == 0
     assert box.requests.count() <= 7
-    asked.upsert_customer(customer("1"))
+    folkform.upsert_customer(customer("1"))
     expected = [StoredVersion("1", text_of(T0), T0)]
-    assert asked.last_customers(PAGE, 50) == asked.oldest_customers(PAGE, 50) == list(asked.versions(PAGE)) == expected
+    assert (
+        folkform.last_customers(PAGE, 50)
+        == folkform.oldest_customers(PAGE, 50)
+        == list(folkform.versions(PAGE))
+        == expected
+    )
 
 
 @dialects
@@ -422,17 +433,17 @@ def test_newest_and_oldest(box: Sandbox, dialect: Dialect, found: Literal["list"
     times = {f"p{number}": T0 + rng.randrange(span) for number in range(120)}
     fill(box, times, layouts=_LAYOUTS)
     fill(box, {"stranger": T0 + 10 * span}, OTHER)
-    asked = client(box)
-    assert (asked.count(PAGE), asked.count("no such page")) == (120, 0)
+    folkform = client(box)
+    assert (folkform.count(PAGE), folkform.count("no such page")) == (120, 0)
     falling = sorted(times.values(), reverse=True)
     for limit in (1, 50, 119, 120, 500):
-        newest, oldest = asked.last_customers(PAGE, limit), asked.oldest_customers(PAGE, limit)
+        newest, oldest = folkform.last_customers(PAGE, limit), folkform.oldest_customers(PAGE, limit)
         assert [one.time for one in newest] == falling[:limit]
         assert [one.time for one in oldest] == falling[::-1][:limit]
         check_stored(box, newest, times)
         check_stored(box, oldest, times)
     for until in (None, T0 + 60 * span, T0 - 2, *(T0 + span * part // 7 for part in range(8))):
-        stored = list(asked.versions(PAGE, until))
+        stored = list(folkform.versions(PAGE, until))
         assert [one.time for one in stored] == [time for time in falling if until is None or time <= until]
         check_stored(box, stored, times)
 
@@ -449,13 +460,13 @@ def test_ties_bigger_than_an_answer(box: Sandbox, dialect: Dialect, tied: int, a
     times |= {f"a{number}": T0 + 1 + number for number in range(above)}
     times |= {f"b{number}": T0 - 1 - number for number in range(below)}
     fill(box, times)
-    asked = client(box)
-    everything = list(asked.versions(PAGE))
+    folkform = client(box)
+    everything = list(folkform.versions(PAGE))
     check_stored(box, everything, times)
     assert [one.time for one in everything] == sorted(times.values(), reverse=True)
-    assert len(asked.oldest_customers(PAGE, len(times))) == len(times)
+    assert len(folkform.oldest_customers(PAGE, len(times))) == len(times)
     if not above:
-        assert [one.time for one in asked.last_customers(PAGE, 50)] == [T0] * 50
+        assert [one.time for one in folkform.last_customers(PAGE, 50)] == [T0] * 50
     assert all(request.status == 200 for request in box.requests.recent)
 
 
@@ -473,14 +484,14 @@ def test_few_requests(box: Sandbox, dialect: Dialect, field: str, zeros: int) ->
     box.behaviour.dialect = dialect
     fill(box, {f"zero{number}": None for number in range(zeros)})
     fill(box, {f"p{number}": T0 + 60 * number for number in range(2500)})
-    asked = client(box)
-    asked.time_field()
+    folkform = client(box)
+    folkform.time_field()
     box.requests.clear()
     for requests, ask in (
-        (1, lambda: asked.last_customers(PAGE, 50)),
-        (1, lambda: asked.oldest_customers(PAGE, 50)),
-        (3, lambda: list(asked.versions(PAGE))),
-        (1, lambda: next(asked.versions(PAGE))),
+        (1, lambda: folkform.last_customers(PAGE, 50)),
+        (1, lambda: folkform.oldest_customers(PAGE, 50)),
+        (3, lambda: list(folkform.versions(PAGE))),
+        (1, lambda: next(folkform.versions(PAGE))),
     ):
         before = finds(box)
         ask()
@@ -501,10 +512,10 @@ def test_the_dialect_is_learned_once(box: Sandbox, dialect: Dialect, zeros: int)
     fill(box, {f"zero{number}": None for number in range(zeros)})
     fill(box, {f"p{number}": T0 + number for number in range(3)})
     fill(box, {"other": T0}, OTHER)
-    asked = client(box, clock=Clock())
+    folkform = client(box, clock=Clock())
 
     def newest(page_id: str) -> list[str | None]:
-        return [one.psid for one in asked.last_customers(page_id, 1)]
+        return [one.psid for one in folkform.last_customers(page_id, 1)]
 
     with ThreadPoolExecutor(9) as pool:
         assert list(pool.map(newest, [PAGE, OTHER, "no such page"] * 3)) == [["p2"], ["other"], []] * 3
@@ -516,17 +527,19 @@ def test_a_time_of_zero_is_no_time(box: Sandbox, dialect: Dialect) -> None:
     """Documents of another writer without a time are neither the oldest nor a reason to doubt the others."""
     box.behaviour.dialect = dialect
     fill(box, {f"zero{number}": time for number, time in enumerate(NOT_TIMES * 40)})
-    asked = client(box)
-    assert asked.last_customers(PAGE, 50) == asked.oldest_customers(PAGE, 50) == list(asked.versions(PAGE)) == []
+    folkform = client(box)
+    assert (
+        folkform.last_customers(PAGE, 50) == folkform.oldest_customers(PAGE, 50) == list(folkform.versions(PAGE)) == []
+    )
     times = {f"p{number}": T0 + number for number in range(60)}
     fill(box, times)
     fill(box, {f"late{number}": time for number, time in enumerate(NOT_TIMES * 5)})
-    asked = client(box)
-    assert [one.time for one in asked.oldest_customers(PAGE, 50)] == sorted(times.values())[:50]
-    assert [one.time for one in asked.last_customers(PAGE, 50)] == sorted(times.values(), reverse=True)[:50]
-    assert {one.psid for one in asked.versions(PAGE)} == times.keys()
-    assert asked.count(PAGE) == 60 + 160 + 20
-    assert len([one for one in asked.all_versions(PAGE) if not one.has_time]) == 160 + 20
+    folkform = client(box)
+    assert [one.time for one in folkform.oldest_customers(PAGE, 50)] == sorted(times.values())[:50]
+    assert [one.time for one in folkform.last_customers(PAGE, 50)] == sorted(times.values(), reverse=True)[:50]
+    assert {one.psid for one in folkform.versions(PAGE)} == times.keys()
+    assert folkform.count(PAGE) == 60 + 160 + 20
+    assert len([one for one in folkform.all_versions(PAGE) if not one.has_time]) == 160 + 20
 
 
 @dialects
@@ -538,12 +551,16 @@ def test_unreadable_versions_are_skipped(box: Sandbox, dialect: Dialect) -> None
     box.folkform.upsert({**listed("bad", 5.0), "page_id": PAGE})
     times = {f"p{number}": T0 + 3600 * number for number in range(30)}
     fill(box, times, layouts=_LAYOUTS)
-    asked = client(box)
-    for stored in (asked.last_customers(PAGE, 30), asked.oldest_customers(PAGE, 30), list(asked.versions(PAGE))):
+    folkform = client(box)
+    for stored in (
+        folkform.last_customers(PAGE, 30),
+        folkform.oldest_customers(PAGE, 30),
+        list(folkform.versions(PAGE)),
+    ):
         assert len(stored) == 30
         check_stored(box, stored, times)
-    assert [one.psid for one in asked.last_customers(PAGE, 2)] == ["p29", "p28"]
-    assert [one.psid for one in asked.oldest_customers(PAGE, 2)] == ["p0", "p1"]
+    assert [one.psid for one in folkform.last_customers(PAGE, 2)] == ["p29", "p28"]
+    assert [one.psid for one in folkform.oldest_customers(PAGE, 2)] == ["p0", "p1"]
 
 
 @pytest.mark.parametrize("dialect", ["guide", "older"])
@@ -551,9 +568,13 @@ def test_times_around_1970(box: Sandbox, dialect: Dialect) -> None:
     """A customer of the first hours of 1970, written in a zone where it was 1969 still, ends no reading."""
     box.behaviour.dialect = dialect
     fill(box, {"west": "1969-12-31T19:00:05-05:00", "utc": "1970-01-01T00:00:07", "now": T0})
-    asked = client(box)
-    assert [(one.psid, one.time) for one in asked.oldest_customers(PAGE, 5)] == [("west", 5), ("utc", 7), ("now", T0)]
-    assert [one.psid for one in asked.versions(PAGE)] == ["now", "utc", "west"]
+    folkform = client(box)
+    assert [(one.psid, one.time) for one in folkform.oldest_customers(PAGE, 5)] == [
+        ("west", 5),
+        ("utc", 7),
+        ("now", T0),
+    ]
+    assert [one.psid for one in folkform.versions(PAGE)] == ["now", "utc", "west"]
 
 
 def test_a_server_that_was_renewed(box: Sandbox) -> None:
@@ -562,9 +583,9 @@ def test_a_server_that_was_renewed(box: Sandbox) -> None:
     fill(box, {f"old{number}": T0 - number for number in range(150)})
     box.behaviour.dialect = "deployed"
     fill(box, {f"new{number}": T0 + number for number in range(3)})
-    asked = client(box)
-    assert [one.psid for one in asked.last_customers(PAGE, 2)] == ["new2", "new1"]
-    assert all(one.time <= T0 + 2 for one in asked.versions(PAGE))
+    folkform = client(box)
+    assert [one.psid for one in folkform.last_customers(PAGE, 2)] == ["new2", "new1"]
+    assert all(one.time <= T0 + 2 for one in folkform.versions(PAGE))
 
 
 @dialects
@@ -573,12 +594,12 @@ def test_a_time_of_the_write_is_no_time(box: Sandbox, dialect: Dialect) -> None:
     box.behaviour.dialect = "guide"
     fill(box, {f"sampled{number}": T0 for number in range(120)}, OTHER)
     box.behaviour.dialect = dialect
-    asked = client(box)
-    assert asked.last_customers(PAGE, 1) == []
+    folkform = client(box)
+    assert folkform.last_customers(PAGE, 1) == []
     for number in range(5):
-        asked.upsert_customer(customer(f"p{number}", T0 - number * 86_400))
-        assert [one.time for one in asked.last_customers(PAGE, 1)] == [T0]
-        assert [one.time for one in asked.oldest_customers(PAGE, 1)] == [T0 - number * 86_400]
+        folkform.upsert_customer(customer(f"p{number}", T0 - number * 86_400))
+        assert [one.time for one in folkform.last_customers(PAGE, 1)] == [T0]
+        assert [one.time for one in folkform.oldest_customers(PAGE, 1)] == [T0 - number * 86_400]
 
 
 # Answers that no sandbox gives
@@ -691,21 +712,21 @@ def test_an_outage_costs_one_call_a_page() -> None:
     with Sandbox(pages=0) as box:
         box.add_page(PAGE)
         clock = PatientClock()
-        asked = client(box, clock=clock)
-        asked.ensure_up(PAGE)
+        folkform = client(box, clock=clock)
+        folkform.ensure_up(PAGE)
         assert box.requests.count() == 0
         box.stop()
         with pytest.raises(Unreachable):
-            asked.count(PAGE)
+            folkform.count(PAGE)
         for _ in range(3):
             assert len(clock.waits) == TRIES - 1
             with pytest.raises(Unreachable):
-                asked.ensure_up(PAGE)
+                folkform.ensure_up(PAGE)
         assert len(clock.waits) == TRIES - 1
         box.start()
-        asked.ensure_up(PAGE)
-        assert asked.count(PAGE) == 0
-        asked.ensure_up(PAGE)
+        folkform.ensure_up(PAGE)
+        assert folkform.count(PAGE) == 0
+        folkform.ensure_up(PAGE)
         assert [request.template for request in box.requests.recent] == ["/system/health", "/fb-customer/count"]
 
 
@@ -723,12 +744,12 @@ def test_which_answers_about_health_end_an_outage(
     box: Sandbox, kind: FaultKind, status: int | None, is_up: bool
 ) -> None:
     """Any answer will do, as older servers do not know the path; not that of a proxy, or of a server that fails."""
-    asked = client(box)
+    folkform = client(box)
     with box.faults.add(Fault("reset", endpoint="/count", times=None)), pytest.raises(Unreachable):
-        asked.count(PAGE)
+        folkform.count(PAGE)
     ended = False
     with box.faults.add(Fault(kind, endpoint="/system/health", status=status)), suppress(Unreachable):
-        asked.ensure_up(PAGE)
+        folkform.ensure_up(PAGE)
         ended = True
     assert ended is is_up
 

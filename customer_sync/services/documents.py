@@ -49,18 +49,13 @@ def read_documents(data: Any) -> list[Any]:
 
 def read_stored(document: dict[str, Any], time: int) -> StoredVersion | None:
     """A document as a version of its customer; None where it names no customer."""
-    key = read_key(document)
+    names = ("psid", "customerId", "id", "pageId")
+    psid, pancake_id, record_id, page_id = (read_identifier(document.get(name)) for name in names)
+    key, data = key_of(psid, pancake_id), document.get("panCakeData")
     if key is None:
         return None
-    pancake_id, record_id, page_id = (read_identifier(document.get(name)) for name in ("customerId", "id", "pageId"))
-    data = document.get("panCakeData")
     data = data if isinstance(data, dict) else {}
     return StoredVersion(key, read_version(document), time, pancake_id, record_id, page_id, data)
-
-
-def read_key(document: dict[str, Any]) -> Key | None:
-    """What a document's customer is known by; None where it has neither psid nor Pancake's id."""
-    return key_of(read_identifier(document.get("psid")), read_identifier(document.get("customerId")))
 
 
 def read_version(document: dict[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from customer_sync.core.errors import ContractBroken
-from customer_sync.services.documents import read_key, value_at
+from customer_sync.services.documents import value_at
 from customer_sync.services.folkform_access import SERVICE
 
 LARGEST_LIMIT = 1000
@@ -33,8 +33,8 @@ def documents_in_order(
             if value != edge or value is None:
                 _check_order(edge, value, newest_first)
                 at_edge, edge, skip = set(), value, 0
-            record = document.get("id") or read_key(document)
-            if record is not None and record not in at_edge:
+            record = document.get("id") or repr(document)
+            if record not in at_edge:
                 at_edge.add(record)
                 yield document
         if len(found) < limit:

@@ -44,7 +44,7 @@ class TimeField:
         return int(seconds) if seconds < _END_OF_TIME else 0
 
     def by_time(self, versions: Iterator[StoredVersion], *, newest_first: bool) -> Iterator[StoredVersion]:  # noqa: ARG002
-        """Versions in the order of the field, in the order of their times."""
+        """The *versions*, which come in the order of the field, in the order of their times."""
         return versions
 
 
@@ -73,11 +73,11 @@ class VersionField(TimeField):
 
 
 PANCAKE_UPDATED_AT = TimeField("panCakeUpdatedAt")
-"""Today's servers have it; 0 where another writer did not know Pancake's time."""
+"""Pancake's time on today's servers; 0 where another writer did not know it."""
 UPDATED_AT = TimeField("updatedAt")
-"""Pancake's time in the guide's dialect, elsewhere the time of the write, which must never be a watermark."""
+"""Pancake's time in the guide's dialect; elsewhere the time of the write, which must never be a watermark."""
 VERSION = VersionField(VERSION_PATH)
-"""Every server has it, but hardly an index of it."""
+"""On every server, but hardly indexed."""
 TIME_FIELDS = (PANCAKE_UPDATED_AT, UPDATED_AT, VERSION)
 
 
@@ -105,8 +105,8 @@ class TimeFieldInUse:
         return self._field or VERSION
 
     def refute(self, field: TimeField, found: list[StoredVersion]) -> bool:
-        """Whether what was *found* by *field* shows times of the write, whatever the sample showed; then the version
-        is used from now on. *field* is not always the one in use: another page may have refuted it meanwhile.
+        """Whether *found*, read by *field*, has times of writes although the sample had none; from then on the version
+        is used. *field* may no longer be the one in use: another page may have refuted it meanwhile.
         """
         if field is not UPDATED_AT or all(agrees(stored.time, stored.version) for stored in found):
             return False
