@@ -61,7 +61,7 @@ def box(served: Sandbox) -> Sandbox:
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback is never folkform through the machine's proxy."""
+    """Loopback is never called through the machine's proxy."""
     monkeypatch.setenv("NO_PROXY", "*")
 
 
@@ -131,6 +131,11 @@ def check_stored(box: Sandbox, stored: list[StoredVersion], times: dict[str, int
     versions = {document["psid"]: document["panCakeData"]["updated_at"] for document in box.folkform.documents(PAGE)}
     for one in stored:
         assert (one.time, one.version) == (times[str(one.psid)], versions[str(one.psid)])
+
+
+def read_three_ways(folkform: FolkFormClient, limit: int = 50) -> tuple[list[StoredVersion], ...]:
+    """The newest documents, the oldest ones, and all."""
+    return folkform.last_customers(PAGE, limit), folkform.oldest_customers(PAGE, limit), list(folkform.versions(PAGE))
 
 
 def finds(box: Sandbox) -> int:
@@ -349,7 +354,7 @@ def test_the_path_is_found(box: Sandbox, server: Server, path: str, missing: int
     box.behaviour.server = server
     folkform = client(box, customer_path=None)
     folkform.upsert_customer(customer("1"))
-    for stored in (folkform.last_customers(PAGE, 5), folkform.oldest_customers(PAGE, 5), folkform.versions(PAGE)):
+    for stored in read_three_ways(folkform):
         assert [one.psid for one in stored] == ["1"]
     assert (folkform.count(PAGE), folkform.customer_path) == (1, path)
     assert [request.status for request in box.requests.recent].count(404) == missing
@@ -408,19 +413,11 @@ def test_an_empty_folkform(box: Sandbox, dialect: Dialect, found: Literal["list"
     """An empty FolkForm is no error, and is read anew once it holds something."""
     box.behaviour.dialect, box.behaviour.found = dialect, found
     folkform = client(box)
-    assert (
-        folkform.last_customers(PAGE, 50) == folkform.oldest_customers(PAGE, 50) == list(folkform.versions(PAGE)) == []
-    )
+    assert read_three_ways(folkform) == ([], [], [])
     assert folkform.count(PAGE) == 0
     assert box.requests.count() <= 7
     folkform.upsert_customer(customer("1"))
-    expected = [StoredVersion("1", text_of(T0), T0)]
-    assert (
-        folkform.last_customers(PAGE, 50)
-        == folkform.oldest_customers(PAGE, 50)
-        == list(folkform.versions(PAGE))
-        == expected
-    )
+    assert read_three_ways(folkform) == ([StoredVersion("1", text_of(T0), T0)],) * 3
 
 
 @dialects
@@ -528,9 +525,7 @@ def test_a_time_of_zero_is_no_time(box: Sandbox, dialect: Dialect) -> None:
     box.behaviour.dialect = dialect
     fill(box, {f"zero{number}": time for number, time in enumerate(NOT_TIMES * 40)})
     folkform = client(box)
-    assert (
-        folkform.last_customers(PAGE, 50) == folkform.oldest_customers(PAGE, 50) == list(folkform.versions(PAGE)) == []
-    )
+    assert read_three_ways(folkform) == ([], [], [])
     times = {f"p{number}": T0 + number for number in range(60)}
     fill(box, times)
     fill(box, {f"late{number}": time for number, time in enumerate(NOT_TIMES * 5)})
@@ -552,11 +547,7 @@ def test_unreadable_versions_are_skipped(box: Sandbox, dialect: Dialect) -> None
     times = {f"p{number}": T0 + 3600 * number for number in range(30)}
     fill(box, times, layouts=_LAYOUTS)
     folkform = client(box)
-    for stored in (
-        folkform.last_customers(PAGE, 30),
-        folkform.oldest_customers(PAGE, 30),
-        list(folkform.versions(PAGE)),
-    ):
+    for stored in read_three_ways(folkform):
         assert len(stored) == 30
         check_stored(box, stored, times)
     assert [one.psid for one in folkform.last_customers(PAGE, 2)] == ["p29", "p28"]
