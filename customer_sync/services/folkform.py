@@ -34,6 +34,7 @@ class FolkFormClient:
     def __init__(self, access: FolkFormAccess) -> None:
         self._access = access
         self._time_field = TimeFieldInUse(self._find, access.take_another_role)
+        # Calls about FolkForm itself, not about its customers.
         self.roles, self.ping, self.ensure_up = access.roles, access.ping, access.ensure_up
 
     @property
