@@ -142,6 +142,31 @@ def _(original: Any) -> Any:
     return batch
 
 
+# 4: which time a document has
+
+
+@mutant("4 watermarks are times of the write", "services.time_field:TimeFieldInUse._learn_from", "trap_04")
+def _(_: Any) -> Any:
+    def learn(*_: Any) -> Any:
+        from customer_sync.services.time_field import UPDATED_AT
+
+        return UPDATED_AT
+
+    return learn
+
+
+@mutant("4 watermarks are times of the write", "services.time_field:agrees", "trap_04")
+def _(_: Any) -> Any:
+    return lambda *_: True
+
+
+@mutant(
+    "4 what one page finds out is believed of another's answer", "services.time_field:TimeFieldInUse.refute", "trap_04"
+)
+def _(original: Any) -> Any:
+    return lambda self, _, found: original(self, self._field, found)
+
+
 # 5: several upserts in flight
 
 
@@ -293,6 +318,34 @@ def _(_: Any) -> Any:
     return lambda psid, _: psid or "none"
 
 
+@mutant("11 another page's record is taken over", "services.folkform:is_another_pages", "trap_11")
+def _(_: Any) -> Any:
+    return lambda *_: False
+
+
+@mutant("11 an id alone finds another page's record", "services.folkform:filter_of", "trap_11")
+def _(_: Any) -> Any:
+    def filter_of(customer: Any) -> dict[str, str]:
+        return {"customerId": str(customer.pancake_id)} if customer.psid is None else {"psid": customer.psid}
+
+    return filter_of
+
+
+@mutant("11 a newer record of another psid is taken over", "services.folkform:is_newer", "trap_11")
+def _(_: Any) -> Any:
+    return lambda *_: False
+
+
+@mutant("11 FolkForm is not asked which record has the id", "services.folkform:FolkFormClient.look_up", "trap_11")
+def _(_: Any) -> Any:
+    def look_up(_: Any, customer: Any) -> Any:
+        from customer_sync.services.folkform import filter_of
+
+        return filter_of(customer)
+
+    return look_up
+
+
 # 12, 13: failures
 
 
@@ -327,9 +380,34 @@ def _(original: Any) -> Any:
     return lambda self, look_up, ping, retry, report, _: original(self, look_up, ping, retry, report, 3)
 
 
-@mutant("13 FolkForm is not asked whether it is down", "services.folkform:FolkFormClient.ping", "trap_13")
+@mutant("13 FolkForm is not asked whether it is down", "services.folkform_access:FolkFormAccess.ping", "trap_13")
 def _(_: Any) -> Any:
     return lambda *_: None
+
+
+# 14: documents of other writers
+
+
+@mutant("14 a time of 0 is a time", "services.documents:StoredVersion.has_time", "trap_14")
+def _(_: Any) -> Any:
+    return property(lambda _: True)
+
+
+@mutant("14 a time of 0 is a time", "services.time_field:TimeField.condition", "trap_14")
+def _(_: Any) -> Any:
+    return lambda _, until: {"$gt": -1} if until is None else {"$gt": -1, "$lte": until * 1000 + 999}
+
+
+@mutant(
+    "14 zeros in a sample tell the dialect", "services.time_field:TimeFieldInUse._has_pancake_updated_at", "trap_14"
+)
+def _(_: Any) -> Any:
+    return lambda _: False
+
+
+@mutant("14 zeros in a sample decide", "services.time_field:agrees", "trap_14")
+def _(_: Any) -> Any:
+    return lambda *_: True
 
 
 # 15: by hand a window grows

@@ -1,4 +1,4 @@
-"""FolkForm's versions beside Pancake's customers: who is there unchanged, and at what cost."""
+"""FolkForm's versions beside Pancake's customers: which are stored unchanged, and what is read for that."""
 
 import random
 from collections.abc import Iterator
@@ -41,31 +41,40 @@ def newest_first(*versions: StoredVersion) -> Iterator[StoredVersion]:
         ([stored("z", 9), stored("b", 5), stored("a", 5), stored("c", 1)], True),
     ],
 )
-def test_the_same_version_is_held(there: list[StoredVersion], holds: bool) -> None:
-    """Only the very same version of the very same customer counts."""
-    assert StoredVersions(newest_first(*there)).holds(customer("a", 5)) is holds
+def test_holds_the_same_version_of_the_same_customer(there: list[StoredVersion], holds: bool) -> None:
+    """What is not matched is reported, each document once."""
+    unmatched: list[StoredVersion] = []
+    versions = StoredVersions(newest_first(*there), unmatched.append)
+    assert versions.holds(customer("a", 5)) is holds
+    versions.finish()
+    assert unmatched == [one for one in newest_first(*there) if not holds or one != stored("a", 5)]
 
 
-def test_ties() -> None:
-    """All customers of one second are known together, in whatever order they are asked for."""
-    versions = StoredVersions(newest_first(*(stored(f"p{number}", 7) for number in range(500)), stored("old", 3)))
-    psids = [f"p{number}" for number in range(600)]
-    random.Random(1).shuffle(psids)
-    assert {psid for psid in psids if versions.holds(customer(psid, 7))} == {f"p{number}" for number in range(500)}
-    assert versions.holds(customer("old", 3))
+def test_a_second_record_is_unmatched() -> None:
+    """Of two records with the same version one is matched, however often the customer is asked for."""
+    unmatched: list[StoredVersion] = []
+    versions = StoredVersions(newest_first(stored("a", 5), stored("a", 5)), unmatched.append)
+    assert versions.holds(customer("a", 5))
+    assert versions.holds(customer("a", 5))
+    versions.finish()
+    assert unmatched == [stored("a", 5)]
 
 
 def test_both_streams_may_have_gaps() -> None:
-    """Seconds that only one side knows neither hide nor invent anybody."""
+    """Seconds that only one side has, and ties in any order, neither hide nor invent a customer."""
     rng = random.Random(2)
     for _ in range(300):
-        there = {f"p{number}": rng.randrange(20) for number in range(rng.randrange(25))}
+        there = {f"p{number}": rng.randrange(20) for number in range(rng.randrange(60))}
         here = {psid: time if rng.random() < 0.6 else rng.randrange(20) for psid, time in there.items()}
         here |= {f"n{number}": rng.randrange(20) for number in range(5)}
-        versions = StoredVersions(newest_first(*(stored(psid, time) for psid, time in there.items())))
-        asked = sorted(here, key=lambda psid: -here[psid])
+        unmatched: set[str | None] = set()
+        documents = newest_first(*(stored(psid, time) for psid, time in there.items()))
+        versions = StoredVersions(documents, lambda one, found=unmatched: found.add(one.psid))  # type: ignore[misc]
+        asked = sorted(here, key=lambda psid: (-here[psid], rng.random()))
         held = {psid for psid in asked if versions.holds(customer(psid, here[psid]))}
+        versions.finish()
         assert held == {psid for psid, time in here.items() if there.get(psid) == time}
+        assert unmatched == there.keys() - held
 
 
 def test_versions_are_read_as_they_are_needed() -> None:
@@ -78,54 +87,36 @@ def test_versions_are_read_as_they_are_needed() -> None:
             yield stored(f"p{time}", time)
 
     looked_up = StoredVersions(versions())
-    assert looked_up.holds(customer("p900", 900))
-    assert read[-1] == 899
-    assert not looked_up.holds(customer("nobody", 900))
-    assert read[-1] == 899
+    for psid, holds in (("p900", True), ("unknown", False)):
+        assert looked_up.holds(customer(psid, 900)) is holds
+        assert read[-1] == 899
 
 
 # VersionsAtWatermark
 
 
-class Reading:
-    """The versions below a second, and how often they were read."""
-
-    def __init__(self, *versions: StoredVersion) -> None:
-        self.asked: list[int] = []
-        self._versions = versions
-
-    def __call__(self, second: int) -> Iterator[StoredVersion]:
-        self.asked.append(second)
-        return newest_first(*(one for one in self._versions if one.time <= second))
-
-
-def test_the_marks_answer_tells_who_is_unchanged() -> None:
-    """Customers of the answer are known without a further request; everybody else is not known to be there."""
-    reading = Reading()
-    answer = [stored("a", 9), stored("b", 8), stored("c", 7)]
-    versions = VersionsAtWatermark(answer, T0 + 7, reading)
-    assert versions.holds(customer("a", 9))
-    assert versions.holds(customer("c", 7))
-    assert not versions.holds(customer("b", 8, "v8.5"))
-    assert not versions.holds(customer("new", 8))
-    assert reading.asked == []
+def test_the_watermarks_documents_are_enough() -> None:
+    """Above the watermark and without one, nothing more is read: who is not in the documents is not stored."""
+    documents = [stored("a", 9), stored("b", 8), stored("c", 7)]
+    for watermark in (T0 + 7, None):
+        versions = VersionsAtWatermark(documents, watermark, lambda _: pytest.fail("reads more"))
+        held = [customer("a", 9), customer("c", 7)]
+        assert all(map(versions.holds, held))
+        assert not any(map(versions.holds, [customer("b", 8, "v8.5"), customer("new", 8)]))
+    assert not versions.holds(customer("new", 7))
 
 
-def test_ties_at_the_mark_are_read_once() -> None:
-    """More customers than the answer holds may share the mark's second: those are read when first asked for."""
+def test_ties_at_the_watermark_are_read_once() -> None:
+    """More customers than the documents name may share the watermark's second: all are read at the first one."""
     tied = [stored(f"t{number}", 7) for number in range(100)]
-    reading = Reading(*tied, stored("old", 2))
-    versions = VersionsAtWatermark([stored("a", 9), *tied[:10]], T0 + 7, reading)
+    asked: list[int] = []
+
+    def read_down_from(second: int) -> Iterator[StoredVersion]:
+        asked.append(second)
+        return newest_first(*tied, stored("old", 2))
+
+    versions = VersionsAtWatermark([stored("a", 9), *tied[:10]], T0 + 7, read_down_from)
     assert all(versions.holds(customer(f"t{number}", 7)) for number in range(100))
     assert not versions.holds(customer("new", 7))
     assert not versions.holds(customer("t5", 7, "v7.5"))
-    assert reading.asked == [T0 + 7]
-
-
-def test_without_a_mark_nothing_is_read() -> None:
-    """While too few documents make a mark, only the answer itself is known."""
-    reading = Reading(stored("a", 5))
-    versions = VersionsAtWatermark([stored("b", 6)], None, reading)
-    assert versions.holds(customer("b", 6))
-    assert not versions.holds(customer("a", 5))
-    assert reading.asked == []
+    assert asked == [T0 + 7]

@@ -10,10 +10,10 @@ from customer_sync.core.page import Page
 from customer_sync.results.findings import Report
 from customer_sync.services.customer_path import NEWER_PATH, PATH
 from customer_sync.services.customer_path import VARIABLE as CUSTOMER_PATH
-from customer_sync.services.documents import TimeField
 from customer_sync.services.factory import Services
 from customer_sync.services.role import VARIABLE as ROLE
 from customer_sync.services.role import Role, choose
+from customer_sync.services.time_field import PANCAKE_UPDATED_AT, UPDATED_AT, VERSION, TimeField
 from customer_sync.sync.watermarks import SPAN
 
 log = logging.getLogger(__name__)
@@ -24,9 +24,9 @@ _MOST_NAMED = 10
 _ROOM = 2
 _WHERE = {
     None: "none yet, so it is not known where FolkForm keeps Pancake's time",
-    TimeField.PANCAKE_UPDATED_AT: "Pancake's time is in panCakeUpdatedAt",
-    TimeField.UPDATED_AT: "Pancake's time is in updatedAt",
-    TimeField.VERSION: "Pancake's time is in panCakeData.updated_at alone; updatedAt is that of the write",
+    PANCAKE_UPDATED_AT: "Pancake's time is in panCakeUpdatedAt",
+    UPDATED_AT: "Pancake's time is in updatedAt",
+    VERSION: "Pancake's time is in panCakeData.updated_at alone; updatedAt is that of the write",
 }
 
 
@@ -173,5 +173,5 @@ def _named(before: str, pages: list[Page]) -> str:
 def _index(customer_path: str, field: TimeField) -> str:
     """The mongosh command that makes the mark query fast."""
     collection = f"{customer_path.rpartition('/')[2].replace('-', '_')}s"
-    key = f'"{field.value}"' if "." in field.value else field.value
+    key = f'"{field.path}"' if "." in field.path else field.path
     return f"db.{collection}.createIndex({{pageId: 1, {key}: -1}})"

@@ -14,6 +14,7 @@ from customer_sync.http.session import Answer, ApiSession, Service, ServiceCalls
 from customer_sync.services import folkform_access, pancake, sign_in
 from customer_sync.services.folkform import FolkFormClient
 from customer_sync.services.folkform_access import FolkFormAccess
+from customer_sync.services.folkform_pages import FolkFormPages
 from customer_sync.services.page_token import PageToken, RenewalDisabled
 from customer_sync.services.pancake import PancakeClient
 from customer_sync.services.sign_in import BearerToken, Credentials, SignIn
@@ -77,10 +78,11 @@ class Services:
             customer_path=settings.folkform_customer_path,
         )
         self.folkform = FolkFormClient(access)
+        self._page_records = FolkFormPages(access)
 
     def pages(self) -> list[Page]:
         """Every page that FolkForm knows."""
-        pages = self.folkform.pages()
+        pages = self._page_records.pages()
         for page in pages:
             self._redact.add(page.page_access_token, page.access_token)
         return pages
@@ -89,7 +91,7 @@ class Services:
         """A client for one page, with a pace of its own."""
         token = PageToken(
             page,
-            self.folkform,
+            self._page_records,
             self._redact,
             partial(self._locks.held, "token", page.page_id, wait=True) if self._locks else nullcontext,
             user_token=self._settings.pancake_access_token,

@@ -8,32 +8,32 @@ from typing import Any
 LEFT_OUT = object()
 """A field that the customer of a question does not have."""
 _PANCAKE_TIME = "data.panCakeUpdatedAt"
-_NOBODYS_ROLE = "6b08a4eca6028ffac65aaaaa"
+_ANOTHER_USERS_ROLE = "6b08a4eca6028ffac65aaaaa"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request. *path* begins behind the base address; `{customers}` in it stands for the customers' path."""
+    """One request. *path* is relative to the base address; `{customers}` in it is the path of the customers."""
 
     name: str
     path: str
     method: str = "GET"
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str | None] = field(default_factory=dict)
-    """Beside those of every request; None leaves one out."""
+    """Added to those of every request; None removes one."""
     body: bytes | None = None
-    look: str = ""
-    """The value inside a good answer that counts, too, as a dotted path."""
+    value_path: str = ""
+    """A value of a good answer that is compared, too: its dotted path; empty for none."""
 
 
 def questions(run: str) -> Iterator[Question]:
-    """All of them, in the order in which they must be asked. *run* is in every id, psid and page id that they use."""
-    yield from _who_asks()
+    """All questions, in the order in which they must be asked. *run* is part of every id, psid and page id in them."""
+    yield from _identity()
     yield from _pages()
     yield from _Customers(run).questions()
 
 
-def _who_asks() -> Iterator[Question]:
+def _identity() -> Iterator[Question]:
     count = "{customers}/count"
     yield Question("no authorization", count, headers={"Authorization": None})
     yield Question("basic authorization", count, headers={"Authorization": "Basic eA=="})
@@ -42,7 +42,7 @@ def _who_asks() -> Iterator[Question]:
     yield Question("no role", count, headers={"X-Active-Role-ID": None})
     yield Question("no role, pages", _pages_path(1, 2), headers={"X-Active-Role-ID": None})
     yield Question("role of a wrong form", count, headers={"X-Active-Role-ID": "xyz"})
-    yield Question("role of somebody else", count, headers={"X-Active-Role-ID": _NOBODYS_ROLE})
+    yield Question("role of another user", count, headers={"X-Active-Role-ID": _ANOTHER_USERS_ROLE})
     yield Question("roles, without a role", "/auth/roles", headers={"X-Active-Role-ID": None})
     yield Question("a path that does not exist", "/nothing/find")
 
@@ -54,7 +54,7 @@ def _pages_path(page: int, limit: int) -> str:
 def _pages() -> Iterator[Question]:
     token = "/facebook/page/update-token"
     yield Question("pages", _pages_path(1, 2))
-    yield Question("pages, beyond the last", _pages_path(1000, 50), look="data.items")
+    yield Question("pages, beyond the last", _pages_path(1000, 50), value_path="data.items")
     yield Question("a page that is unknown", "/facebook/page/find-by-page-id/nope")
     unknown = _json({"pageId": "nope", "pageAccessToken": "t"}).encode()
     yield Question("token of an unknown page", token, "PUT", body=unknown)
@@ -62,7 +62,7 @@ def _pages() -> Iterator[Question]:
 
 
 class _Customers:
-    """The questions about customers, all of whom are of pages of this run's own."""
+    """The questions about customers, who are all on pages of this run."""
 
     def __init__(self, run: str) -> None:
         self._run = run
@@ -87,19 +87,21 @@ class _Customers:
         self,
         name: str,
         label: str,
-        look: str = "",
+        value_path: str = "",
         *,
         by_id: bool = False,
         edit: Callable[[str], str] = str,
         **changes: Any,
     ) -> Question:
-        """An upsert by psid and page, or *by_id*; *edit* spoils the body."""
+        """An upsert by psid and page, or *by_id*; *edit* changes the body's text."""
         customer = self._customer(label, **changes)
         where = {"psid": customer.get("psid"), "pageId": customer["page_id"]}
         if by_id:
             where = {"customerId": customer["id"]}
         body = edit(_json({"panCakeData": customer})).encode()
-        return Question(name, "{customers}/upsert-one", "POST", {"filter": _json(where)}, body=body, look=look)
+        return Question(
+            name, "{customers}/upsert-one", "POST", {"filter": _json(where)}, body=body, value_path=value_path
+        )
 
     def _upserts(self) -> Iterator[Question]:
         yield self._upsert("first", "first", _PANCAKE_TIME)
@@ -146,8 +148,8 @@ class _Customers:
         bodies = {"no JSON": '{"panCakeData":', "an array": "[]", "without panCakeData": "{}"}
         for name, text in bodies.items():
             yield self._upsert(name, "broken", edit=lambda _, text=text: text)  # type: ignore[misc]
-        path, nobody = "{customers}/upsert-one", _json({"panCakeData": self._customer("nofilter")})
-        yield Question("a filter that is no JSON", path, "POST", {"filter": "{"}, body=nobody.encode())
+        path, customer = "{customers}/upsert-one", _json({"panCakeData": self._customer("nofilter")})
+        yield Question("a filter that is no JSON", path, "POST", {"filter": "{"}, body=customer.encode())
         many = _json([{"panCakeData": self._customer(f"many{number}")} for number in (1, 2)])
         yield Question("many at once", "{customers}/insert-many", "POST", body=many.encode())
 
@@ -160,7 +162,7 @@ class _Customers:
         yield _find("find, $regex", {"psid": {"$regex": "1"}})
         yield _find("find, $ne", {"psid": {"$ne": "1"}})
         yield _find("find, $elemMatch", {"psid": {"$elemMatch": {"a": 1}}})
-        yield _find("find, nobody", {"pageId": "nope"})
+        yield _find("find, an unknown page", {"pageId": "nope"})
         yield _find("find, limit 1000", here, limit=1000)
         yield _find("find, limit 1001", here, limit=1001)
         yield _find("find, sort by text", here, sort={"psid": "x"})
@@ -170,22 +172,22 @@ class _Customers:
             "pagination": ("1", "2", "data.itemCount"),
             "pagination, beyond the last": ("1000", "10", "data.items"),
         }
-        for name, (page, limit, look) in pages.items():
+        for name, (page, limit, value_path) in pages.items():
             query = {"filter": _json(here), "page": page, "limit": limit}
-            yield Question(name, "{customers}/find-with-pagination", query=query, look=look)
-        yield Question("count", "{customers}/count", query={"filter": _json({"pageId": "nope"})}, look="data")
+            yield Question(name, "{customers}/find-with-pagination", query=query, value_path=value_path)
+        yield Question("count", "{customers}/count", query={"filter": _json({"pageId": "nope"})}, value_path="data")
         yield Question("count, filter no JSON", "{customers}/count", query={"filter": "{"})
         first = {**here, "psid": f"{self._run}first"}
-        yield _find("projected keys that were not asked for", first, look="data.0.pageId")
+        yield _find("projected keys that were not asked for", first, value_path="data.0.pageId")
 
 
-def _find(name: str, wanted: Mapping[str, Any], look: str = "", **options: Any) -> Question:
+def _find(name: str, wanted: Mapping[str, Any], value_path: str = "", **options: Any) -> Question:
     query = {"filter": _json(wanted), "options": _json({"limit": 1, "projection": {"psid": 1}} | options)}
-    return Question(name, "{customers}/find", query=query, look=look)
+    return Question(name, "{customers}/find", query=query, value_path=value_path)
 
 
 def _replaced(before: str, after: str) -> Callable[[str], str]:
-    """An edit that puts *after* where *before* stands."""
+    """An edit that replaces *before* with *after*."""
     return lambda text: text.replace(before, after)
 
 

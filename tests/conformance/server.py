@@ -1,4 +1,4 @@
-"""A FolkForm that is asked, and what of its answers counts."""
+"""A FolkForm server, and the facts of its answers that are compared."""
 
 import json
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ import requests
 
 from tests.conformance.questions import Question, questions
 
-Said = dict[str, Any]
-"""HTTP status, the envelope's code and keys, the kind of `data`, and the value that was looked at."""
-RECORDED: Mapping[str, Mapping[str, Said]] = json.loads(Path(__file__).with_name("answers.json").read_text())
+Facts = dict[str, Any]
+"""HTTP status, the envelope's code and keys, the kind of `data`, and the value that the question names."""
+RECORDED: Mapping[str, Mapping[str, Facts]] = json.loads(Path(__file__).with_name("answers.json").read_text())
 """By server and question."""
-_PATHS = ("/fb-customer", "/customer")
+_CUSTOMER_PATHS = ("/fb-customer", "/customer")
 _TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a FolkForm is, and as whom it is asked."""
+    """Where a FolkForm is, and the user and role to ask with."""
 
     base: str
     token: str
@@ -28,14 +28,14 @@ class Server:
     path: str = ""
     """The customers' path; empty: the first one that exists."""
 
-    def answers(self, run: str) -> dict[str, Said]:
-        """What it answers to every question, by name."""
+    def answers(self, run: str) -> dict[str, Facts]:
+        """The facts of its answer to every question, by name."""
         path = self.path or self._customers_path()
         return {question.name: self._ask(question, path, run) for question in questions(run)}
 
     @classmethod
     def in_its_only_role(cls, base: str, token: str, role: str = "", path: str = "") -> "Server":
-        """Asked in the given role, else in the only one of the token's user. Raises ValueError where there is none."""
+        """With the given role, else the token user's only one. Raises ValueError where there is not exactly one."""
         if role:
             return cls(base, token, role, path)
         headers = {"Authorization": f"Bearer {token}"}
@@ -46,8 +46,10 @@ class Server:
         return cls(base, token, roles[0], path)
 
     def _customers_path(self) -> str:
-        found = (path for path in _PATHS if self._request("GET", f"{path}/count", {}, {}, None).status_code != 404)
-        return next(found, _PATHS[0])
+        found = (
+            path for path in _CUSTOMER_PATHS if self._request("GET", f"{path}/count", {}, {}, None).status_code != 404
+        )
+        return next(found, _CUSTOMER_PATHS[0])
 
     def _request(
         self,
@@ -63,7 +65,7 @@ class Server:
         }
         return requests.request(method, self.base + path, params=query, headers=sent, data=body, timeout=_TIMEOUT)
 
-    def _ask(self, question: Question, path: str, run: str) -> Said:
+    def _ask(self, question: Question, path: str, run: str) -> Facts:
         target = question.path.replace("{customers}", path)
         answer = self._request(question.method, target, question.query, question.headers, question.body)
         try:
@@ -71,22 +73,22 @@ class Server:
         except ValueError:
             return {"status": answer.status_code, "json": False}
         data = type(envelope.get("data")).__name__
-        said: Said = {
+        facts: Facts = {
             "status": answer.status_code,
             "code": envelope.get("code"),
             "keys": sorted(envelope),
             "data": data,
         }
-        if question.look and answer.status_code == 200:
-            value = _value(envelope, question.look)
-            said["look"] = value.replace(run, "RUN") if isinstance(value, str) else value
-        return said
+        if question.value_path and answer.status_code == 200:
+            value = _value(envelope, question.value_path)
+            facts["look"] = value.replace(run, "RUN") if isinstance(value, str) else value
+        return facts
 
 
-def otherwise(answers: Mapping[str, Said], server: str) -> dict[str, tuple[Said, Said]]:
-    """The questions that were answered otherwise than this recorded *server* did: the answer, and its answer."""
+def differences(answers: Mapping[str, Facts], server: str) -> dict[str, tuple[Facts, Facts]]:
+    """The questions whose facts differ from those recorded of *server*: both facts, by name."""
     recorded = RECORDED[server]
-    return {name: (said, recorded[name]) for name, said in answers.items() if said != recorded[name]}
+    return {name: (facts, recorded[name]) for name, facts in answers.items() if facts != recorded[name]}
 
 
 def _value(value: Any, path: str) -> Any:
