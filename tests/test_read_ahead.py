@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from customer_sync.core.errors import ExitCode, StopRequested
-from customer_sync.sync.read_ahead import ReadAhead
+from customer_sync.sync.read_ahead import read_ahead
 
 _LONG = 30.0
 
@@ -17,64 +17,58 @@ class Source:
 
     def __init__(self) -> None:
         self.given = 0
-        self.closed = False
         self.reached: dict[int, threading.Event] = {number: threading.Event() for number in range(10)}
         self.reader: threading.Thread | None = None
 
     def __iter__(self) -> Iterator[int]:
         self.reader = threading.current_thread()
-        try:
-            for number in itertools.count():
-                self.given += 1
-                if number in self.reached:
-                    self.reached[number].set()
-                yield number
-        finally:
-            self.closed = True
+        for number in itertools.count():
+            self.given += 1
+            if number in self.reached:
+                self.reached[number].set()
+            yield number
 
     @property
     def is_read(self) -> bool:
         return self.reader is not None and self.reader.is_alive()
 
 
-@pytest.mark.parametrize("depth", [1, 2, 100])
-def test_gives_everything_in_order(depth: int) -> None:
+def test_gives_everything_in_order() -> None:
     """Nothing is lost or reordered."""
-    with ReadAhead(range(500), depth) as items:
+    with read_ahead(range(500)) as items:
         assert list(items) == list(range(500))
 
 
 def test_an_empty_source_gives_nothing() -> None:
     """Without items the loop is not entered."""
     nothing: list[int] = []
-    with ReadAhead(nothing) as items:
+    with read_ahead(nothing) as items:
         assert list(items) == []
 
 
 def test_falsy_items_are_items() -> None:
     """An empty batch or None does not end the reading."""
-    with ReadAhead([[], None, 0, [1]]) as items:
+    with read_ahead([[], None, 0, [1]]) as items:
         assert list(items) == [[], None, 0, [1]]
 
 
 def test_reads_while_the_last_item_is_worked_on() -> None:
     """The next item is read in another thread before it is asked for."""
     source = Source()
-    with ReadAhead(source) as items:
+    with read_ahead(source) as items:
         assert next(items) == 0
         assert source.reached[1].wait(_LONG)
         assert source.reader is not threading.current_thread()
 
 
-@pytest.mark.parametrize("depth", [1, 3])
-def test_reads_no_further_than_allowed(depth: int) -> None:
-    """Beside what waits in the queue only one item is in the reader's hand: memory stays flat."""
+def test_reads_one_item_ahead() -> None:
+    """One item is worked on, one is read: memory stays flat."""
     source = Source()
-    with ReadAhead(source, depth) as items:
+    with read_ahead(source) as items:
         for number in range(5):
             assert next(items) == number
-            assert source.given <= number + 1 + depth + 1
-    assert source.given <= 5 + depth + 1
+            assert source.given <= number + 2
+    assert source.given <= 6
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), StopRequested("Ended", ExitCode.SIGTERM), KeyboardInterrupt()])
@@ -87,7 +81,7 @@ def test_raises_what_the_source_raises(error: BaseException) -> None:
         raise error
 
     given: list[int] = []
-    with pytest.raises(type(error)) as raised, ReadAhead(failing()) as items:
+    with pytest.raises(type(error)) as raised, read_ahead(failing()) as items:
         given.extend(items)
     assert raised.value is error
     assert given == [1, 2]
@@ -100,31 +94,30 @@ def test_an_error_at_once_is_raised_too() -> None:
         raise ValueError
         yield 1
 
-    with pytest.raises(ValueError), ReadAhead(failing()) as items:  # noqa: PT011
+    with pytest.raises(ValueError), read_ahead(failing()) as items:  # noqa: PT011
         next(items)
 
 
 def test_leaving_ends_the_thread() -> None:
-    """Whoever leaves early leaves no thread behind, though the reader waits for room."""
+    """Whoever leaves early leaves no thread behind."""
     source = Source()
-    with ReadAhead(source) as items:
+    with read_ahead(source) as items:
         next(items)
-        assert source.reached[2].wait(_LONG)
+        assert source.reached[1].wait(_LONG)
     assert not source.is_read
 
 
 def test_leaving_without_reading_ends_the_thread() -> None:
     """Not one item needs to be taken."""
     source = Source()
-    with ReadAhead(source):
-        assert source.reached[1].wait(_LONG)
+    with read_ahead(source):
+        assert source.reached[0].wait(_LONG)
     assert not source.is_read
 
 
 def test_an_error_of_the_consumer_ends_the_thread() -> None:
     """The consumer's error is raised, and the source is not read on."""
     source = Source()
-    with pytest.raises(ZeroDivisionError), ReadAhead(source) as items:
+    with pytest.raises(ZeroDivisionError), read_ahead(source) as items:
         raise ZeroDivisionError(next(items))
     assert not source.is_read
-    assert source.closed

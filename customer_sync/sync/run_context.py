@@ -14,7 +14,7 @@ from customer_sync.core.page import Page
 from customer_sync.results.result import PageResult, Problem, SyncedPage
 from customer_sync.services.folkform import FolkFormClient
 from customer_sync.sync.list_reader import CustomerSource
-from customer_sync.sync.read_ahead import ReadAhead
+from customer_sync.sync.read_ahead import read_ahead
 from customer_sync.sync.slices import LARGEST_SLICE
 from customer_sync.sync.watermarks import SPAN
 
@@ -39,7 +39,7 @@ class Tuning:
 
     span: int = SPAN
     largest_slice: int = LARGEST_SLICE
-    read_ahead: ReadAheadFn = ReadAhead
+    read_ahead: ReadAheadFn = read_ahead
     outcomes: Callable[[], Any] = SimpleQueue
     """Makes the queue of one writer."""
 

@@ -15,8 +15,8 @@ from customer_sync.sync.walk import Batch, CustomerWalk
 
 LARGEST_SLICE = 2000
 _MORE_THAN_ONE = 2
-# A slice may have twice as many as it is to have, and three are held: one written, one waiting, one being read.
-_TOGETHER = 2 * 3
+# A slice may have twice as many as it is to have, and two are held: one is written, one is read.
+_TOGETHER = 2 * 2
 
 
 @dataclass(frozen=True, slots=True)
