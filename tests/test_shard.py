@@ -119,7 +119,7 @@ def _problem(environment: dict[str, str], option: str | None = None) -> str:
 )
 def test_a_malformed_option(text: str) -> None:
     """A shard that cannot be is refused, whatever the variables say."""
-    told = f"the shard is {text!r:.80} (from --shard): give a shard's number, from 0, and how many shards there are"
+    told = f"the shard is {text!r:.80} (from --shard): give the shard's number, from 0, and the number of shards"
     assert _problem(_SHARED_OUT, text).startswith(told)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from customer_sync.config.settings import Settings, load_settings, load_shard
 from customer_sync.core.clock import Clock, local_time
-from customer_sync.core.customer import names_zone, parse_moment
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.core.interrupt import run_until_stopped
+from customer_sync.core.moment import has_zone, parse_moment
 from customer_sync.core.shard import Shard
 from customer_sync.http.redact import Redactor
 from customer_sync.monitoring.monitor import MONITORS, Monitor
@@ -226,7 +226,7 @@ def _watched(settings: Settings, texts: Texts, *, by_hand: bool) -> Settings:
 
 def _tell_zones(screen: Screen, texts: Mapping[str, str | None], moments: Mapping[str, int | None]) -> None:
     for option, text in texts.items():
-        if text is not None and (moment := moments[option]) is not None and not names_zone(text):
+        if text is not None and (moment := moments[option]) is not None and not has_zone(text):
             screen.info(f"{option} {text} is taken as this machine's time: {local_time(moment)}")
 
 
