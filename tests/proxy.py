@@ -51,7 +51,7 @@ class Proxy:
         self.after: Callable[[Passing], None] = nothing
         self.date: float | None = None
         self.counts: dict[str, int] = {}
-        self._box = box
+        self.box = box
         self._target = urlsplit(box.url)
         self._counting = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -64,7 +64,7 @@ class Proxy:
 
     @property
     def whole_environment(self) -> dict[str, str]:
-        return self._box.whole_environment | self.environment
+        return self.box.whole_environment | self.environment
 
     def close(self) -> None:
         self._server.shutdown()

@@ -620,7 +620,7 @@ def test_what_a_call_hides_is_never_told(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_phone_numbers_and_addresses_are_never_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a call is about, the service's words come without them; ids, dates and its code stay."""
+    """Whatever a call is about, the service's words come without them; dates and its code stay."""
     caplog.set_level(logging.DEBUG, "customer_sync")
     said = {
         "message": "%2B84901234567, thao@example.com, 0901 234 567: psid 25149177694676594, 2026-01-31",
