@@ -29,8 +29,8 @@ from customer_sync.sync.writer import Upserts
 
 from .conftest import DAY, Command, StartSandbox, ago, fill_folkform, only_page, people, person
 from .in_process import NullListener, QuickClock
-from .proxy import PATIENCE, Passing, Proxy
 from .killable_run import KillableRun
+from .proxy import PATIENCE, Passing, Proxy
 
 # How long to wait for what must not happen; longer only makes a broken rule show more surely.
 NOTHING_COMES = 1.0
