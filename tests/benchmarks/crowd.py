@@ -26,7 +26,7 @@ LONG_AGO = Ages(31.0, 700.0)
 
 def crowd(page_id: str, count: int, ages: Ages, now: int) -> Iterator[dict[str, Any]]:
     """*count* customers of a page, the one longest ago first; *now* is Unix microseconds."""
-    from customer_sync.sandbox.people import SampleCustomers
+    from customer_sync.sandbox.sample_data import SampleCustomers
     from customer_sync.sandbox.times import pancake_text
 
     samples = list(SampleCustomers(page_id, 1, now).take(min(count, _DIFFERENT)))

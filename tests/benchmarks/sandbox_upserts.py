@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from urllib.parse import quote, urlsplit
 
 from customer_sync.sandbox import Sandbox
-from customer_sync.sandbox.people import SampleCustomers
+from customer_sync.sandbox.sample_data import SampleCustomers
 
 CONNECTIONS = 16
 PAGE_ID = "104000000000001"

@@ -17,11 +17,11 @@ _FRESH = 10.0
 
 def add_pages(box: "Sandbox", pages: int, customers: int, ages: Ages) -> None:
     """Adds *pages* pages of *customers* customers each."""
-    from customer_sync.sandbox import people
+    from customer_sync.sandbox import sample_data
 
     now = time.time_ns() // 1000
     for index in range(pages):
-        page_id, name = people.page(1, index)
+        page_id, name = sample_data.page(1, index)
         box.add_page(page_id, name)
         box.pancake.add_customers(page_id, crowd(page_id, customers, ages, now))
 
