@@ -1,7 +1,7 @@
 """Personal data masked in a service's own words."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import count, pairwise
 from typing import Any
 from unicodedata import combining, normalize
@@ -24,23 +24,36 @@ def mask_contacts(text: str) -> str:
     return mask_personal(text, {}, ())
 
 
-def mask_personal(text: str, data: Mapping[str, Any], ids: Collection[str]) -> str:
+def mask_personal(text: str, data: Any, ids: Collection[str]) -> str:
     """The same, also without the values of the record *data*. Its *ids*, hexadecimal ids and times stay."""
     is_cut, text = len(text) > MAX_LENGTH, text[:MAX_LENGTH]
     text = normalize("NFC", _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unquote(text)))
-    values = list(_values(data))
+    alone, pairs = _personal_words(data)
     kept = "|".join([*(re.escape(one) for one in ids if len(one) >= 8), _HEX_ID, _TIME])
     parts = re.split(rf"(?<!\w)({kept})(?!\w)", text)
     for index, part in enumerate(parts):
-        is_kept = index % 2 and (part in ids or not any(part[:10] in value for _, value in values))
-        parts[index] = part if is_kept else _mask_values(_CONTACT.sub("…", part), values)
+        is_id_or_time = index % 2 == 1
+        if not (is_id_or_time and part in ids):
+            masked = _mask_words(part if is_id_or_time else _CONTACT.sub("…", part), alone, pairs)
+            parts[index] = "…" if is_id_or_time and masked != part else masked
     text = "".join(parts)
     return re.sub(r"…(?:\s*…)+", "…", _BROKEN_END.sub("…", text, count=1) if is_cut else text)
 
 
+def _personal_words(data: Any) -> tuple[set[str], set[tuple[str, str]]]:
+    """The words to mask of a record: those of names and one-word values, and any two neighbours of the others."""
+    alone: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
+    for name, value in _values(data):
+        words = _words(value)
+        pairs.update(pairwise(words))
+        alone.update(word for word in words if len(word) > 1 and ("name" in name or len(words) == 1))
+    return alone, pairs
+
+
 def _values(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Every personal text of a record, with the name of its field."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, inner in value.items():
             if key not in IMPERSONAL:
                 yield from _values(inner, key)
@@ -51,14 +64,7 @@ def _values(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-def _mask_values(text: str, values: list[tuple[str, str]]) -> str:
-    """Masks a value's words, in any case and without accents: each word of a name, any two neighbours of the rest."""
-    alone: set[str] = set()
-    pairs: set[tuple[str, str]] = set()
-    for name, value in values:
-        words = _words(value)
-        pairs.update(pairwise(words))
-        alone.update(word for word in words if len(word) > 1 and ("name" in name or len(words) == 1))
+def _mask_words(text: str, alone: set[str], pairs: set[tuple[str, str]]) -> str:
     words = _words(text)
     masked = {index for index, word in enumerate(words) if word in alone}
     masked |= {one for index, pair in enumerate(pairwise(words)) if pair in pairs for one in (index, index + 1)}
@@ -67,9 +73,6 @@ def _mask_values(text: str, values: list[tuple[str, str]]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return [_folded(word) for word in _WORD.findall(normalize("NFC", text))]
-
-
-def _folded(word: str) -> str:
-    plain = "".join(letter for letter in normalize("NFD", word.casefold()) if not combining(letter))
-    return plain.replace("đ", "d")
+    """The words of a text, in lower case and without accents."""
+    plain = (normalize("NFD", word.casefold()) for word in _WORD.findall(normalize("NFC", text)))
+    return ["".join(one for one in word if not combining(one)).replace("đ", "d") for word in plain]
