@@ -60,16 +60,16 @@ def assert_no_secret(box: Sandbox, run: Command, outcome: Outcome) -> None:
 
 FAILURES: dict[str, Fault | None] = {
     "none": None,
-    "FolkForm down": Fault("reset", service="folkform", times=3, skip=2),
+    "FolkForm down": Fault("reset", service="folkform", skip=2),
     "FolkForm refuses us": Fault(
         "status", service="folkform", status=403, times=None, skip=2, message="{name} {phone}"
     ),
-    "FolkForm fails": Fault("status", service="folkform", method="POST", times=3, message="{name} {phone}"),
+    "FolkForm fails": Fault("status", service="folkform", method="POST", message="{name} {phone}"),
     "FolkForm moved": Fault("redirect", service="folkform", times=None, skip=1),
-    "Pancake down": Fault("reset", service="pancake", times=2),
+    "Pancake down": Fault("reset", service="pancake"),
     "Pancake refuses us": Fault("error_code", service="pancake", error_code=105, times=None),
     "Pancake moved": Fault("redirect", service="pancake", times=None),
-    "Pancake sends HTML": Fault("html", service="pancake", times=2),
+    "Pancake sends HTML": Fault("html", service="pancake"),
 }
 
 
