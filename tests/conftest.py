@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -258,3 +259,13 @@ def wait_until(condition: Callable[[], bool], timeout: float = 30.0) -> None:
 def forbidden(box: Sandbox) -> list[Any]:
     """Every request that one of the services had to refuse."""
     return [request for request in box.requests.recent if request.status >= 400]
+
+
+@contextmanager
+def in_zone(zone: str) -> Iterator[None]:
+    """Sets the machine's time zone for this process."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TZ", zone)
+        time.tzset()
+        yield
+    time.tzset()

@@ -1,4 +1,4 @@
-"""A proxy between the program and the sandbox, so that a test can do something at a chosen request."""
+"""A proxy between the program and the sandbox, so that a test can act at a chosen request."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Passing:
-    """A request on its way to the sandbox."""
+    """A request to the sandbox."""
 
     method: str
     path: str
@@ -25,25 +25,25 @@ class Passing:
 
     @property
     def upserts(self) -> str | None:
-        """The psid that it writes, None when it is another call."""
+        """The psid that it writes; None for any other call."""
         return str(json.loads(self.query["filter"])["psid"]) if self.path.endswith("/upsert-one") else None
 
 
 class Lost(Exception):
-    """The request is not passed on, and its connection is cut."""
+    """The request is not forwarded, and its connection is closed."""
 
 
 Hook = Callable[[Passing], int | bytes | None]
 
 
 def nothing(_: Passing) -> None:
-    """Passes a request on."""
+    """Forwards a request."""
 
 
 class Proxy:
-    """Passes requests on to a sandbox, after calling *before*, which may answer with a status or a body of its own.
+    """Forwards requests to a sandbox after calling *before*, which may answer with a status or a body instead.
 
-    *after* is called when the sandbox has answered and the program does not know it yet. *date* is Pancake's clock.
+    *after* is called between the sandbox's answer and its delivery. *date* is Pancake's clock.
     """
 
     def __init__(self, box: Sandbox) -> None:
@@ -51,7 +51,7 @@ class Proxy:
         self.after: Callable[[Passing], None] = nothing
         self.date: float | None = None
         self.counts: dict[str, int] = {}
-        self._box = box
+        self.box = box
         self._target = urlsplit(box.url)
         self._counting = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -64,7 +64,7 @@ class Proxy:
 
     @property
     def whole_environment(self) -> dict[str, str]:
-        return self._box.whole_environment | self.environment
+        return self.box.whole_environment | self.environment
 
     def close(self) -> None:
         self._server.shutdown()
@@ -87,7 +87,7 @@ class Proxy:
             do_POST = do_PUT = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                """Says nothing."""
+                """Logs nothing."""
 
         return Handler
 
@@ -99,7 +99,7 @@ class Proxy:
             self.counts[kind] = self.counts.get(kind, 0) + 1
         own, date = self.before(passing), formatdate(usegmt=True)
         if own is None:
-            status, text, date = self._pass_on(request, body)
+            status, text, date = self._forward(request, body)
             self.after(passing)
         else:
             status, text = (own, b"{}") if isinstance(own, int) else (200, own)
@@ -108,7 +108,7 @@ class Proxy:
         head = f"HTTP/1.1 {status} .\r\nDate: {date}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}"
         return head.encode() + b"\r\n\r\n" + text
 
-    def _pass_on(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
+    def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
         connection = HTTPConnection(str(self._target.hostname), self._target.port, timeout=PATIENCE)
         try:
             headers = {name: text for name, text in request.headers.items() if name.lower() != "host"}

@@ -1,4 +1,4 @@
-"""What a machine puts around the command: TLS, proxies, namespaces."""
+"""The environment of the command: TLS, proxies, namespaces."""
 
 import http.client
 import shutil
@@ -16,10 +16,10 @@ import pytest
 
 
 def permitted(*ways: list[str], then: list[str] | None = None) -> list[str]:
-    """unshare(1) in the first of the *ways* that this machine permits, or skips."""
+    """The command line of unshare(1) in the first of the *ways* that this machine permits; skips if there is none."""
     unshare = shutil.which("unshare")
     if unshare is None:
-        pytest.skip("there is no unshare(1) to make another environment with")
+        pytest.skip("unshare(1) is not installed")
     reason = ""
     for way in ways:
         tried = subprocess.run([unshare, *way, "true"], capture_output=True, text=True, check=False)
@@ -30,22 +30,22 @@ def permitted(*ways: list[str], then: list[str] | None = None) -> list[str]:
 
 
 class Quiet(BaseHTTPRequestHandler):
-    """What each of the servers here handles requests with."""
+    """The request handler of the servers here."""
 
     protocol_version = "HTTP/1.1"
     target = ""
-    """Where everything is handed on to: host and port."""
+    """Where requests are forwarded: host and port."""
     asked: list[str]
-    """Whom a proxy was asked for."""
+    """The addresses that a proxy was asked for."""
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 class Relay(Quiet):
-    """Hands requests on to another server."""
+    """Forwards requests to another server."""
 
-    def _hand_on(self) -> None:
+    def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         connection = http.client.HTTPConnection(self.target)
         connection.request(self.command, self.path, body, dict(self.headers))
@@ -59,14 +59,14 @@ class Relay(Quiet):
         self.wfile.write(text)
 
     def do_GET(self) -> None:
-        self._hand_on()
+        self._forward()
 
     def do_POST(self) -> None:
-        self._hand_on()
+        self._forward()
 
 
 class ConnectProxy(Quiet):
-    """Connects whoever asks for an address to its target instead."""
+    """Connects every request to its target, whatever address it is for."""
 
     def do_CONNECT(self) -> None:
         self.asked.append(self.path)
@@ -93,7 +93,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """A client that trusts nobody is none of its business."""
+        """A client that does not trust the certificate is no error here."""
 
 
 @contextmanager
@@ -116,10 +116,10 @@ def served(
 
 
 def make_certificate(home: Path, days: int = 2) -> tuple[Path, Path]:
-    """A certificate that signs itself, for folkform.example and 127.0.0.1, and its key."""
+    """A self-signed certificate for folkform.example and 127.0.0.1, and its key."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("there is no openssl(1) to make a certificate with")
+        pytest.skip("openssl(1) is not installed")
     cert, key = home / "cert.pem", home / "key.pem"
     subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""Spans of time as people say them."""
+"""Durations in words."""
 
 import pytest
 
@@ -8,7 +8,7 @@ _DAY = 86_400
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0, "0 s"),
         (119.9, "119 s"),
@@ -22,15 +22,15 @@ _DAY = 86_400
         (3000 * 365.25 * _DAY, "3,000 years"),
     ],
 )
-def test_a_span(seconds: float, said: str) -> None:
-    """A unit is used from two of it on, so that what is said is never far from the truth; nothing is rounded up."""
-    assert span_in_words(seconds) == said
+def test_a_span(seconds: float, text: str) -> None:
+    """A unit is used from two of it on, and nothing is rounded up."""
+    assert span_in_words(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [(240, "4 min ago"), (0.5, "0 s ago"), (-0.5, "0 s ago"), (-1, "in 1 s"), (-7200, "in 2 h")],
 )
-def test_how_long_ago(seconds: float, said: str) -> None:
-    """What is past is so long ago; what a clock that is behind has not reached yet is still to come."""
-    assert ago(seconds) == said
+def test_how_long_ago(seconds: float, text: str) -> None:
+    """A time may be in the future for a clock that is slow."""
+    assert ago(seconds) == text

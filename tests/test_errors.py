@@ -41,12 +41,12 @@ PAGE = Page("104", "Trà sữa", is_sync=True, page_access_token="page-token", a
     ids=repr,
 )
 def test_exit_codes(error: CustomerSyncError, code: int) -> None:
-    """Every error knows what a scheduler is to learn."""
+    """Every error has the exit code for a scheduler."""
     assert error.exit_code == code
 
 
 def test_an_error_is_a_sentence_and_a_step() -> None:
-    """What went wrong, what the service said, what to do about it."""
+    """What went wrong, the service's own message, and what to do about it."""
     error = Refused("FolkForm", "answered 400", "Check it.", server_message="VAL_002 bad")
     assert error.sentence == "FolkForm answered 400: VAL_002 bad"
     assert str(error) == "FolkForm answered 400: VAL_002 bad. Check it."
@@ -54,8 +54,8 @@ def test_an_error_is_a_sentence_and_a_step() -> None:
     assert str(SettingsError(["A is missing", "B is wrong"], "Set them.")) == "A is missing; B is wrong. Set them."
 
 
-def test_unreachable_tells_how_long_to_wait() -> None:
-    """Only when the service said so is there a wait."""
+def test_unreachable_has_the_wait() -> None:
+    """There is a wait only if the service demands one."""
     plain, asked = Unreachable("X", "y"), Unreachable("X", "y", retry_after=30, too_many=True)
     assert (plain.retry_after, plain.too_many, asked.retry_after, asked.too_many) == (0, False, 30, True)
 
@@ -85,7 +85,7 @@ TIME_IS_UP = StopRequested("The time is up", ExitCode.OK)
 
 
 def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> PassResult[SyncedPage]:
-    """A pass whose pages ended so."""
+    """A pass whose pages ended like this."""
     result = PassResult("incremental", started_at=0.0, page_result=SyncedPage, stopped=stopped)
     for ending in endings:
         page = SyncedPage(PAGE, status=ending.status, error=ending.error)
@@ -109,7 +109,7 @@ def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> 
         ([BUSY], 75, "busy"),
         ([BUSY, BUSY], 75, "busy"),
         ([PARTIAL, BUSY], 1, "partial"),
-        # Pancake's trouble is one page's own, unless every page has it.
+        # Pancake's trouble concerns one page, unless every page has it.
         ([OK, PANCAKE_REFUSED], 1, "partial"),
         ([OK, PANCAKE_DOWN], 1, "partial"),
         ([PARTIAL, PANCAKE_REFUSED], 1, "partial"),
@@ -121,7 +121,7 @@ def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> 
         ([PANCAKE_REFUSED, BUSY], 3, "partial"),
         ([PANCAKE_DOWN, BUSY], 75, "partial"),
         ([OK, PANCAKE_DOWN, BUSY], 1, "partial"),
-        # FolkForm's trouble is everybody's.
+        # FolkForm's trouble concerns every page.
         ([OK, FOLKFORM_DOWN], 75, "partial"),
         ([OK, FOLKFORM_REFUSED], 3, "partial"),
         ([OK, OK, FOLKFORM_DOWN, FOLKFORM_REFUSED], 3, "partial"),
@@ -129,7 +129,7 @@ def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> 
         ([PANCAKE_REFUSED, FOLKFORM_DOWN, OK], 75, "partial"),
         ([PANCAKE_DOWN, FOLKFORM_REFUSED], 3, "failed"),
         ([BUSY, FOLKFORM_DOWN, OK], 75, "partial"),
-        # A setting goes before a service.
+        # A setting takes precedence over a service.
         ([OK, NO_LOCK], 2, "partial"),
         ([NO_LOCK, FOLKFORM_REFUSED, FOLKFORM_DOWN], 2, "failed"),
         # An error of our own.
@@ -138,7 +138,7 @@ def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> 
     ],
 )
 def test_exit_code_of_a_pass(endings: list[Ending], code: int, status: str) -> None:
-    """2, then 3 or 75 when FolkForm or every page is concerned, else 1 for trouble and 0 for none."""
+    """2, then 3 or 75 if FolkForm or every page is concerned, else 1 for trouble and 0 for none."""
     for order in (endings, endings[::-1]):
         result = pass_result(order)
         assert (result.exit_code, result.status) == (code, status)
@@ -146,8 +146,8 @@ def test_exit_code_of_a_pass(endings: list[Ending], code: int, status: str) -> N
 
 
 @pytest.mark.parametrize("endings", [[OK], [INTERRUPTED], [OK, INTERRUPTED], [FOLKFORM_REFUSED, NO_LOCK], [BUSY], []])
-def test_a_signal_goes_before_everything(endings: list[Ending]) -> None:
-    """A pass ended by a signal has that signal's exit code, whatever else happened."""
+def test_a_signal_takes_precedence(endings: list[Ending]) -> None:
+    """A pass that a signal ended has that signal's exit code, whatever else happened."""
     assert pass_result(endings, SIGTERM).exit_code == 143
     assert pass_result(endings, SIGINT).exit_code == 130
     expected = Status.INTERRUPTED if INTERRUPTED in endings or not endings else pass_result(endings).status
@@ -167,7 +167,7 @@ def test_a_signal_goes_before_everything(endings: list[Ending]) -> None:
     ],
 )
 def test_the_time_limit_is_no_failure(endings: list[Ending], code: int) -> None:
-    """What ended softly is interrupted and incomplete; only trouble, or nothing done at all, changes the exit code."""
+    """Such a pass is interrupted and incomplete; only trouble, or nothing done at all, changes the exit code."""
     result = pass_result(endings, TIME_IS_UP)
     assert (result.exit_code, result.status, result.complete) == (code, "interrupted", False)
 
@@ -177,7 +177,7 @@ def test_the_time_limit_is_no_failure(endings: list[Ending], code: int) -> None:
     [(TokenRefused("FolkForm", "x"), 3), (Unreachable("FolkForm", "x"), 75), (ContractBroken("FolkForm", "x"), 3)],
 )
 def test_no_pages_at_all(error: ServiceError, code: int) -> None:
-    """When the pages cannot even be listed, that error is the pass's."""
+    """If the pages cannot be listed, that error is the pass's."""
     result = PassResult("incremental", started_at=0.0, page_result=SyncedPage, error=error)
     assert (result.exit_code, result.status, result.complete) == (code, "failed", False)
     assert result.as_json()["error"] == str(error)
@@ -196,7 +196,7 @@ def test_totals_add_up() -> None:
 
 
 def test_json_shows_no_token() -> None:
-    """What `--json` prints is JSON, has the design's fields, and no token of a page."""
+    """`--json` prints JSON with the design's fields and without the tokens of a page."""
     result = pass_result([OK, PANCAKE_REFUSED])
     text = json.dumps(result.as_json())
     assert "token" not in text.replace("TokenRefused", "")
@@ -207,5 +207,5 @@ def test_json_shows_no_token() -> None:
 
 
 def test_a_page_shows_no_token() -> None:
-    """A page record may stand in a traceback: its repr shows neither token."""
+    """A page may appear in a traceback: its repr shows neither token."""
     assert "token" not in repr(PAGE)

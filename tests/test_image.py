@@ -1,4 +1,4 @@
-"""deploy/Dockerfile and .dockerignore, read as Docker reads them; `make check` lints them, too."""
+"""deploy/Dockerfile and .dockerignore, parsed as by Docker; `make check` lints them, too."""
 
 import json
 import re
@@ -47,13 +47,13 @@ def test_one_python_for_both_stages() -> None:
 
 
 def test_it_runs_the_command_and_nothing_else() -> None:
-    """The command is the entry point itself, without a shell that would keep signals from it."""
+    """The command is the entry point itself, without a shell that would block signals."""
     assert json.loads(_only(IMAGE, "ENTRYPOINT")) == list(_PROJECT["scripts"])
     assert json.loads(_only(IMAGE, "CMD")) == ["--help"]
 
 
 def test_it_runs_as_a_numbered_user() -> None:
-    """From the last instruction of root on, it is a user whom Kubernetes can see not to be root."""
+    """After the last instruction of root, the user is a number, so that Kubernetes can verify that it is not root."""
     user, group = map(int, _only(IMAGE, "USER").split(":"))
     assert user > 0 < group
     after = [name for name, _ in IMAGE[IMAGE.index(("USER", f"{user}:{group}")) + 1 :]]
@@ -61,7 +61,7 @@ def test_it_runs_as_a_numbered_user() -> None:
 
 
 def test_nothing_of_the_building_is_left() -> None:
-    """Only the environment leaves the first stage; it has no pip, and the image's own is removed."""
+    """Only the environment is copied from the first stage; it has no pip, and the image's own is removed."""
     assert "python -m venv --without-pip /opt/customer-sync" in _all(BUILD, "RUN")
     assert _only(IMAGE, "COPY") == "--from=build /opt/customer-sync /opt/customer-sync"
     removal, compilation = _all(IMAGE, "RUN")
@@ -70,7 +70,7 @@ def test_nothing_of_the_building_is_left() -> None:
 
 
 def test_no_secret_can_get_into_it() -> None:
-    """No argument and no variable but the path; what is copied is named, and the rest never reaches Docker."""
+    """No argument and no variable but the path; copied files are listed, and no others are sent to Docker."""
     assert not _all(BUILD, "ARG") + _all(IMAGE, "ARG") + _all(BUILD, "ENV")
     assert _only(IMAGE, "ENV") == 'PATH="/opt/customer-sync/bin:$PATH"'
     everything, *rules = [
@@ -81,12 +81,12 @@ def test_no_secret_can_get_into_it() -> None:
 
 
 def _copied() -> list[str]:
-    """What the first stage takes from the repository."""
+    """The files that the first stage copies from the repository."""
     return sorted(source for rest in _all(BUILD, "COPY") for source in rest.split()[:-1])
 
 
 def test_its_labels() -> None:
-    """The image says what it is, of which version, as the package does."""
+    """The image has the name, description, version and licence of the package."""
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', _only(IMAGE, "LABEL")))
     assert labels == {
         "title": _PROJECT["name"],

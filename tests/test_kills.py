@@ -15,8 +15,8 @@ from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import DAY, Command, StartSandbox, ago, of_page, person
 from .in_process import Passes
+from .killable_run import KillableRun
 from .proxy import Lost, Passing, Proxy
-from .victim import KillableRun
 
 _PASSES = {"incremental": ["incremental"], "backfill": ["backfill"], "full": ["backfill", "--full"]}
 # A backfill begins and ends with an incremental; it is killed while it writes its history.

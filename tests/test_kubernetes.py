@@ -1,6 +1,11 @@
-"""deploy/kubernetes*.yaml: Kubernetes takes them, and what their pods run does its work on the sandbox."""
+"""deploy/kubernetes: Kubernetes accepts the manifests, and their pods do their work on the sandbox."""
 
 import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from copy import deepcopy
+from functools import reduce
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,17 +22,60 @@ from customer_sync.core.interrupt import GRACE_SECONDS
 from .conftest import Command, StartSandbox
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-PLAIN, SHARDED = (
-    list(yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")))
-    for name in ("kubernetes.yaml", "kubernetes-sharded.yaml")
-)
+BASE, OVERLAY = DEPLOY / "kubernetes" / "base", DEPLOY / "kubernetes" / "overlays" / "sharded"
+Manifest = dict[str, Any]
+
+
+def kustomization(folder: Path) -> Manifest:
+    """What a folder's kustomization.yaml says."""
+    loaded: Manifest = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def base() -> list[Manifest]:
+    """The manifests of the base: they are complete in their files."""
+    files = [(BASE / name).read_text(encoding="utf-8") for name in kustomization(BASE)["resources"]]
+    return [manifest for file in files for manifest in yaml.safe_load_all(file)]
+
+
+def sharded() -> list[Manifest]:
+    """The manifests of the overlay, as kustomize builds them."""
+    manifests, overlay = deepcopy(base()), kustomization(OVERLAY)
+    for patch in overlay["patches"]:
+        for manifest in manifests:
+            if manifest["kind"] == patch["target"]["kind"]:
+                for change in yaml.safe_load(patch["patch"]):
+                    change_at(manifest, change["path"].strip("/").split("/"), change.get("value"))
+    (replacement,) = overlay["replacements"]
+    count = next(one for one in manifests if one["kind"] == "ConfigMap")["data"][SHARDS]
+    for job in (one for one in manifests if one["kind"] == "CronJob"):
+        for path in replacement["targets"][0]["fieldPaths"]:
+            change_at(job, path.split("."), int(count))
+    return manifests
+
+
+def change_at(manifest: Manifest, path: list[str], value: Any) -> None:
+    """Sets what is at a path, or removes it."""
+    *parents, name = path
+    parent = reduce(lambda node, key: node[int(key) if isinstance(node, list) else key], parents, manifest)
+    parent.pop(name, None)
+    if value is not None:
+        parent[name] = value
+
+
+def by_name(manifests: Iterable[Manifest]) -> dict[tuple[str, str], Manifest]:
+    """The manifests by kind and name."""
+    return {(one["kind"], one["metadata"]["name"]): one for one in manifests}
+
+
+PLAIN, SHARDED = base(), sharded()
 CONFIG, SECRET = PLAIN[0]["data"], PLAIN[1]["stringData"]
 _NEWEST = kubernetes_validate.latest_version().removesuffix(".0")
 _PLACEHOLDER = re.compile("<.+>")
 
 
 class CronJob:
-    """One CronJob of a file, and the parts of it that matter here."""
+    """One CronJob, and the parts of it that matter here."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.name = document["metadata"]["name"].removeprefix("customer-sync-")
@@ -43,7 +91,7 @@ class CronJob:
         return read_duration(args[args.index("--max-runtime") + 1])
 
     def action_on(self, code: int) -> str:
-        """What becomes of a pod that ends with an exit code; Count is Kubernetes' word for what has no rule."""
+        """What Kubernetes does with a pod that ended with an exit code; Count if there is no rule."""
         for rule in self.job["podFailurePolicy"]["rules"]:
             if code in rule.get("onExitCodes", {}).get("values", []):
                 return str(rule["action"])
@@ -61,20 +109,31 @@ each_job = pytest.mark.parametrize(
 )
 
 
-# What Kubernetes makes of it
+# The manifests
+
+
+@pytest.mark.parametrize(("folder", "manifests"), [(BASE, PLAIN), (OVERLAY, SHARDED)], ids=["base", "sharded"])
+def test_kustomize_builds_them(folder: Path, manifests: list[Manifest]) -> None:
+    """`kubectl apply -k` applies what the other tests look at."""
+    builders = {"kustomize": ["kustomize", "build"], "kubectl": ["kubectl", "kustomize"]}
+    command = next((command for name, command in builders.items() if shutil.which(name)), None)
+    if command is None:
+        pytest.skip("needs kubectl or kustomize: go install sigs.k8s.io/kustomize/kustomize/v5@latest")
+    built = subprocess.run([*command, folder], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert by_name(yaml.safe_load_all(built)) == by_name(manifests)
 
 
 @pytest.mark.parametrize("version", ["1.29", _NEWEST])
 @pytest.mark.parametrize("document", [*PLAIN, *SHARDED], ids=lambda document: document["metadata"]["name"])
 def test_the_schema(version: str, document: dict[str, Any]) -> None:
-    """Kubernetes knows every field, from the oldest version that is promised to the newest that the library ships."""
+    """Every field is valid in the oldest version that is promised and in the newest that the library knows."""
     assert kubernetes_validate.validate(document, version, strict=True) == version
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate({**document, "speck": {}}, version, strict=True)
 
 
 def test_the_schedules() -> None:
-    """Both files: every five minutes, every night at two in Vietnam, and every Sunday after the backfill."""
+    """Every five minutes, every night at two in Vietnam, and every Sunday after the backfill."""
     zone = "Asia/Ho_Chi_Minh"
     expected = {"incremental": ("*/5 * * * *", None), "backfill": ("0 2 * * *", zone), "verify": ("0 8 * * 0", zone)}
     for jobs in (JOBS, SHARDED_JOBS):
@@ -84,26 +143,26 @@ def test_the_schedules() -> None:
 
 @each_job
 def test_the_times_fit(job: CronJob) -> None:
-    """A run ends softly before Kubernetes ends it, a pod that is told to end has the time that the program takes."""
+    """A run stops before Kubernetes ends it, and a pod that is to end gets the time that the program needs."""
     assert job.max_runtime + job.pod["terminationGracePeriodSeconds"] < job.job["activeDeadlineSeconds"]
     assert job.pod["terminationGracePeriodSeconds"] >= GRACE_SECONDS + 5
-    assert job.spec["startingDeadlineSeconds"] >= 10  # Kubernetes looks every ten seconds.
+    assert job.spec["startingDeadlineSeconds"] >= 10  # Kubernetes checks every ten seconds.
     if job.name == "incremental":
         assert job.max_runtime < 300
 
 
 @each_job
 def test_one_at_a_time(job: CronJob) -> None:
-    """Two runs of a kind are never at work together, and no failure is tried again behind the policy's back."""
+    """Two runs of a kind never overlap, and no failure is retried except by the policy."""
     assert job.spec["concurrencyPolicy"] == "Forbid"
     assert job.pod["restartPolicy"] == "Never"
     assert job.job["backoffLimit" if job.shards == 1 else "backoffLimitPerIndex"] == 0
 
 
 @each_job
-def test_what_follows_from_an_exit_code(job: CronJob) -> None:
-    """75 is tried again, but not by a verify, which would begin anew; 2 and 3 end the Job by name; in a shard a refusal
-    is that shard's own; the rest just fails.
+def test_exit_codes(job: CronJob) -> None:
+    """75 is retried, but not by a verify, which would start from the beginning; 2 and 3 fail the Job; in a shard, 3 is
+    that shard's own; other codes count as failures.
     """
     refused = "FailJob" if job.shards == 1 else "Count"
     later = "Count" if job.name == "verify" else "Ignore"
@@ -115,8 +174,8 @@ def test_what_follows_from_an_exit_code(job: CronJob) -> None:
 
 
 @each_job
-def test_nothing_is_permitted_that_is_not_needed(job: CronJob) -> None:
-    """The pods are of Kubernetes' level "restricted", with a read-only root and no token, as the image's user."""
+def test_the_pods_are_restricted(job: CronJob) -> None:
+    """Kubernetes' level "restricted", a read-only root and no token, as the image's user."""
     pod, container = job.pod["securityContext"], job.container["securityContext"]
     user = re.search(r"^USER (\d+):(\d+)$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert user is not None
@@ -132,8 +191,8 @@ def test_nothing_is_permitted_that_is_not_needed(job: CronJob) -> None:
 
 
 @each_job
-def test_everything_named_is_there(job: CronJob) -> None:
-    """The image is this version's; its ConfigMap, its Secret and its volumes exist, and the locks have their place."""
+def test_references(job: CronJob) -> None:
+    """The image is this version's; the ConfigMap, the Secret and the volumes exist, and /tmp is writable."""
     assert job.container["image"] == f"registry.example.com/customer-sync:{customer_sync.__version__}"
     assert job.container["envFrom"] == [{"configMapRef": {"name": PLAIN[0]["metadata"]["name"]}}]
     volumes = {volume["name"]: volume for volume in job.pod["volumes"]}
@@ -143,7 +202,7 @@ def test_everything_named_is_there(job: CronJob) -> None:
 
 
 def test_the_settings_are_known() -> None:
-    """Every variable is one of ours, and each file that one names is a key of the Secret."""
+    """Every variable is a setting, and each file that one names is a key of the Secret."""
     secrets = {declaration["variable"] for declaration in declared().values() if declaration["secret"]}
     files = {variable: text for variable, text in CONFIG.items() if variable.endswith("_FILE")}
     known = {declaration["variable"] for declaration in declared().values()} - secrets
@@ -155,57 +214,55 @@ def test_the_settings_are_known() -> None:
 # What the pods run
 
 
-def _environment(run: Command, fill_in: dict[str, str]) -> dict[str, str]:
-    """What a pod sees: the ConfigMap, the Secret as files; *fill_in* goes in the place of the placeholders."""
+def _environment(run: Command, manifests: list[Manifest], fill_in: dict[str, str]) -> dict[str, str]:
+    """What a pod gets: the ConfigMap, and the Secret as files; *fill_in* replaces the placeholders."""
 
     def filled_in(name: str, text: str) -> str:
         return fill_in.get(name, text) if _PLACEHOLDER.fullmatch(text) else text
 
     for name, text in SECRET.items():
         (run.home / name).write_text(filled_in(name, text))
-    config = {name: filled_in(name, text) for name, text in CONFIG.items()}
+    config = {name: filled_in(name, text) for name, text in manifests[0]["data"].items()}
     return {name: text.replace("/run/secrets/customer-sync", str(run.home)) for name, text in config.items()}
 
 
 @each_job
-def test_every_command_line_is_understood(run: Command, job: CronJob) -> None:
-    """What each pod runs is a command line of this program."""
+def test_the_command_lines(run: Command, job: CronJob) -> None:
+    """Each pod runs a valid command line of this program."""
     outcome = run(None, *job.container["args"], "--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert f"Usage: customer-sync {job.name}" in outcome.out
 
 
-def test_nothing_runs_before_it_is_filled_in(run: Command) -> None:
-    """As long as a placeholder is left, a run is refused and names exactly those; it asks nobody anything."""
-    outcome = run(None, *JOBS[0].container["args"], **_environment(run, {}))
+def test_placeholders(run: Command) -> None:
+    """A run with placeholders left ends with exit code 2 and names exactly those."""
+    outcome = run(None, *JOBS[0].container["args"], **_environment(run, PLAIN, {}))
     left = [name for name, text in {**CONFIG, **SECRET}.items() if _PLACEHOLDER.fullmatch(text)]
     assert outcome.code == 2
     assert sorted(re.findall(r"Error: (\w+)", outcome.err)) == sorted(left)
 
 
-@pytest.mark.parametrize("jobs", [JOBS, SHARDED_JOBS], ids=["plain", "sharded"])
-def test_the_jobs_do_their_work(sandbox: StartSandbox, run: Command, jobs: list[CronJob]) -> None:
-    """With the settings that the files give to them, the three Jobs bring everybody and find nobody missing."""
+@pytest.mark.parametrize("manifests", [PLAIN, SHARDED], ids=["plain", "sharded"])
+def test_the_jobs_do_their_work(sandbox: StartSandbox, run: Command, manifests: list[Manifest]) -> None:
+    """With the settings of the manifests, the three Jobs copy every customer, and verify finds no difference."""
     box = sandbox(pages=5, customers=20)
-    environment = {"PANCAKE_BASE_URL": box.environment["PANCAKE_BASE_URL"], **_environment(run, box.environment)}
-    for job in jobs:
+    pancake = {"PANCAKE_BASE_URL": box.environment["PANCAKE_BASE_URL"]}
+    environment = {**pancake, **_environment(run, manifests, box.environment)}
+    for job in JOBS if manifests is PLAIN else SHARDED_JOBS:
         for pod in _start_pods(run, job, environment):
             assert run.end(pod).code == 0
     assert box.difference().equal
 
 
 def _start_pods(run: Command, job: CronJob, environment: dict[str, str]) -> list[Any]:
-    own = {variable["name"]: variable["value"] for variable in job.container.get("env", [])}
     indexes = [{"JOB_COMPLETION_INDEX": str(index)} for index in range(job.shards)] if job.shards > 1 else [{}]
-    return [run.start(None, *job.container["args"], **environment, **own, **index) for index in indexes]
+    return [run.start(None, *job.container["args"], **environment, **index) for index in indexes]
 
 
 @pytest.mark.parametrize(("plain", "sharded"), list(zip(JOBS, SHARDED_JOBS, strict=True)), ids=lambda job: job.name)
 def test_a_shard_is_a_pod_like_any_other(plain: CronJob, sharded: CronJob) -> None:
-    """The sharded file replaces the other one's CronJobs; its pods know how many they are, and differ in that only."""
+    """The overlay changes how many pods a Job has, and nothing in them: the ConfigMap has the number of shards."""
     assert plain.name == sharded.name
-    shards = {"name": SHARDS, "value": str(sharded.shards)}
-    assert {**sharded.pod, "containers": [plain.container]} == plain.pod
-    assert sharded.container == {**plain.container, "env": [shards]}
+    assert sharded.pod == plain.pod
     assert sharded.job["completionMode"] == "Indexed"
-    assert sharded.job["parallelism"] == sharded.job["completions"] > 1
+    assert sharded.job["parallelism"] == sharded.job["completions"] == int(SHARDED[0]["data"][SHARDS]) > 1

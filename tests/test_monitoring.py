@@ -188,12 +188,12 @@ def _wrong_settings(start: StartSandbox, run: Command) -> Outcome:
         (_refused_customer, 1, "psid refused failed: FolkForm answered 400", "customer-sync backfill --page"),
         (_somebody_missing, 1, "missing in FolkForm (Pancake version", "customer-sync backfill --page"),
         (_wrong_role, 2, "FOLKFORM_ROLE_ID", "Set FOLKFORM_ROLE_ID"),
-        (_too_slow, 75, "--max-runtime", "the next run goes on"),
-        (_nobody_there, 75, "refused the connection", "the next run goes on"),
+        (_too_slow, 75, "--max-runtime", "the next run continues"),
+        (_nobody_there, 75, "refused the connection", "the next run continues"),
         (_wrong_settings, 3, "FolkForm answered 401", "FOLKFORM_TOKEN"),
         (_counts_differ, 1, "Pancake counts", "customer-sync verify --page"),
         (_not_brought, 1, "explain: next incremental", "customer-sync incremental"),
-        (_busy, 75, "is locked by another run", "the next run goes on"),
+        (_busy, 75, "is locked by another run", "the next run continues"),
     ],
 )
 def test_jq_alone_tells_what_failed(

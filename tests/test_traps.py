@@ -28,8 +28,8 @@ from customer_sync.sync.watermarks import SPAN
 from .conftest import DAY, StartSandbox, ago, fill_folkform, only_page, people, person
 from .conftest import Command as Cli
 from .in_process import NullListener, QuickClock
+from .killable_run import KillableRun
 from .proxy import PATIENCE, Passing, Proxy
-from .victim import KillableRun
 
 # How long to wait for what must not happen; longer only makes a broken rule show more surely.
 NOTHING_COMES = 1.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from customer_sync.config.settings import Settings, load_settings, load_shard
 from customer_sync.core.clock import local_time
-from customer_sync.core.customer import names_zone, parse_moment
 from customer_sync.core.errors import SettingsError
+from customer_sync.core.moment import has_zone, parse_moment
 from customer_sync.core.shard import Shard
 from customer_sync.output.console import Screen
 from customer_sync.sync.plan import PassOptions
@@ -76,6 +76,6 @@ def _read_moment(screen: Screen, option: str, text: str | None, problems: list[s
     except ValueError as error:
         problems.append(f"{option}: {error}")
         return None
-    if not names_zone(text):
+    if not has_zone(text):
         screen.info(f"{option} {text} is taken as this machine's time: {local_time(moment)}")
     return moment

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from customer_sync.config.raw_setting import Problem, RawSetting, read_setting
 from customer_sync.config.raw_setting import option_name as option_name
 from customer_sync.core.errors import SettingsError
-from customer_sync.core.shard import MOST_SHARDS, Shard, read_shard
+from customer_sync.core.shard import MAX_SHARDS, Shard, read_shard
 
 T = TypeVar("T")
 
@@ -296,7 +296,7 @@ def _shard_of_job(environment: Mapping[str, str]) -> Shard | None:
     shards, index = environment.get(SHARDS), environment.get(_INDEX)
     if not shards:
         return None
-    count = _checked(shards, _whole(1, MOST_SHARDS), SHARDS, f"environment variable {SHARDS}")
+    count = _checked(shards, _whole(1, MAX_SHARDS), SHARDS, f"environment variable {SHARDS}")
     if not index:
         ways = f"run it in an Indexed Job, which sets it, or give --shard I/{count}"
         raise ValueError(f"{_INDEX} is missing: {SHARDS} is {count}, but not which of them this run is: {ways}")

@@ -1,15 +1,15 @@
-"""The errors a user can meet. Each is one sentence and the next step, and knows its exit code.
+"""The errors a user can meet. Each is one sentence and the next step, and has its exit code.
 
 CustomerSyncError
 ├── SettingsError         the command line or the environment is wrong               2
-├── StopRequested         a signal ended the work                                    its own
-│   └── TimeIsUp          the time limit did                                         0
+├── StopRequested         a signal ended the run                                     its own
+│   └── TimeIsUp          the time limit ended the run                               0
 └── ServiceError          Pancake or FolkForm
     ├── Unreachable       no usable answer: connection, timeout, 5xx, 429, not JSON  75
-    │   └── ServerError   its own 500: it is down, or cannot take this one request   75
-    ├── Refused           it said no to this one request                             3
-    ├── TokenRefused      it said no to us: token, role, permission                  3
-    └── ContractBroken    it answered what the contract rules out                    3
+    │   └── ServerError   the service's own 500: down, or cannot process one request 75
+    ├── Refused           the service rejected one request                           3
+    ├── TokenRefused      the service rejected a token, a role or a permission       3
+    └── ContractBroken    the answer violates the service's contract                 3
 """
 
 from enum import IntEnum
@@ -28,18 +28,19 @@ class ExitCode(IntEnum):
 
     @property
     def next_step(self) -> str:
-        """What to do about a run that ended so; empty where nothing is to be done."""
+        """What to do after a run with this exit code; empty if nothing is to be done."""
         return _NEXT_STEPS.get(self, "")
 
 
-_GOES_ON = "Nothing: the next run goes on from there."
+_CONTINUE = "Nothing to do: the next run continues from there."
 _NEXT_STEPS = {
-    ExitCode.PARTIAL: "Read what failed: the next run tries failed pages again, backfill --page X failed customers.",
-    ExitCode.USAGE: "Mend what is named, then customer-sync check.",
-    ExitCode.REFUSED: "A person must act, as the error says; customer-sync check looks at everything.",
-    ExitCode.TRY_LATER: _GOES_ON,
-    ExitCode.SIGINT: _GOES_ON,
-    ExitCode.SIGTERM: _GOES_ON,
+    ExitCode.PARTIAL: "Fix the cause. The next run retries failed pages; for failed customers run customer-sync "
+    "backfill --page X.",
+    ExitCode.USAGE: "Fix the settings listed above, then run customer-sync check.",
+    ExitCode.REFUSED: "Manual action required: do what the error says, then run customer-sync check.",
+    ExitCode.TRY_LATER: _CONTINUE,
+    ExitCode.SIGINT: _CONTINUE,
+    ExitCode.SIGTERM: _CONTINUE,
 }
 
 
@@ -63,7 +64,7 @@ class CustomerSyncError(Exception):
 
 
 class SettingsError(CustomerSyncError):
-    """The command line or the environment is wrong; *problems* names everything at once."""
+    """The command line or the environment is wrong; *problems* lists everything at once."""
 
     exit_code = ExitCode.USAGE
 
@@ -73,7 +74,7 @@ class SettingsError(CustomerSyncError):
 
 
 class StopRequested(CustomerSyncError):
-    """The work was asked to end; its exit code is that of the request."""
+    """The run was asked to end; the request has the exit code."""
 
     def __init__(self, problem: str, exit_code: ExitCode) -> None:
         super().__init__(problem)
@@ -81,16 +82,17 @@ class StopRequested(CustomerSyncError):
 
 
 class TimeIsUp(StopRequested):
-    """The time limit is reached, or a wait would outlast it."""
+    """The time limit is reached, or a wait would exceed it."""
 
     def __init__(self, problem: str = "The time limit (--max-runtime) was reached") -> None:
         super().__init__(problem, ExitCode.OK)
 
 
 class ServiceError(CustomerSyncError):
-    """One of the two services is the cause; *service* is its name, *said* its own words.
+    """One of the two services is the cause.
 
-    *status* is HTTP's, 0 where there was none; *code* the one in the service's own answer, empty where there was none.
+    *server_message* is the service's own text, *status* HTTP's (0: none), *code* the one in the service's own answer.
+    Of an Unreachable, *retry_after* is the wait that the service demands (seconds), *too_many* whether it was a 429.
     """
 
     exit_code = ExitCode.REFUSED
@@ -104,12 +106,16 @@ class ServiceError(CustomerSyncError):
         server_message: str = "",
         status: int = 0,
         code: str = "",
+        retry_after: float = 0.0,
+        too_many: bool = False,
     ) -> None:
         super().__init__(f"{service} {problem}", next_step)
         self.service = service
         self.server_message = server_message
         self.status = status
         self.code = code
+        self.retry_after = retry_after
+        self.too_many = too_many
 
     @property
     def sentence(self) -> str:
@@ -117,41 +123,22 @@ class ServiceError(CustomerSyncError):
 
 
 class Unreachable(ServiceError):
-    """No usable answer, but there may be one later.
-
-    *retry_after* is how long the service asked us to wait (seconds), *too_many* that we asked too fast.
-    """
+    """No usable answer; a later request may get one."""
 
     exit_code = ExitCode.TRY_LATER
 
-    def __init__(
-        self,
-        service: str,
-        problem: str,
-        next_step: str = "",
-        *,
-        server_message: str = "",
-        status: int = 0,
-        code: str = "",
-        retry_after: float = 0.0,
-        too_many: bool = False,
-    ) -> None:
-        super().__init__(service, problem, next_step, server_message=server_message, status=status, code=code)
-        self.retry_after = retry_after
-        self.too_many = too_many
-
 
 class ServerError(Unreachable):
-    """The service itself answered 500, no proxy before it: it is down, or it cannot take this one request."""
+    """The service itself answered 500, no proxy before it: it is down, or it cannot process this one request."""
 
 
 class Refused(ServiceError):
-    """The service said no to this one request; asking again would not help."""
+    """The service rejected this one request; a retry would not help."""
 
 
 class TokenRefused(ServiceError):
-    """The service said no to us: a token, a role or a permission."""
+    """The service rejected a token, a role or a permission."""
 
 
 class ContractBroken(ServiceError):
-    """The service answered what its contract rules out; going on could lose customers."""
+    """The answer violates the service's contract; to continue could lose customers."""

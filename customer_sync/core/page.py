@@ -12,11 +12,11 @@ class Page:
     is_sync: bool
     """Whether the shop wants this page synced."""
     page_access_token: str = field(repr=False)
-    """Opens this page's customers in Pancake; empty when FolkForm holds none."""
+    """Gives access to the page's customers in Pancake; empty if FolkForm has none."""
     access_token: str = field(default="", repr=False)
-    """The user token that can make a page token; empty when FolkForm holds none."""
+    """The user token that can make a page token; empty if FolkForm has none."""
 
     @property
     def title(self) -> str:
-        """Its name and id."""
+        """Name and id."""
         return f"{self.name} ({self.page_id})" if self.name else self.page_id

@@ -1,6 +1,6 @@
-"""What FolkForm keeps of a value: half a surrogate pair becomes U+FFFD, a number beyond 64 bits floating point.
+"""How FolkForm stores a value: half a surrogate pair becomes U+FFFD, a number beyond 64 bits floating point.
 
-Facts: both recorded servers (`tests/conformance/`).
+Facts: two recorded servers (`tests/conformance/`).
 """
 
 import re
@@ -11,12 +11,12 @@ INT64 = range(-(2**63), 2**63)
 
 
 def kept_text(text: str) -> str:
-    """A text as FolkForm keeps it."""
+    """A text as FolkForm stores it."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def kept_value(value: Any) -> Any:
-    """The same for what FolkForm gives back as the same: 1 for 1.0, and the nearest double for 2^63 and more."""
+    """A value as FolkForm returns it: 1 for 1.0, and the nearest double for 2^63 and more."""
     if isinstance(value, str):
         return kept_text(value)
     if isinstance(value, dict):
@@ -24,13 +24,9 @@ def kept_value(value: Any) -> Any:
     if isinstance(value, list):
         return [kept_value(item) for item in value]
     if isinstance(value, float) or (type(value) is int and value not in INT64):
-        return _double(value)
-    return value
-
-
-def _double(value: float) -> float:
-    try:
-        double = float(value)
+        try:
+            double = float(value)
+        except OverflowError:  # FolkForm cannot store it.
+            return value
         return int(double) if double.is_integer() and int(double) in INT64 else double
-    except OverflowError:  # It cannot be stored at all.
-        return value
+    return value

@@ -1,4 +1,4 @@
-"""The streams that a scheduler gives us, made fit to be written to, and texts made fit for them."""
+"""Standard output and error as schedulers provide them: closed, full, of any encoding or width."""
 
 import io
 import os
@@ -7,8 +7,8 @@ import sys
 from typing import Any, TextIO
 
 
-class _Story(io.FileIO):
-    """Standard error, which swallows what nobody takes any more: the work goes on."""
+class _LenientFile(io.FileIO):
+    """A file that ignores failed writes: a closed standard error must not end the run."""
 
     def write(self, text: Any, /) -> int:
         try:
@@ -18,8 +18,8 @@ class _Story(io.FileIO):
 
 
 def prepare_streams() -> None:
-    """Makes the best of whatever streams, encoding and width a scheduler starts us with. To be called first."""
-    for number in range(3):  # The next file opened must not take the place of a closed one.
+    """Makes the streams writable whatever the scheduler provides. Must run before anything is printed."""
+    for number in range(3):  # The next opened file must not become a closed stream.
         try:
             os.fstat(number)
         except OSError:
@@ -28,20 +28,20 @@ def prepare_streams() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     encoding = sys.stderr.encoding if sys.stderr else None
-    story = io.BufferedWriter(_Story(2, "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(story, encoding, errors="backslashreplace", line_buffering=True)
-    for size in ("COLUMNS", "LINES"):  # Rich would write into 0 columns, which is nothing.
+    file = io.BufferedWriter(_LenientFile(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)
+    for size in ("COLUMNS", "LINES"):  # Rich would print nothing into 0 columns.
         if not re.fullmatch("[1-9][0-9]{0,3}", os.environ.get(size, "80")):
             del os.environ[size]
 
 
 def silence(stream: TextIO) -> None:
-    """Nothing may be left to be written when the interpreter ends: it would fail again."""
+    """Discards what is left in a broken stream, which the interpreter would write at its end and fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def printable(text: str) -> str:
-    """*text* with every control character, surrogate and invisible mark shown as an escape."""
+    """*text* with control characters, surrogates and invisible marks escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

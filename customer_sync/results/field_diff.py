@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from customer_sync.core.customer import tells_only_a_time
+from customer_sync.core.customer import looks_like_time
 from customer_sync.core.pii import IMPERSONAL
 from customer_sync.core.stored_value import kept_value
 from customer_sync.results.result import counted
@@ -42,7 +42,7 @@ def masked(name: str, value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, str):
-        tells_nobody = name in IMPERSONAL and (name not in _TIMES or tells_only_a_time(value))
+        tells_nobody = name in IMPERSONAL and (name not in _TIMES or looks_like_time(value))
         return value[:_LONGEST] if tells_nobody else f"text of {counted(len(value), 'character')}"
     if isinstance(value, list):
         return f"list of {len(value):,}"

@@ -1,4 +1,4 @@
-"""A real HTTP Pancake and FolkForm on loopback, to try customer-sync on and to test it against."""
+"""A real HTTP Pancake and FolkForm on loopback, for the demo and the tests."""
 
 from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.difference import Difference, PageDifference

@@ -1,4 +1,4 @@
-"""Who may call FolkForm: bearer tokens, roles, and the sign-in that gives a token."""
+"""FolkForm's authentication: bearer tokens, roles, and the sign-in that creates a token."""
 
 import re
 import secrets
@@ -18,7 +18,7 @@ from customer_sync.sandbox.folkform import Access, FolkForm
 from customer_sync.sandbox.json_text import dumps
 from customer_sync.sandbox.token_lives import TokenLives
 
-_SHORTEST = 20
+_MIN_TOKEN_LENGTH = 20
 _ROLE_ID = re.compile("[0-9a-f]{24}")
 
 
@@ -32,10 +32,15 @@ class AuthCalls:
         self._signed_in: list[str] = []
 
     def access(self, call: Call) -> Access:
-        """What the call's bearer token opens."""
+        """What the call's bearer token gives access to."""
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         access = self._folkform.tokens.get(token)
-        if scheme == "Bearer" and access is None and len(token) < _SHORTEST and self._behaviour.server == "2025-12":
+        if (
+            scheme == "Bearer"
+            and access is None
+            and len(token) < _MIN_TOKEN_LENGTH
+            and self._behaviour.server == "2025-12"
+        ):
             raise ServerError(500, SYSTEM, "Lỗi hệ thống")
         if scheme != "Bearer" or access is None or not self._lives.spend(token):
             raise FolkFormError(401, "AUTH_001", "Token không hợp lệ")
@@ -44,7 +49,7 @@ class AuthCalls:
         return access
 
     def has_role(self, access: Access, call: Call) -> bool:
-        """Whether the call has a role of the token's user; raises where others are refused."""
+        """Whether the call has a role of the token's user. Raises FolkFormError if other roles are rejected."""
         if not self._behaviour.role_required:
             return True
         role_id, valid = call.headers.get("x-active-role-id"), [role.role_id for role in access.roles]
@@ -72,16 +77,16 @@ class AuthCalls:
         return success(dumps({"roles": roles} if self._behaviour.roles == "roles" else roles))
 
     def sign_in(self, call: Call) -> Answer:
-        """Answers `POST /auth/login/firebase`: a fresh bearer token with all permissions."""
+        """Answers `POST /auth/login/firebase`: a new bearer token with all permissions."""
         body = json_object(call)
         id_token, hwid = body.get("idToken"), body.get("hwid")
         if not (isinstance(id_token, str) and isinstance(hwid, str) and hwid):
             raise FolkFormError(400, INVALID, "idToken and hwid must be texts")
         if not is_id_token(id_token):
             raise FolkFormError(401, "AUTH_001", "idToken is invalid")
-        return success(dumps({"token": self._fresh_token(), "hwid": hwid}))
+        return success(dumps({"token": self._new_token(), "hwid": hwid}))
 
-    def _fresh_token(self) -> str:
+    def _new_token(self) -> str:
         if self._behaviour.sign_in_kills:
             self._lives.limit(self._signed_in, 0)
         token = f"folkform-token-{secrets.token_hex(16)}"
@@ -93,6 +98,6 @@ class AuthCalls:
 
 
 def wrong_role(role_id: str | None, valid: list[str]) -> FolkFormError:
-    """The refusal of a role that is not the user's."""
+    """The error for a role that is not the user's."""
     details = {"errorCode": "ROLE_CONTEXT_INVALID", "invalidRoleId": role_id, "validRoleIds": valid}
     return FolkFormError(403, "AUTH_003", "Role không thuộc về người dùng", details)

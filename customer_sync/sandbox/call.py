@@ -1,4 +1,4 @@
-"""One call as the services see it: what was asked, what is answered."""
+"""One call to a service: the request and the answer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,31 +9,31 @@ from customer_sync.sandbox.json_text import dumps
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request, read completely."""
+    """A complete request."""
 
     path: Mapping[str, str]
-    """The parts of the path that vary, by name."""
+    """The variable parts of the path, by name."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    """By lower-case name."""
+    """Keys are in lower case."""
     body: bytes
     head_size: int
     """Bytes of the request line and the headers together."""
     client: str
-    """The network address that it came from."""
+    """The caller's network address."""
     target: str
-    """Path and query as they were asked for."""
+    """Path and query, unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, sent *delay* seconds after it was worked out."""
+    """An answer, sent after *delay* seconds."""
 
     text: str
     status: int = 200
     delay: float = 0.0
     headers: tuple[tuple[str, str], ...] = ()
-    """Headers beside those that every answer has."""
+    """Headers in addition to those of every answer."""
     media_type: str = "application/json"
 
 

@@ -1,4 +1,4 @@
-"""The connection of one request, for answers that HTTP does not allow."""
+"""The connection of one request, for answers that violate HTTP."""
 
 import asyncio
 import socket
@@ -12,14 +12,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _TRANSPORT = "customer_sync.transport"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_BREATH = 0.005
+_POLL = 0.005
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's own, with the transport in reach of the application.
+    """uvicorn's protocol, with access to the transport for the application.
 
-    ASGI can neither reset a connection nor break off an answer, and uvicorn guards Content-Length. An extension
-    in the scope is ASGI's way to offer more, and leaves the usual answers to uvicorn alone.
+    ASGI can neither reset a connection nor truncate an answer, and uvicorn enforces Content-Length. An extension in
+    the scope is ASGI's way to add this; uvicorn still sends the usual answers.
     """
 
     def on_message_begin(self) -> None:
@@ -29,7 +29,7 @@ class Protocol(HttpToolsProtocol):
 
 
 class Connection:
-    """Where the answer to one request goes."""
+    """The connection that gets the answer to one request."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
@@ -42,11 +42,11 @@ class Connection:
         return transport
 
     async def send(self, response: Response) -> None:
-        """Answers as usual."""
+        """Sends a response as usual."""
         await response(self._scope, self._receive, self._send)
 
     async def write(self, pieces: Iterable[bytes], interval: float = 0.0) -> None:
-        """Writes an answer as it is, *interval* seconds between its pieces, and closes the connection."""
+        """Writes raw bytes, *interval* seconds between the pieces, and closes the connection."""
         for piece in pieces:
             if self._transport.is_closing():
                 break
@@ -56,18 +56,18 @@ class Connection:
         await self._end()
 
     async def reset(self) -> None:
-        """Resets the connection, as a machine does that does not know it."""
+        """Resets the connection."""
         closing = self._transport.get_extra_info("socket")
         closing.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
         await self._end()
 
     async def wait_until(self, released: Callable[[], bool]) -> None:
-        """Waits as long as the client does; raises ClientDisconnect when it had gone before the release."""
-        # Looked at again and again: whoever releases may be in another thread, and may find this loop ended.
+        """Waits for the release. Raises ClientDisconnect if the client disconnects first."""
+        # Polls: the release may come from another thread, when this loop has already ended.
         while True:
             is_released = released()
-            await asyncio.sleep(_BREATH)
+            await asyncio.sleep(_POLL)
             if self._transport.is_closing():
                 await self._end()
                 raise ClientDisconnect
@@ -75,6 +75,6 @@ class Connection:
                 return
 
     async def _end(self) -> None:
-        """Waits until uvicorn knows that the connection has ended; else it would miss an answer."""
+        """Waits until uvicorn has noticed the end of the connection; else it would expect an answer."""
         while (await self._receive())["type"] != "http.disconnect":
             pass

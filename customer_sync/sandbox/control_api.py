@@ -1,4 +1,4 @@
-"""The sandbox's own calls: make it behave differently, or badly, make customers change, see what happened."""
+"""The sandbox's control calls: behaviour, faults, changes of customers, and the request log."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -37,7 +37,7 @@ class ControlApi:
         self._faults = faults
 
     def endpoints(self) -> list[Endpoint]:
-        """Every call about the sandbox itself."""
+        """Every control call."""
         return [
             Endpoint("GET", "/behaviour", lambda _call: json_answer(self._behaviour.as_dict())),
             Endpoint("PATCH", "/behaviour", self._change_behaviour),
@@ -55,14 +55,14 @@ class ControlApi:
         ]
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
-        """Answers a call; a ValueError is a mistake of the caller."""
+        """Answers a call; a ValueError becomes a 400."""
         try:
             return endpoint.answer(call)
         except ValueError as error:
             return self.failure(400, str(error))
 
     def failure(self, status: int, message: str) -> Answer:
-        """What was wrong."""
+        """The error JSON."""
         return json_answer({"error": message}, status)
 
     def _change_behaviour(self, call: Call) -> Answer:

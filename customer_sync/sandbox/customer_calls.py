@@ -1,4 +1,4 @@
-"""FolkForm's `/customer/*` and `/fb-customer/*`: everything that reads and writes a collection of customers."""
+"""FolkForm's `/customer/*` and `/fb-customer/*`: the calls that read and write a collection of customers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,14 +27,14 @@ _Result = TypeVar("_Result")
 
 
 class CustomerCalls:
-    """The calls that read and write documents of customers."""
+    """The calls for documents of customers."""
 
     def __init__(self, folkform: FolkForm, behaviour: Behaviour) -> None:
         self._folkform = folkform
         self._behaviour = behaviour
 
     def upsert_one(self, call: Call) -> Answer:
-        """Answers `POST upsert-one?filter=`: the first record that the filter finds is changed, whosever it is."""
+        """Answers `POST upsert-one?filter=`: changes the first record that the filter finds."""
         condition = _filter(call)
         return success(self._stored(partial(self._folkform.upsert, where=condition), _customer(call)))
 
@@ -43,7 +43,7 @@ class CustomerCalls:
         return success(self._stored(self._folkform.insert, _customer(call)))
 
     def insert_many(self, _call: Call) -> Answer:
-        """Answers `POST insert-many`, which refuses every body."""
+        """Answers `POST insert-many`, which rejects every body."""
         raise FolkFormError(400, INVALID, "Dữ liệu không hợp lệ")
 
     def update_by_id(self, call: Call) -> Answer:
@@ -86,7 +86,7 @@ class CustomerCalls:
         return success(str(self._folkform.count(_filter(call))))
 
     def _stored(self, store: Callable[[Mapping[str, Any]], _Result], customer: Mapping[str, Any]) -> _Result:
-        """What *store* returns; what cannot be stored is refused, as each of the recorded servers does."""
+        """The result of *store*; errors are those of the recorded servers."""
         try:
             return store(customer)
         except DuplicateCustomerError as error:

@@ -1,4 +1,4 @@
-"""The SQLite database that both services keep their data in: a file that a user can open, or memory."""
+"""The SQLite database of both services: a file, or memory."""
 
 import sqlite3
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Columns have no type: SQLite then compares numbers with numbers and text with text, as MongoDB does.
+# Without column types SQLite compares numbers with numbers and text with text, as MongoDB does.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pancake_pages (page_id PRIMARY KEY, name, user_token, page_token);
 CREATE TABLE IF NOT EXISTS pancake_tokens (token PRIMARY KEY, page_id);
@@ -34,18 +34,18 @@ CREATE INDEX IF NOT EXISTS {0}_version ON {0} (pageId, version);
 
 
 class Database:
-    """One connection that several threads may use; a sequence that belongs together is a `transaction`."""
+    """One connection for several threads; statements that belong together run in a `transaction`."""
 
     def __init__(self, path: str | Path | None = None) -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
-        # A machine that loses power may lose sample data; a killed process loses nothing.
+        # A power failure may lose sample data; a killed process loses nothing.
         self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + _SCHEMA)
         for collection in COLLECTIONS:
             self._connection.executescript(_COLLECTION.format(collection))
 
     def create_function(self, name: str, parameters: int, function: Any) -> None:
-        """Makes a pure function known to SQL."""
+        """Registers a pure function for SQL."""
         self._connection.create_function(name, parameters, function, deterministic=True)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -54,18 +54,18 @@ class Database:
             return self._connection.execute(sql, parameters).fetchall()
 
     def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Executes one statement and returns how many rows it touched."""
+        """Executes one statement and returns the number of changed rows."""
         with self._lock:
             return self._connection.execute(sql, parameters).rowcount
 
     def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Executes one statement for each of the rows, all or none."""
+        """Executes one statement for each row, all or none."""
         with self.transaction():
             self._connection.executemany(sql, rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keeps other threads out and keeps all that is written inside, or nothing; may be nested."""
+        """Blocks other threads and commits everything or nothing; may be nested."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -79,6 +79,6 @@ class Database:
             self._connection.execute("COMMIT")
 
     def close(self) -> None:
-        """Closes the file; the database cannot be used any more."""
+        """Closes the file and the connection."""
         with self._lock:
             self._connection.close()

@@ -1,4 +1,4 @@
-"""Both sides compared exactly: nobody missing, nobody stale, nobody changed on the way."""
+"""An exact comparison of both sides: missing, stale and changed customers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,24 +14,24 @@ from customer_sync.sandbox.times import microseconds
 
 @dataclass
 class PageDifference:
-    """How FolkForm differs from Pancake for one page, as lists of psids, or of ids where there is no psid."""
+    """How FolkForm differs from Pancake for one page: lists of psids, or of ids if there is no psid."""
 
     missing: list[str] = field(default_factory=list)
     """In Pancake only."""
     stale: list[str] = field(default_factory=list)
     """In both, with another `updated_at`."""
     changed: list[str] = field(default_factory=list)
-    """In both with the same `updated_at`, but something else is not as Pancake has it."""
+    """In both with the same `updated_at`, but with another difference."""
     extra: list[str] = field(default_factory=list)
     """In FolkForm only."""
     duplicate: list[str] = field(default_factory=list)
-    """In FolkForm twice; the newer record counts for the rest."""
+    """In FolkForm twice; the newer record is compared."""
     malformed: list[str] = field(default_factory=list)
-    """Pancake's ids of customers who cannot be synced: no id or no readable `updated_at`. No difference."""
+    """Pancake's ids of malformed customers, without id or readable `updated_at`. They are no difference."""
 
     @property
     def equal(self) -> bool:
-        """Whether every customer who can be synced is there, and nobody else."""
+        """Whether FolkForm has exactly the customers that can be synced."""
         return not (self.missing or self.stale or self.changed or self.extra or self.duplicate)
 
 
@@ -68,7 +68,7 @@ class Difference:
 
     @property
     def duplicate(self) -> list[str]:
-        """Psids that all pages hold twice."""
+        """Duplicate psids of all pages."""
         return self._all("duplicate")
 
     @property
@@ -81,7 +81,7 @@ class Difference:
 
 
 def compare(pancake: Pancake, folkform: FolkForm, page_id: str | None = None) -> Difference:
-    """Compares one page, or all that either side knows."""
+    """Compares one page, or all pages of either side."""
     page_ids = [page_id] if page_id else dict.fromkeys([*pancake.page_ids(), *folkform.page_ids()])
     return Difference({each: _compare_page(pancake, folkform, each) for each in page_ids})
 
@@ -115,7 +115,7 @@ def _compare_page(pancake: Pancake, folkform: FolkForm, page_id: str) -> PageDif
 
 
 def _sorted_out(page_id: str, customers: Iterable[Customer]) -> tuple[dict[str, Customer], list[Customer]]:
-    """The customers who can be synced by psid, else by id, of several with the same the newest; and the others."""
+    """The customers that can be synced, by psid or else id, the newest of duplicates; and the malformed ones."""
     by_name: dict[str, Customer] = {}
     malformed = []
     for customer in sorted(customers, key=_time):
@@ -130,7 +130,7 @@ def _sorted_out(page_id: str, customers: Iterable[Customer]) -> tuple[dict[str, 
 
 
 def _name(psid: Any, customer_id: Any) -> str:
-    """What a customer is known by: psid, else Pancake's id."""
+    """A customer's key: the psid, else Pancake's id."""
     known = identifier(psid)
     return known if known.strip() else identifier(customer_id)
 

@@ -1,4 +1,4 @@
-"""FolkForm's envelope: what every one of its answers looks like, and what it reads out of every call."""
+"""FolkForm's envelope: the form of its answers, and the parsing of common parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ INVALID, NOT_FOUND, SYSTEM = "VAL_002", "DB_002", "SYS_001"
 
 
 class FolkFormError(Exception):
-    """A refusal of FolkForm's own code: an HTTP status with a code and details in the envelope."""
+    """An error of FolkForm's own code: an HTTP status with a code and details in the envelope."""
 
     def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
         super().__init__(message)
@@ -21,11 +21,11 @@ class FolkFormError(Exception):
 
 
 class ServerError(FolkFormError):
-    """A refusal of the server below that code: its envelope has no details."""
+    """An error of the server below that code: its envelope has no details."""
 
 
 def refused(error: FolkFormError) -> Answer:
-    """The envelope of a refusal."""
+    """The envelope of an error."""
     envelope = {"code": error.code, "message": str(error), "status": "error"}
     if not isinstance(error, ServerError):
         envelope["details"] = error.details
@@ -38,18 +38,18 @@ def success(data: str) -> Answer:
 
 
 def paginated(items: list[str], page: int, limit: int, total: int) -> Answer:
-    """One page of many; *items* are JSON texts, and null stands for none."""
+    """One page of a list; *items* are JSON texts, null if there are none."""
     numbers = f'"page":{page},"limit":{limit},"itemCount":{len(items)}'
     return success(f'{{{numbers},"items":{list_or_null(items)},"total":{total},"totalPage":{-(-total // limit)}}}')
 
 
 def list_or_null(items: list[str]) -> str:
-    """JSON texts as a list, null for an empty one, as a Go service marshals a slice never made."""
+    """JSON texts as a list, null for an empty one, as Go marshals a nil slice."""
     return f"[{','.join(items)}]" if items else "null"
 
 
 def page_and_limit(call: Call) -> tuple[int, int]:
-    """The numbers that a paginated call asks for; `page` counts from 1."""
+    """The page and limit of a paginated call; `page` counts from 1."""
     page, limit = call.query.get("page", "1"), call.query.get("limit", "10")
     if not (_is_positive(page) and _is_positive(limit) and int(limit) <= MAX_LIMIT):
         raise FolkFormError(400, INVALID, f"page and limit must be positive, limit at most {MAX_LIMIT}")
@@ -57,7 +57,7 @@ def page_and_limit(call: Call) -> tuple[int, int]:
 
 
 def json_object(call: Call) -> Mapping[str, Any]:
-    """The body, which must be a JSON object."""
+    """The body. Raises FolkFormError unless it is a JSON object."""
     try:
         body = loads(call.body)
     except ValueError as error:
@@ -68,7 +68,7 @@ def json_object(call: Call) -> Mapping[str, Any]:
 
 
 def not_found() -> FolkFormError:
-    """The refusal of an id that does not exist."""
+    """The error for an unknown id."""
     return FolkFormError(404, NOT_FOUND, "Không tìm thấy dữ liệu")
 
 

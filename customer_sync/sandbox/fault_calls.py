@@ -1,4 +1,4 @@
-"""The sandbox's own calls that make it misbehave, and behave again."""
+"""The sandbox's control calls for faults and tokens."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,12 +29,12 @@ class FaultCalls:
         return json_answer(self._faults.add(Fault.from_settings(settings_of(call))).as_dict())
 
     def clear_faults(self, call: Call) -> Answer:
-        """Answers `DELETE faults`: whatever hangs goes on."""
+        """Answers `DELETE faults`: requests that hang continue."""
         self._faults.clear()
         return self.show_faults(call)
 
     def show_tokens(self, _call: Call) -> Answer:
-        """Answers `GET tokens`: the calls left, by token, of those that are dead or will be."""
+        """Answers `GET tokens`: the calls left, by token, of expired and expiring tokens."""
         return json_answer(self._lives.left)
 
     def kill_tokens(self, call: Call) -> Answer:
@@ -56,7 +56,7 @@ class FaultCalls:
 
 
 def settings_of(call: Call) -> dict[str, Any]:
-    """The body, an object of settings; raises ValueError for anything else."""
+    """The body. Raises ValueError unless it is a JSON object."""
     settings = loads(call.body)
     if not isinstance(settings, dict):
         raise ValueError("the body must be an object of settings")

@@ -1,4 +1,4 @@
-"""Faults on the wire: which requests meet one, and of what kind."""
+"""Faults on the wire: which requests get one, and of what kind."""
 
 import random
 from collections.abc import Mapping
@@ -32,40 +32,40 @@ _STATUSES = {"html": 502, "redirect": 302, "error_code": 200}
 class Fault(Selection):
     """What happens to requests of the selection.
 
-    Something else is answered:
+    Another answer:
 
     - `status`: *status* (500), the service's error JSON around *message*, and *retry_after* if there is one.
-    - `error_code`: HTTP 200 with `{"success": false, "error_code": …, "message": …}`, as Pancake fails.
-    - `html`: a proxy's page, with *status* (502; 200 is the nasty one).
-    - `redirect`: *status* (302) to *location*, without one to the same address again.
+    - `error_code`: HTTP 200 with `{"success": false, "error_code": …, "message": …}`, as from Pancake.
+    - `html`: a proxy's page, with *status* (502).
+    - `redirect`: *status* (302) to *location*, by default the same address.
 
-    The right answer is spoilt:
+    The right answer, damaged:
 
-    - `huge`: *size* spaces stand before it; it is still valid JSON.
-    - `gzip_bomb`: the same, gzipped to a thousandth.
-    - `broken_utf8`: a text in it has a byte that UTF-8 does not know.
-    - `truncated`: the connection ends half way through the body, Content-Length tells the whole.
-    - `drip_body`, `drip_headers`: this part of it comes byte by byte, one every *interval* seconds.
+    - `huge`: *size* spaces before it; still valid JSON.
+    - `gzip_bomb`: the same, gzipped.
+    - `broken_utf8`: a text in it has an invalid byte.
+    - `truncated`: half of the body, with the Content-Length of all of it.
+    - `drip_body`, `drip_headers`: this part byte by byte, one every *interval* seconds.
 
-    Nothing is answered:
+    No answer:
 
-    - `reset`: the connection is reset. With *times* None the service is down; with *effect* the reply is lost.
-    - `hang`: nothing comes until the fault is removed, then the right answer. Whoever has gone by then is
-      forgotten: without *effect* nothing was done for her.
+    - `reset`: the connection is reset. With *times* None the service is down; with *effect* only the answer is lost.
+    - `hang`: nothing until the fault is removed, then the right answer. A client that disconnects before that has no
+      effect, unless *effect* is set.
     """
 
     kind: FaultKind = field(kw_only=False)
     times: int | None = 1
-    """How many requests meet it; None: all."""
+    """How many requests get it; None: all."""
     skip: int = 0
-    """How many requests of the selection pass before the first one meets it."""
+    """How many requests of the selection pass before the first one gets it."""
     probability: float = 1.0
-    """Of meeting it, for each of the requests; the sandbox's seed decides."""
+    """Of each request to get it; drawn by the sandbox's seed."""
     effect: bool = False
-    """Whether the service does what was asked first; always so where its answer is spoilt."""
+    """Whether the service processes the request first; always true for a damaged answer."""
     status: int | None = None
     message: str = "An error occurred. Please try again later."
-    """`{name}` and `{phone}` in it become those of the customer who was sent."""
+    """`{name}` and `{phone}` in it become those of the customer in the request."""
     error_code: int | None = None
     retry_after: str | None = None
     location: str | None = None
@@ -82,7 +82,7 @@ class Fault(Selection):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """A fault out of JSON; raises ValueError, naming what is wrong."""
+        """A fault from JSON. Raises ValueError, naming what is invalid."""
         typed.check(settings, _TYPES)
         if "kind" not in settings:
             raise ValueError("a fault has a kind")
@@ -90,17 +90,17 @@ class Fault(Selection):
 
     @property
     def is_substitute(self) -> bool:
-        """Whether something else is answered."""
+        """Whether another answer is sent."""
         return self.kind in _SUBSTITUTES
 
     @property
     def has_effect(self) -> bool:
-        """Whether the service does what was asked before the fault strikes."""
+        """Whether the service processes the request."""
         return self.effect or not (self.is_substitute or self.kind in _NO_ANSWER)
 
     @property
     def answered_status(self) -> int:
-        """The status of what is answered instead."""
+        """The status of the other answer."""
         return self.status or _STATUSES.get(self.kind, 500)
 
 
@@ -108,21 +108,21 @@ _TYPES = get_type_hints(Fault)
 
 
 class ActiveFault:
-    """A fault that requests may meet until it is removed, at the latest at the end of a `with`."""
+    """A fault in force until it is removed, at the latest at the end of a `with`."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.in_force = True
         self.left = fault.times
-        """How many more requests it will meet; None: all."""
+        """How many more requests will get it; None: all."""
         self._skip = fault.skip
 
     def remove(self) -> None:
-        """Lets requests pass from now on, those that hang included."""
+        """Ends the fault, also for requests that hang."""
         self.in_force = False
 
     def meets(self, request: LoggedRequest, rng: random.Random) -> bool:
-        """Whether the request meets it, and counts."""
+        """Whether the request gets it; counts it."""
         if not self.in_force or self.left == 0 or not self.fault.matches(request):
             return False
         if self._skip:
@@ -135,7 +135,7 @@ class ActiveFault:
         return True
 
     def as_dict(self) -> dict[str, Any]:
-        """The fault and how often it is left, ready for JSON."""
+        """The fault and how many requests are left, ready for JSON."""
         return {"left": self.left, **asdict(self.fault)}
 
     def __enter__(self) -> Self:
@@ -148,7 +148,7 @@ class ActiveFault:
 
 
 class Faults:
-    """The faults in force; a request meets the first that it can."""
+    """The faults in force; a request gets the first that selects it."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -156,25 +156,25 @@ class Faults:
         self._faults: list[ActiveFault] = []
 
     def add(self, fault: Fault) -> ActiveFault:
-        """Puts a fault in force, behind those that already are."""
+        """Adds a fault behind those in force."""
         active = ActiveFault(fault)
         self._faults = [*self.active, active]
         return active
 
     @property
     def active(self) -> list[ActiveFault]:
-        """The faults that were not removed."""
+        """The faults in force."""
         return [active for active in self._faults if active.in_force]
 
     def clear(self) -> None:
-        """Removes every fault and draws by the seed from the beginning."""
+        """Removes every fault and restarts the random numbers."""
         for active in self._faults:
             active.remove()
         self._faults = []
         self._rng.seed(self._seed)
 
     def met_by(self, request: LoggedRequest) -> ActiveFault | None:
-        """The fault that the request meets, None for most."""
+        """The fault for a request, if any."""
         for active in self._faults:
             if active.meets(request, self._rng):
                 return active

@@ -1,6 +1,6 @@
-"""FbCustomer: the document that FolkForm keeps of a Pancake customer, in three dialects of its times.
+"""FbCustomer: FolkForm's document of a Pancake customer, in three dialects of its times.
 
-As recorded, what is absent is kept as Go's zero value, and a number where a text belongs as its text.
+As recorded, absent values are stored as Go's zero values, and a number in place of a text as text.
 """
 
 import itertools
@@ -17,7 +17,7 @@ _COUNTER = itertools.count(secrets.randbelow(1 << 24))
 
 
 def new_id() -> str:
-    """A fresh id in MongoDB's form: 24 hex digits that begin with the second of their making."""
+    """A new id in MongoDB's form: 24 hex digits that begin with the present second."""
     return f"{int(time.time()):08x}{_MACHINE}{next(_COUNTER) & 0xFFFFFF:06x}"
 
 
@@ -37,19 +37,19 @@ ZEROS: dict[str, Any] = {
     "createdAt": 0,
     "updatedAt": 0,
 }
-"""What stands for what is absent, or was not asked for."""
+"""The values of absent fields and of fields outside of the projection."""
 
 
 def fb_customer(
     customer: Mapping[str, Any], dialect: str, *, document_id: str, created_at: int | None
 ) -> dict[str, Any]:
-    """The document for Pancake's *customer*, written now; *created_at* (ms) is from the document it replaces.
+    """The document of Pancake's *customer*, written now; *created_at* (ms) is that of the replaced document.
 
     guide: `updatedAt` is Pancake's time.
     deployed: `updatedAt` and `createdAt` are the time of every write, `panCakeUpdatedAt` is Pancake's time.
-    older: `updatedAt` is the time of the write, Pancake's time is missing.
+    older: `updatedAt` is the time of the write; Pancake's time is missing.
 
-    Raises ValueError for a customer without an id, or with a number that cannot be stored.
+    Raises ValueError for a customer without an id or with a number that cannot be stored.
     """
     now = time.time_ns() // 1_000_000
     pancake_time = milliseconds(customer.get("updated_at"))
@@ -68,7 +68,7 @@ def identifier(value: Any) -> str:
 
 
 def _extracted(customer: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that FolkForm copies out of `panCakeData`."""
+    """The fields that FolkForm copies from `panCakeData`."""
     customer_id = identifier(customer.get("id"))
     if not customer_id:
         raise ValueError("id is missing")
@@ -91,5 +91,5 @@ def _extracted(customer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts(values: list[Any]) -> list[str] | None:
-    """A list of texts; null where anything else is in it."""
+    """A list of texts; None if it contains anything else."""
     return kept(values) if all(isinstance(value, str) for value in values) else None

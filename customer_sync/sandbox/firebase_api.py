@@ -1,4 +1,4 @@
-"""The one call of Google's Firebase that agents sign in with: an email and a password for an idToken."""
+"""Google's Firebase: the sign-in with email and password that returns an idToken."""
 
 import secrets
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ _ID_TOKEN = "firebase-id-token-"
 
 
 def is_id_token(text: str) -> bool:
-    """Whether Firebase gave this token; FolkForm knows without asking, real ones are signed."""
+    """Whether Firebase issued this token; FolkForm can verify that itself, as real ones are signed."""
     return text.startswith(_ID_TOKEN)
 
 
 class FirebaseError(Exception):
-    """Firebase's way to say no: HTTP 400 with an upper-case word, or a sentence about the key."""
+    """Firebase's error: HTTP 400 with an upper-case word, or a sentence about the key."""
 
 
 class FirebaseApi:
@@ -31,11 +31,11 @@ class FirebaseApi:
     clock_offset = 0.0
 
     def endpoints(self) -> list[Endpoint]:
-        """Every call that this Firebase knows."""
+        """Every call of Firebase."""
         return [Endpoint("POST", "/accounts:signInWithPassword", _sign_in)]
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
-        """Answers a call, refusals included."""
+        """Answers a call, with an error if need be."""
         try:
             return endpoint.answer(call)
         except FirebaseError as error:

@@ -1,4 +1,4 @@
-"""FolkForm's data: page records, a collection of customers, and who may do what."""
+"""FolkForm's data: page records, a collection of customers, and the access of tokens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class DuplicateCustomerError(Exception):
 
 @dataclass(frozen=True)
 class Role:
-    """A role of a user, in an organization."""
+    """A user's role in an organization."""
 
     role_id: str = ROLE_ID
     name: str = "Agent"
@@ -42,7 +42,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Access:
-    """What a bearer token opens."""
+    """What a bearer token gives access to."""
 
     permissions: frozenset[str] = PERMISSIONS
     roles: tuple[Role, ...] = (Role(),)
@@ -50,21 +50,21 @@ class Access:
 
 
 class FolkForm:
-    """The destination of customers: documents as JSON text, what is searched for in columns beside it."""
+    """The destination of customers: documents as JSON texts, with columns for what is searched."""
 
     def __init__(self, database: Database, behaviour: Behaviour, collection: str = COLLECTIONS[0]) -> None:
         self._collection = collection
         self._database = database
         self._behaviour = behaviour
         self.tokens: dict[str, Access] = {TOKEN: Access()}
-        """Who may do what; add tokens to imitate other users."""
+        """The access of each bearer token; add tokens to imitate other users."""
         database.create_function("field_cell", 2, field_cell)
         database.create_function("has_field", 2, has_field)
 
     # Pages
 
     def add_page(self, page_id: str, name: str = "", **fields: Any) -> Document:
-        """Stores the record of a page; *fields* are isSync, accessToken, pageAccessToken and others."""
+        """Stores a page record; *fields* are isSync, accessToken, pageAccessToken and others."""
         record = {
             "id": new_id(),
             "pageId": page_id,
@@ -77,24 +77,24 @@ class FolkForm:
         return self._store_page({**record, **fields})
 
     def set_page(self, page_id: str, **fields: Any) -> Document:
-        """Changes fields of a page's record, `isSync=False` say; raises KeyError for an unknown page."""
+        """Changes fields of a page record, such as `isSync=False`. Raises KeyError for an unknown page."""
         page = self.page(page_id)
         if page is None:
             raise KeyError(page_id)
         return self._store_page({**page, **fields})
 
     def page(self, page_id: str) -> Document | None:
-        """One page's record."""
+        """One page record; None if there is none."""
         rows = self._database.rows("SELECT document FROM pages WHERE pageId = ?", (page_id,))
         return loads(rows[0][0]) if rows else None
 
     def pages(self, skip: int = 0, limit: int = -1) -> list[Document]:
-        """The page records in the order they were added."""
+        """The page records in insertion order."""
         sql = "SELECT document FROM pages ORDER BY rowid LIMIT ? OFFSET ?"
         return [loads(text) for (text,) in self._database.rows(sql, (limit, skip))]
 
     def page_count(self) -> int:
-        """How many page records there are."""
+        """The number of page records."""
         return int(self._database.rows("SELECT count(*) FROM pages")[0][0])
 
     def _store_page(self, page: Document) -> Document:
@@ -104,8 +104,8 @@ class FolkForm:
     # Documents
 
     def upsert(self, customer: Mapping[str, Any], where: Sql | None = None) -> str:
-        """Inserts or updates the document of Pancake's *customer*, the first that *where* finds, by default the one
-        with its psid and page, without a psid the one with its id. Returns its text; raises DuplicateCustomerError.
+        """Inserts or updates the document of Pancake's *customer*: the first that *where* finds, by default the one
+        with its psid and page, or without a psid its id. Returns its text. Raises DuplicateCustomerError.
         """
         with self._database.transaction():
             rows = self._rows("id, createdAt", where or _identity(customer), "ORDER BY rowid LIMIT 1")
@@ -113,18 +113,18 @@ class FolkForm:
             return self._put(self._document(customer, document_id, created_at))
 
     def insert(self, customer: Mapping[str, Any]) -> str:
-        """Inserts the document of a customer and returns its text; raises DuplicateCustomerError."""
+        """Inserts the document of a customer and returns its text. Raises DuplicateCustomerError."""
         with self._database.transaction():
             return self._put(self._document(customer, new_id(), None))
 
     def update(self, document_id: str, customer: Mapping[str, Any]) -> str | None:
-        """Replaces the document with this id, None if there is none; raises DuplicateCustomerError."""
+        """Replaces the document with this id; returns its text or None. Raises DuplicateCustomerError."""
         with self._database.transaction():
             rows = self._rows("createdAt", Sql("id = ?", (document_id,)))
             return self._put(self._document(customer, document_id, rows[0][0])) if rows else None
 
     def store(self, document: Document) -> Document:
-        """Stores a document as another writer would, as it is, over the one with its psid and pageId."""
+        """Stores a document unchanged, as another writer would; replaces the one with its psid and pageId."""
         with self._database.transaction():
             rows = self._rows("id", _of_customer(document.get("pageId"), document.get("psid")))
             stored = {"id": rows[0][0] if rows else new_id(), **document}
@@ -132,7 +132,7 @@ class FolkForm:
         return stored
 
     def delete(self, page_id: str, psid: str | None = None) -> int:
-        """Deletes a customer's documents, or all of the page, and returns how many there were."""
+        """Deletes a customer's documents, or all of the page, and returns their number."""
         condition = Sql("pageId = ?", (page_id,)) if psid is None else _of_customer(page_id, psid)
         return self._delete(condition)
 
@@ -141,7 +141,7 @@ class FolkForm:
         return bool(self._delete(Sql("id = ?", (document_id,))))
 
     def document(self, page_id: str, psid: str) -> Document | None:
-        """One customer's document, by psid or else by Pancake's id."""
+        """A customer's document, by psid or else by Pancake's id."""
         for condition in (_of_customer(page_id, psid), Sql("pageId = ? AND customerId = ?", (page_id, psid))):
             for (text,) in self._rows("document", condition):
                 document: Document = loads(text)
@@ -149,26 +149,26 @@ class FolkForm:
         return None
 
     def documents(self, page_id: str) -> list[Document]:
-        """The page's documents in the order they were first stored."""
+        """The page's documents in insertion order."""
         rows = self._rows("document", Sql("pageId = ?", (page_id,)), "ORDER BY rowid")
         return [loads(text) for (text,) in rows]
 
     def page_ids(self) -> list[str]:
-        """The pages that there are documents of."""
+        """The pages that have documents."""
         return [page_id for (page_id,) in self._rows("DISTINCT pageId", Sql("1"))]
 
     def find(self, condition: Sql, options: Options) -> list[str]:
-        """The texts of the documents that meet the condition; the options' projection is left to the caller."""
+        """The texts of the documents that meet the condition; the caller applies the projection."""
         end = Sql(f"ORDER BY {options.order.text} LIMIT ? OFFSET ?", options.order.parameters)
         parameters = (*condition.parameters, *end.parameters, options.limit, options.skip)
         return [text for (text,) in self._rows("document", Sql(condition.text, parameters), end.text)]
 
     def count(self, condition: Sql) -> int:
-        """How many documents meet the condition."""
+        """The number of documents that meet the condition."""
         return int(self._rows("count(*)", condition)[0][0])
 
     def _rows(self, columns: str, condition: Sql, end: str = "") -> list[Any]:
-        # Conditions and orders hold names of columns only; every value is a parameter.
+        # Conditions and orders contain column names only; every value is a parameter.
         sql = f"SELECT {columns} FROM {self._collection} WHERE {condition.text} {end}"  # noqa: S608
         return self._database.rows(sql, condition.parameters)
 
@@ -191,7 +191,7 @@ class FolkForm:
         return text
 
     def _unique(self, document: Document) -> dict[str, Sql]:
-        """What no other document may have, by the name of its index."""
+        """What no other document may have, by index name."""
         unique = {}
         if customer_id := document.get("customerId"):
             unique["customerId_1"] = Sql("customerId = ?", (customer_id,))
@@ -215,10 +215,10 @@ def _of_customer(page_id: Any, psid: Any) -> Sql:
 
 
 class EmptyFolkForm(FolkForm):
-    """FolkForm as a role sees it that nothing belongs to."""
+    """FolkForm for a role that owns nothing."""
 
     def page(self, _page_id: str) -> Document | None:
-        """No page's record."""
+        """No page record."""
         return None
 
     def pages(self, _skip: int = 0, _limit: int = -1) -> list[Document]:

@@ -1,4 +1,4 @@
-"""FolkForm over HTTP: its calls, and who may make them, how often."""
+"""FolkForm over HTTP: its calls, their permissions and the rate limit."""
 
 import uuid
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _INSERT, _READ, _UPDATE, _DELETE = (f"Customer.{verb}" for verb in ("Insert", "R
 
 
 class FolkFormApi:
-    """Answers calls out of FolkForm's data; a wrong role's out of none, where it is not refused."""
+    """Answers calls from FolkForm's data; for a wrong role that is not rejected, from an empty FolkForm."""
 
     name = "folkform"
     prefix = "/folkform/api/v1"
@@ -37,7 +37,7 @@ class FolkFormApi:
         limits: Limits,
         lives: TokenLives,
     ) -> None:
-        """*other* is the second collection of a server that has two."""
+        """*other* is the second collection of a server with two."""
         self._behaviour = behaviour
         self._limits = limits
         self._auth = AuthCalls(folkform, behaviour, lives)
@@ -55,7 +55,7 @@ class FolkFormApi:
         return 0.0
 
     def endpoints(self) -> list[Endpoint]:
-        """Every call that FolkForm knows, and last what it does not know."""
+        """Every call of FolkForm; the last one matches all unknown paths."""
         return [
             *(endpoint for path in (_PATH, _FB_PATH) for endpoint in self._customer_endpoints(path)),
             *self._page_endpoints("/facebook/page"),
@@ -90,7 +90,7 @@ class FolkFormApi:
         ]
 
     def _collections(self) -> dict[str, CustomerCalls]:
-        """Each path of the customers, with its collection."""
+        """The collection of each customer path."""
         if self._behaviour.customer_path:
             return {self._behaviour.customer_path: self._main}
         if self._behaviour.server == "2025-12":
@@ -108,12 +108,12 @@ class FolkFormApi:
         ]
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
-        """Answers a call, refusals included, with how many more there may be."""
+        """Answers a call, with an error if need be, and with the rate limit's headers."""
         answer = self._answer(endpoint, call)
         return replace(answer, headers=(*answer.headers, ("X-Request-Id", str(uuid.uuid4()))))
 
     def failure(self, status: int, message: str) -> Answer:
-        """The envelope of what is nobody's mistake."""
+        """The envelope of an error of the server."""
         code = {404: NOT_FOUND}.get(status, SYSTEM if status >= 500 else f"HTTP_{status}")
         return refused(ServerError(status, code, message))
 
@@ -138,7 +138,7 @@ class FolkFormApi:
     def _guarded(
         self, calls: tuple[_Calls, _Calls], answer: Callable[[_Calls, Call], Answer], *permissions: str
     ) -> Callable[[Call], Answer]:
-        """The function *answer* for tokens with all *permissions*, out of the first *calls* for the right role."""
+        """The function *answer*, after a check of *permissions* and role; the second of *calls* is for a wrong role."""
         everything, nothing = calls
         writes = any(permission != _READ for permission in permissions)
 

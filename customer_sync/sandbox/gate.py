@@ -1,4 +1,4 @@
-"""The gate between HTTP and the services: every call that any of them answers passes here."""
+"""The gate between HTTP and the services: logs each call, applies faults and latency."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ from customer_sync.sandbox.spoil import deliver, substitute
 
 
 class Service(Protocol):
-    """What the gate needs to know of a service."""
+    """What the gate needs of a service."""
 
     name: str
     prefix: str
@@ -34,13 +34,13 @@ class Service(Protocol):
         """Seconds that the clock is ahead."""
 
     def endpoints(self) -> list[Endpoint]:
-        """Every call that it knows."""
+        """Every call of the service."""
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
-        """Answers a call, refusals included."""
+        """Answers a call, with an error if need be."""
 
     def failure(self, status: int, message: str) -> Answer:
-        """How the service tells that a call went wrong."""
+        """The service's error JSON."""
 
 
 class Gate:
@@ -53,7 +53,7 @@ class Gate:
         self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, wrongly if it meets a fault."""
+        """Answers one request, or applies its fault."""
         connection = Connection(scope, receive, send)
         try:
             call = await _read(Request(scope, receive))
@@ -64,10 +64,10 @@ class Gate:
             else:
                 await self._misbehave(active, call, request, connection)
         except (ClientDisconnect, asyncio.CancelledError):
-            return  # the client has gone, or the sandbox stops and has cut the connection
+            return  # The client has disconnected, or the sandbox stops.
 
     async def _respond(self, call: Call, request: LoggedRequest) -> Response:
-        """The right answer, its effect done."""
+        """The right answer, after its effect."""
         answer = self._service.answer(self._endpoint, call)
         self._log.note(request, answer.status)
         if (wait := answer.delay + self._service.latency) > 0:
@@ -131,7 +131,7 @@ async def _read(request: Request) -> Call:
 
 
 def _head_size(scope: Scope) -> int:
-    """Bytes of `METHOD path?query HTTP/1.1`, the headers, and the empty line behind them."""
+    """Bytes of `METHOD path?query HTTP/1.1`, the headers, and the empty line after them."""
     line = (scope["method"].encode(), scope["raw_path"], scope["query_string"], b" ? HTTP/1.1\r\n\r\n")
     headers = sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
     return sum(map(len, line)) + headers

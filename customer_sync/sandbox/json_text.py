@@ -1,4 +1,4 @@
-"""JSON that changes nothing on the way: integers of any size, unknown keys, the order of lists and keys."""
+"""Lossless JSON: integers of any size, unknown keys, the order of lists and keys."""
 
 import json
 from typing import Any, NoReturn
@@ -9,7 +9,7 @@ _SORTED = json.JSONEncoder(ensure_ascii=True, sort_keys=True)
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text; raises ValueError for anything else, however deep or long."""
+    """The value of a JSON text. Raises ValueError for anything else, also for too deep nesting."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -17,17 +17,17 @@ def loads(text: str | bytes) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON that a person can read; raises ValueError for infinities and NaN, which JSON lacks."""
+    """Compact JSON without escapes. Raises ValueError for infinities and NaN."""
     text = _READABLE.encode(value)
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair is valid JSON but cannot be stored as text
+    except UnicodeEncodeError:  # Half a surrogate pair is valid JSON but cannot be stored as text.
         return _ESCAPED.encode(value)
     return text
 
 
 def canonical(value: Any) -> str:
-    """The same text for equal values only: 1, 1.0, true and "1" differ, the order of keys does not count."""
+    """The same text for equal values only: 1, 1.0, true and "1" differ; the order of keys is ignored."""
     return _SORTED.encode(value)
 
 

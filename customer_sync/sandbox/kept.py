@@ -1,7 +1,6 @@
-"""What FolkForm keeps of a JSON value: what MongoDB can hold and a Go service writes, as both servers answered.
+"""How FolkForm stores a JSON value, in MongoDB by a Go service, as both recorded servers do.
 
-Whole numbers up to 2^63 are kept, larger ones become floating point; 1.0 comes back as 1; half a surrogate pair comes
-back as U+FFFD.
+Whole numbers up to 2^63 stay, larger ones become floating point; 1.0 becomes 1; half a surrogate pair becomes U+FFFD.
 """
 
 import math
@@ -10,13 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 _INT64 = range(-(2**63), 2**63)
-# From here on Go writes an exponent.
+# From this number on, Go writes an exponent.
 _EXPONENT_FROM = 1e21
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def kept(value: Any) -> Any:
-    """The value as FolkForm gives it back; raises ValueError for a number that it cannot store."""
+    """The value as FolkForm returns it. Raises ValueError for a number that it cannot store."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
@@ -29,7 +28,7 @@ def kept(value: Any) -> Any:
 
 
 def _double(value: float) -> float:
-    """A double as Go writes it: the shortest digits, without a fraction where there is none."""
+    """A double as Go writes it: the shortest digits, without a zero fraction."""
     try:
         double = float(value)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""How many requests each service takes: FolkForm's fixed window of an address, Pancake's second of a page."""
+"""Rate limits: FolkForm's fixed window per address, Pancake's second per page."""
 
 import math
 import time
@@ -11,17 +11,17 @@ from customer_sync.sandbox.behaviour import Behaviour
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What FolkForm's limiter says about one request."""
+    """The decision of FolkForm's limiter about one request."""
 
     granted: bool
     limit: int
     remaining: int
     reset: int
-    """Whole seconds, rounded up, until the window resets."""
+    """Whole seconds until the window resets, rounded up."""
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers that every answer carries; one that was not granted has Retry-After in their place."""
+        """The headers of every answer; a rejected request gets Retry-After instead."""
         if not self.granted:
             return (("Retry-After", str(self.reset)),)
         rate = (("Limit", self.limit), ("Remaining", self.remaining), ("Reset", self.reset))
@@ -35,7 +35,7 @@ class _Window:
 
 
 class Limits:
-    """Counts requests by the *clock*, a number of seconds; the behaviour tells how many are too many."""
+    """Counts requests; *clock* returns seconds, the behaviour has the limits."""
 
     def __init__(self, behaviour: Behaviour, clock: Callable[[], float] = time.monotonic) -> None:
         self._behaviour = behaviour
@@ -44,7 +44,7 @@ class Limits:
         self._seconds: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def folkform(self, client: str) -> Allowance | None:
-        """Counts a request of the address *client*, granted or not; None while there is no limit."""
+        """Counts a request of the address *client*, granted or not; None if there is no limit."""
         limit, length = self._behaviour.folkform_limit, self._behaviour.folkform_window
         if limit is None:
             return None
@@ -57,7 +57,7 @@ class Limits:
         return Allowance(window.used <= limit, limit, max(limit - window.used, 0), reset)
 
     def pancake(self, page_id: str) -> bool:
-        """Whether Pancake takes one more request for the page; one that it refuses does not count."""
+        """Whether Pancake accepts one more request for the page; a rejected one does not count."""
         limit = self._behaviour.pancake_limit
         if limit is None:
             return True

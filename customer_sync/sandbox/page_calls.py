@@ -1,4 +1,4 @@
-"""FolkForm's `/facebook/page/*`: the page records that tell which pages are synced, and with which tokens."""
+"""FolkForm's `/facebook/page/*`: the page records, with isSync and the tokens."""
 
 from customer_sync.sandbox.call import Answer, Call
 from customer_sync.sandbox.envelope import (
@@ -15,7 +15,7 @@ from customer_sync.sandbox.json_text import dumps
 
 
 class PageCalls:
-    """The calls that read and write page records."""
+    """The calls for page records."""
 
     def __init__(self, folkform: FolkForm) -> None:
         self._folkform = folkform

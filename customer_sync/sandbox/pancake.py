@@ -1,4 +1,4 @@
-"""Pancake's data: pages, their tokens and customers, and the lists that a window cuts out of them."""
+"""Pancake's data: pages, their tokens and customers, and lists of a window."""
 
 import random
 import secrets
@@ -15,14 +15,14 @@ from customer_sync.sandbox.times import microseconds, pancake_text
 
 Customer = dict[str, Any]
 SECOND = 1_000_000
-# How far below the rows just listed the customers stand who change during a walk.
+# How far below the rows just listed are the customers that change during a walk.
 _AHEAD = 1000
 _FOREVER = 2**62
 
 
 @dataclass(frozen=True)
 class ListRequest:
-    """What a list call asks for: *since* and *until* in Unix seconds, *order* a column of times."""
+    """The parameters of a list call: *since* and *until* in Unix seconds, *order* is a column of times."""
 
     page_id: str
     since: int
@@ -33,7 +33,7 @@ class ListRequest:
 
     @property
     def offset(self) -> int:
-        """Rows that stand before the page asked for."""
+        """The number of rows before the requested page."""
         return (self.page_number - 1) * self.page_size
 
 
@@ -47,7 +47,7 @@ class ListAnswer:
 
 
 class Pancake:
-    """The source of customers. Every customer is kept, and listed, exactly as she was given."""
+    """The source of customers. Every customer is stored and listed exactly as given."""
 
     def __init__(self, database: Database, behaviour: Behaviour, seed: int) -> None:
         self._database = database
@@ -61,25 +61,25 @@ class Pancake:
     # Pages and tokens
 
     def page_ids(self) -> list[str]:
-        """All pages in the order they were added."""
+        """All pages in insertion order."""
         rows = self._database.rows("SELECT page_id FROM pancake_pages ORDER BY rowid")
         return [page_id for (page_id,) in rows]
 
     def add_page(self, page_id: str, name: str = "") -> None:
-        """Adds a page; `make_page_token` opens it."""
+        """Adds a page; `make_page_token` gives access to it."""
         row = (page_id, name, f"user-token-of-{page_id}")
         self._database.write("INSERT INTO pancake_pages VALUES (?, ?, ?, NULL)", row)
 
     def user_token(self, page_id: str) -> str | None:
-        """The token of the page's user, who may make page tokens; None for an unknown page."""
+        """The user token of the page, which can make page tokens; None for an unknown page."""
         return self._tokens(page_id)[0]
 
     def page_token(self, page_id: str) -> str | None:
-        """The one page token that is alive; None when none was made."""
+        """The valid page token; None if none was made."""
         return self._tokens(page_id)[1]
 
     def make_page_token(self, page_id: str) -> str:
-        """Makes a page token; the former one is dead from now on."""
+        """Makes a page token; the previous one is invalid from now on."""
         token = f"page-token-{secrets.token_hex(16)}"
         sql = "UPDATE pancake_pages SET page_token = ? WHERE page_id = ?"
         with self._database.transaction():
@@ -89,12 +89,12 @@ class Pancake:
         return token
 
     def page_of_token(self, token: str) -> str | None:
-        """The page that a page token, dead or alive, was made for."""
+        """The page of a page token, valid or not."""
         rows = self._database.rows("SELECT page_id FROM pancake_tokens WHERE token = ?", (token,))
         return rows[0][0] if rows else None
 
     def is_user_token(self, token: str) -> bool:
-        """Whether the token is some user's."""
+        """Whether this is a user token."""
         return bool(self._database.rows("SELECT 1 FROM pancake_pages WHERE user_token = ?", (token,)))
 
     def _tokens(self, page_id: str) -> tuple[str | None, str | None]:
@@ -105,7 +105,7 @@ class Pancake:
     # Customers
 
     def add_customer(self, page_id: str, customer: Any) -> None:
-        """Adds a customer exactly as given, any JSON value, beside whoever has the same psid."""
+        """Adds a customer exactly as given, any JSON value, even if its psid exists."""
         self.add_customers(page_id, [customer])
 
     def add_customers(self, page_id: str, customers: Iterable[Any]) -> None:
@@ -114,12 +114,12 @@ class Pancake:
         self._database.write_many(sql, ((page_id, *_columns(customer)) for customer in customers))
 
     def customers(self, page_id: str) -> list[Any]:
-        """The page's customers in the order they were added."""
+        """The page's customers in insertion order."""
         sql = "SELECT customer FROM pancake_customers WHERE page_id = ? ORDER BY position"
         return [loads(text) for (text,) in self._database.rows(sql, (page_id,))]
 
     def change_customer(self, page_id: str, name: str, changes: Mapping[str, Any]) -> Customer:
-        """Sets some fields of the customer with this psid, or id where there is no psid, and returns the customer;
+        """Sets fields of the customer with this psid, or id if there is no psid, and returns the customer;
         `updated_at` only if it is among them.
         """
         sql = "SELECT position, customer FROM pancake_customers WHERE name = ? AND page_id = ?"
@@ -130,7 +130,7 @@ class Pancake:
             return self._replace(rows[0], changes)
 
     def change_customers(self, count: int, rng: random.Random | None = None) -> list[tuple[str, Customer]]:
-        """Changes *count* customers now, on any page, and returns them with their pages."""
+        """Changes *count* random customers now and returns them with their pages."""
         sql = "SELECT position, page_id FROM pancake_customers WHERE name IS NOT NULL"
         with self._database.transaction():
             rows = self._database.rows(sql)
@@ -138,11 +138,11 @@ class Pancake:
             return [(page_id, self._change_now(position)) for position, page_id in chosen]
 
     def remove_customer(self, page_id: str, name: str) -> None:
-        """Removes every customer with this psid, or id where there is none, as a merge or a deletion does."""
+        """Removes every customer with this psid, or id if there is no psid, as a merge or a deletion does."""
         self._database.write("DELETE FROM pancake_customers WHERE name = ? AND page_id = ?", (name, page_id))
 
     def change_behind(self, page_id: str, last_time: int | None, count: int) -> None:
-        """Changes *count* customers now, three of four close below *last_time*: not listed yet."""
+        """Changes *count* customers now, three of four shortly below *last_time*, which are not listed yet."""
         with self._database.transaction():
             for _ in range(count):
                 ahead = self._positions_below(page_id, last_time) if self._rng.random() < 0.75 else []
@@ -176,7 +176,7 @@ class Pancake:
     # Lists
 
     def list_customers(self, request: ListRequest) -> ListAnswer:
-        """One page of the window, newest first; among equal times in the order they were added."""
+        """One page of the window, newest first; equal times in insertion order."""
         condition, parameters = self._window(request)
         inside = f"FROM pancake_customers WHERE {condition}"
         rows = self._database.rows(
@@ -197,7 +197,7 @@ class Pancake:
 
 
 def _columns(customer: Any) -> tuple[str | None, int, int, str]:
-    """Extracted columns and the text; an unreadable time counts as 0, so that it comes last."""
+    """The columns and the text; an unreadable time is 0, so that it is last."""
     fields = customer if isinstance(customer, dict) else {}
     psid = identifier(fields.get("psid"))
     name = psid if psid.strip() else identifier(fields.get("id"))

@@ -1,4 +1,4 @@
-"""Pancake's two calls over HTTP: list the customers of a page, make a page access token."""
+"""Pancake over HTTP: list the customers of a page, make a page access token."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,14 +22,14 @@ TOO_MANY_REQUESTS = 429
 
 
 class PancakeError(Exception):
-    """Pancake's way to say no: HTTP 200 with an error code."""
+    """Pancake's error: HTTP 200 with an error code."""
 
     def __init__(self, error_code: int, message: str) -> None:
         super().__init__(message)
         self.error_code = error_code
 
     def answer(self) -> Answer:
-        """What is answered."""
+        """The error JSON."""
         return json_answer({"success": False, "error_code": self.error_code, "message": str(self)})
 
 
@@ -37,12 +37,12 @@ class PancakeHttpError(PancakeError):
     """The same as an HTTP status."""
 
     def answer(self) -> Answer:
-        """What is answered: the status alone tells what is wrong."""
+        """The error JSON, without a code."""
         return _failure(self.error_code, str(self))
 
 
 class PancakeApi:
-    """Answers calls out of Pancake's data."""
+    """Answers calls from Pancake's data."""
 
     name = "pancake"
     prefix = "/pancake/api"
@@ -64,14 +64,14 @@ class PancakeApi:
         return self._behaviour.pancake_clock_offset
 
     def endpoints(self) -> list[Endpoint]:
-        """Every call that Pancake knows."""
+        """Every call of Pancake."""
         return [
             Endpoint("GET", "/public_api/v1/pages/{page_id}/page_customers", self._list_customers),
             Endpoint("POST", "/v1/pages/{page_id}/generate_page_access_token", self._make_page_token),
         ]
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
-        """Answers a call, refusals included."""
+        """Answers a call, with an error if need be."""
         if not self._limits.pancake(call.path["page_id"]):
             return self._too_many_requests()
         try:
@@ -80,7 +80,7 @@ class PancakeApi:
             return error.answer()
 
     def failure(self, status: int, message: str) -> Answer:
-        """What is nobody's mistake."""
+        """An error of the server."""
         return _failure(status, message)
 
     def _too_many_requests(self) -> Answer:
@@ -126,10 +126,10 @@ class PancakeApi:
 
     def _check_page_token(self, page_id: str, token: str | None) -> None:
         if not token or token != self._pancake.page_token(page_id) or not self._lives.spend(token):
-            error_code, message = self._flaw_of_page_token(page_id, token)
+            error_code, message = self._page_token_error(page_id, token)
             raise _refused_token(self._behaviour.page_token_refusal, error_code, message)
 
-    def _flaw_of_page_token(self, page_id: str, token: str | None) -> tuple[int, str]:
+    def _page_token_error(self, page_id: str, token: str | None) -> tuple[int, str]:
         if not token:
             return INVALID_TOKEN, "page_access_token is missing"
         if self._pancake.is_user_token(token):
@@ -148,10 +148,10 @@ class PancakeApi:
 
     def _check_user_token(self, page_id: str, token: str | None) -> None:
         if not token or token != self._pancake.user_token(page_id) or not self._lives.spend(token):
-            error_code, message = self._flaw_of_user_token(page_id, token)
+            error_code, message = self._user_token_error(page_id, token)
             raise _refused_token(self._behaviour.user_token_refusal, error_code, message)
 
-    def _flaw_of_user_token(self, page_id: str, token: str | None) -> tuple[int, str]:
+    def _user_token_error(self, page_id: str, token: str | None) -> tuple[int, str]:
         if token and self._pancake.page_of_token(token) is not None:
             return WRONG_KIND_OF_TOKEN, "access_token is a page_access_token"
         if token and self._pancake.is_user_token(token) and token != self._pancake.user_token(page_id):
@@ -160,7 +160,7 @@ class PancakeApi:
 
 
 def _refused_token(refusal: TokenRefusal | None, error_code: int, message: str) -> PancakeError:
-    """The refusal that the behaviour asks for, else the one that fits."""
+    """The error that the behaviour sets, else the fitting one."""
     if refusal in (401, 403):
         return PancakeHttpError(refusal, message)
     return PancakeError(refusal or error_code, message)

@@ -1,8 +1,8 @@
-"""FolkForm's query language, the part of MongoDB's that the wire contract lists, translated to SQL.
+"""FolkForm's query language, the part of MongoDB's in the wire contract, translated to SQL.
 
-A value is compared as a *cell*: null, numbers and text as themselves, everything else as a blob. SQLite
-orders these kinds as MongoDB does, and `typeof` keeps a comparison among values of one kind (MongoDB's type
-bracketing). Not translated: MongoDB also looks into the elements of lists.
+Values are compared as *cells*: null, numbers and text unchanged, everything else as a blob. SQLite orders these
+types as MongoDB does, and `typeof` restricts a comparison to values of one type (MongoDB's type bracketing). Not
+translated: MongoDB also compares the elements of lists.
 """
 
 import math
@@ -16,7 +16,7 @@ from customer_sync.sandbox.json_text import dumps, loads
 MAX_LIMIT = 1000
 _COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OPTIONS = frozenset({"sort", "limit", "skip", "projection"})
-# Paths that have a column of their own, most of them indexed; all others are read out of the document.
+# Paths with a column of their own, most of them indexed; all others are read from the document.
 _COLUMNS = {
     "_id": "id",
     "id": "id",
@@ -28,7 +28,7 @@ _COLUMNS = {
     "panCakeUpdatedAt": "panCakeUpdatedAt",
     "panCakeData.updated_at": "version",
 }
-# MongoDB's order of the kinds that become blobs.
+# MongoDB's order of the types that become blobs.
 _BLOB_RANKS = {dict: b"3", list: b"4", bool: b"8"}
 _INT64 = range(-(2**63), 2**63)
 
@@ -52,12 +52,12 @@ class Options:
     limit: int = MAX_LIMIT
     skip: int = 0
     projection: tuple[str, ...] | None = None
-    """The paths to include beside the id; None for all of them."""
+    """The paths to include besides the id; None for all."""
     with_id: bool = True
 
 
 def cell(value: Any) -> Any:
-    """A JSON value as SQLite compares it; integers beyond 64 bits count as doubles, as they do in MongoDB."""
+    """A JSON value as SQLite compares it; integers beyond 64 bits become doubles, as in MongoDB."""
     rank = _BLOB_RANKS.get(type(value))
     if rank:
         return rank + dumps(value).encode()
@@ -67,17 +67,17 @@ def cell(value: Any) -> Any:
 
 
 def field_cell(document: str, path: str) -> Any:
-    """The cell at a dotted path of a document's JSON text, null where there is none."""
+    """The cell at a dotted path of a document's JSON text; null if there is none."""
     return cell(find_path(loads(document), path)[1])
 
 
 def has_field(document: str, path: str) -> bool:
-    """Whether there is anything, even null, at a dotted path of a document's JSON text."""
+    """Whether a document's JSON text has a value, even null, at a dotted path."""
     return find_path(loads(document), path)[0]
 
 
 def find_path(document: Any, path: str) -> tuple[bool, Any]:
-    """Whether a dotted path leads to a value, and the value."""
+    """Whether there is a value at a dotted path, and the value."""
     value = document
     for key in path.split("."):
         if not isinstance(value, dict) or key not in value:
@@ -87,14 +87,14 @@ def find_path(document: Any, path: str) -> tuple[bool, Any]:
 
 
 def parse_filter(document: Any) -> Sql:
-    """The condition that a `filter` stands for; raises ValueError for what the contract does not list."""
+    """The condition of a `filter`. Raises ValueError for anything outside of the contract."""
     if not isinstance(document, dict):
         raise ValueError("filter must be an object")
     return _all_of([_condition(path, wanted) for path, wanted in document.items()])
 
 
 def parse_options(document: Any) -> Options:
-    """The checked `options`; raises ValueError for what the contract does not list."""
+    """The checked `options`. Raises ValueError for anything outside of the contract."""
     if not isinstance(document, dict):
         raise ValueError("options must be an object")
     if unknown := sorted(document.keys() - _OPTIONS):
@@ -110,7 +110,7 @@ def parse_options(document: Any) -> Options:
 
 
 def project(document: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    """The part of a document that the projection includes; every other key has its zero value."""
+    """The document with the projection's paths; every other key has its zero value."""
     if options.projection is None:
         return {path: value for path, value in document.items() if options.with_id or path != "id"}
     result: dict[str, Any] = {"id": document["id"] if options.with_id else "", **ZEROS}
@@ -172,7 +172,7 @@ def _membership(target: Sql, operand: Any, *, negated: bool) -> Sql:
         raise ValueError("$in and $nin take a list")
     present = [cell(item) for item in operand if item is not None]
     among = f"{target.text} {'NOT IN' if negated else 'IN'} ({', '.join('?' * len(present))})"
-    # SQL's IN is neither true nor false for null, so the side of null is told apart.
+    # SQL's IN is neither true nor false for null, so null has a condition of its own.
     null_matches = (None in operand) != negated
     null = f"OR {target.text} IS NULL" if null_matches else f"AND {target.text} IS NOT NULL"
     return Sql(f"({among} {null})", (*target.parameters, *present, *target.parameters))

@@ -1,4 +1,4 @@
-"""What was asked of the sandbox: a count of each call, and the latest requests."""
+"""The requests to the sandbox: counts by call, and the latest ones."""
 
 import threading
 from collections import Counter, deque
@@ -13,38 +13,38 @@ _KEPT = 10_000
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One request that came at *time* (Unix seconds, UTC), and what became of it."""
+    """One request at *time* (Unix seconds, UTC), and its result."""
 
     time: float
     service: str
     method: str
     template: str
-    """The path without the service's base address, `{page_id}` and the like left in."""
+    """The path without the service's base address, with `{page_id}` and other placeholders."""
     path: Mapping[str, str]
     query: Mapping[str, str]
     status: int = 0
-    """What it was answered with; 0 until its answer was worked out."""
+    """The status of the answer; 0 until there is one."""
     fault: str | None = None
-    """The kind of the fault that it met, set after the effect if there is one."""
+    """The kind of its fault, set after the effect if there is one."""
 
     @property
     def filter(self) -> Any:
-        """FolkForm's filter, None without one."""
+        """FolkForm's filter; None if there is none."""
         return _json(self.query.get("filter"))
 
     @property
     def options(self) -> Any:
-        """FolkForm's options, None without any."""
+        """FolkForm's options; None if there are none."""
         return _json(self.query.get("options"))
 
     @property
     def page_id(self) -> str | None:
-        """The page that was asked about, as far as the path or the filter names one."""
+        """The page in the path or the filter, if any."""
         return self.path["page_id"] if "page_id" in self.path else self._filtered("pageId")
 
     @property
     def psid(self) -> str | None:
-        """The customer who was asked about, as far as the filter names one."""
+        """The psid in the filter, if any."""
         return self._filtered("psid")
 
     def _filtered(self, name: str) -> str | None:
@@ -55,17 +55,17 @@ class LoggedRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Requests with everything that is named here, all of them if nothing is."""
+    """Selects the requests with all given values; without any, all requests."""
 
     service: Literal["pancake", "folkform", "firebase"] | None = None
     method: str | None = None
     endpoint: str = ""
-    """How the template of the path ends: `/upsert-one`, `/page_customers`."""
+    """The end of the path template: `/upsert-one`, `/page_customers`."""
     page_id: str | None = None
     psid: str | None = None
 
     def matches(self, request: LoggedRequest) -> bool:
-        """Whether the request is one of them."""
+        """Whether the request is selected."""
         return (
             self.service in (None, request.service)
             and self.method in (None, request.method)
@@ -76,7 +76,7 @@ class Selection:
 
 
 class RequestLog:
-    """Every request since the start or the last `clear`, counted; the latest 10,000 kept."""
+    """Counts every request since the start or the last `clear`, and stores the latest 10,000."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str, str]] = Counter()
@@ -85,14 +85,14 @@ class RequestLog:
         self._news = threading.Condition()
 
     def add(self, request: LoggedRequest) -> None:
-        """Logs one request, before anything is done about it."""
+        """Logs one request, before it is processed."""
         with self._news:
             self.counts[request.service, request.method, request.template] += 1
             self._recent.append(request)
             self._news.notify_all()
 
     def note(self, request: LoggedRequest, status: int, fault: str | None = None) -> None:
-        """Adds to a logged request how it is answered."""
+        """Adds the result to a logged request."""
         with self._news:
             request.status = status
             request.fault = fault or request.fault
@@ -107,9 +107,9 @@ class RequestLog:
     def wait_for(
         self, matches: Callable[[LoggedRequest], bool], count: int = 1, timeout: float = 10.0
     ) -> list[LoggedRequest]:
-        """Waits until *count* of the latest requests match, and returns them; raises TimeoutError.
+        """Waits until *count* of the latest requests match, and returns them. Raises TimeoutError.
 
-        `wait_for(Selection(endpoint="/upsert-one").matches, 3)` returns as the third upsert comes in,
+        `wait_for(Selection(endpoint="/upsert-one").matches, 3)` returns when the third upsert arrives,
         `wait_for(lambda request: request.fault == "hang")` once a request hangs.
         """
         found: list[LoggedRequest] = []
@@ -124,7 +124,7 @@ class RequestLog:
         return found
 
     def count(self, service: str | None = None, ending: str = "") -> int:
-        """How many requests there were, of one service and to templates with this ending if given."""
+        """The number of requests, optionally of one service and to templates with this ending."""
         return sum(
             count
             for (name, _, template), count in list(self.counts.items())
@@ -132,7 +132,7 @@ class RequestLog:
         )
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Removes everything."""
         with self._news:
             self.counts.clear()
             self._recent.clear()

@@ -1,4 +1,4 @@
-"""The sandbox as a whole: sample data, all services, and the server that runs them on loopback."""
+"""The sandbox: sample data, all services, and the server that runs them on loopback."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from typing import Any, Self
 import uvicorn
 from starlette.routing import Router
 
-from customer_sync.sandbox import people
+from customer_sync.sandbox import sample_data
 from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.connection import Protocol
 from customer_sync.sandbox.control_api import ControlApi
@@ -38,8 +38,8 @@ _POLL = 0.01
 class Sandbox:
     """A Pancake and a FolkForm on 127.0.0.1.
 
-    `with Sandbox() as sandbox:` serves in a thread; `serve_forever` serves until a signal comes. Stopped, it
-    can be started again on the same port with the same data, until it is closed.
+    `with Sandbox() as sandbox:` serves in a thread; `serve_forever` serves until a signal. A stopped sandbox can be
+    started again on the same port with the same data, until it is closed.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Sandbox:
         seed: int = 1,
         data: str | Path | None = None,
         behaviour: Behaviour | None = None,
-        time_formats: people.TimeFormats = "real",
+        time_formats: sample_data.TimeFormats = "real",
     ) -> None:
-        """Makes *pages* of *customers* each unless the file *data* holds some; *port* 0 takes a free one."""
+        """Adds *pages* with *customers* each unless the file *data* has pages; *port* 0 means any free one."""
         self._behaviour = behaviour or Behaviour()
         self._usual_behaviour = self._behaviour.as_dict()
         self.requests = RequestLog()
@@ -62,7 +62,7 @@ class Sandbox:
         self.pancake = Pancake(self._database, self.behaviour, seed)
         self.folkform = FolkForm(self._database, self.behaviour)
         self.other_folkform = FolkForm(self._database, self.behaviour, COLLECTIONS[1])
-        """The second collection of a FolkForm that has two paths of customers."""
+        """The second collection of a FolkForm with two customer paths."""
         self.tokens = TokenLives(self.pancake, self.folkform)
         self._limits = Limits(self.behaviour)
         self._port = port
@@ -78,12 +78,12 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The address that it serves at, once it has started."""
+        """The address, after the start."""
         return f"http://{_HOST}:{self._port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point customer-sync here."""
+        """The variables that make customer-sync use the sandbox."""
         return {
             "PANCAKE_BASE_URL": self.url + PancakeApi.prefix,
             "FOLKFORM_BASE_URL": self.url + FolkFormApi.prefix,
@@ -92,13 +92,13 @@ class Sandbox:
 
     @property
     def whole_environment(self) -> dict[str, str]:
-        """The same with what customer-sync would find out by itself: the role, and where the customers are."""
+        """The same with the role and the customer path, which customer-sync could also find out."""
         path = self.behaviour.customer_path or ("/customer" if self.behaviour.server == "2025-12" else "/fb-customer")
         return {**self.environment, "FOLKFORM_ROLE_ID": ROLE_ID, "FOLKFORM_CUSTOMER_PATH": path}
 
     @property
     def sign_in_environment(self) -> dict[str, str]:
-        """The same for a customer-sync that signs in through Firebase instead of having a bearer token."""
+        """The same with a sign-in through Firebase in place of the bearer token."""
         variables = {name: value for name, value in self.environment.items() if name != "FOLKFORM_TOKEN"}
         return {
             **variables,
@@ -109,7 +109,7 @@ class Sandbox:
         }
 
     def reset(self) -> None:
-        """Behaves as at first again: no faults, living tokens, full limits, an empty log; the data stays."""
+        """Restores the initial behaviour: no faults, valid tokens, full limits, an empty log; the data stays."""
         self.behaviour.change(self._usual_behaviour)
         self.faults.clear()
         self.tokens.revive()
@@ -117,7 +117,7 @@ class Sandbox:
         self.requests.clear()
 
     def add_page(self, page_id: str, name: str = "", *, is_sync: bool = True) -> None:
-        """Adds a page to both services, with its tokens in FolkForm's record."""
+        """Adds a page to both services; FolkForm's record has its tokens."""
         self.pancake.add_page(page_id, name)
         tokens: dict[str, Any] = {
             "accessToken": self.pancake.user_token(page_id),
@@ -126,11 +126,11 @@ class Sandbox:
         self.folkform.add_page(page_id, name, isSync=is_sync, **tokens)
 
     def difference(self, page_id: str | None = None) -> Difference:
-        """Compares both sides exactly, one page or all."""
+        """Compares both sides, one page or all."""
         return compare(self.pancake, self.folkform, page_id)
 
     def start(self) -> None:
-        """Serves in a thread; returns when the port accepts."""
+        """Serves in a thread; returns when the port accepts connections."""
         listener = self._bind()
         self._server = _Server(self._config())
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
@@ -139,7 +139,7 @@ class Sandbox:
             raise RuntimeError("the sandbox did not start")
 
     def stop(self) -> None:
-        """Stops serving and cuts what is in flight; the data stays."""
+        """Stops serving and closes all connections; the data stays."""
         if self._server and self._thread:
             self._server.should_exit = True
             self._thread.join()
@@ -152,7 +152,7 @@ class Sandbox:
         _Server(self._config()).run([listener])
 
     def close(self) -> None:
-        """Stops serving and lets go of the data."""
+        """Stops serving and closes the data."""
         self.stop()
         self._database.close()
 
@@ -165,16 +165,16 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _add_sample(self, pages: int, customers: int, seed: int, time_formats: people.TimeFormats) -> None:
+    def _add_sample(self, pages: int, customers: int, seed: int, time_formats: sample_data.TimeFormats) -> None:
         now = time.time_ns() // 1000
         for index in range(pages):
-            page_id, name = people.page(seed, index)
+            page_id, name = sample_data.page(seed, index)
             self.add_page(page_id, name)
-            sample = people.SampleCustomers(page_id, seed, now, time_formats)
+            sample = sample_data.SampleCustomers(page_id, seed, now, time_formats)
             self.pancake.add_customers(page_id, sample.take(customers))
 
     def _bind(self) -> socket.socket:
-        # Only where TCP is named does asyncio turn off Nagle's algorithm, which holds answers back for 40 ms.
+        # asyncio disables Nagle's algorithm, which delays answers by 40 ms, only if TCP is named here.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -196,20 +196,20 @@ class Sandbox:
         app = Router(
             [
                 *(route for service in services for route in routes(service, self.requests, self.faults)),
-                # What the sandbox is asked about itself is neither logged nor spoilt.
+                # Control calls are neither logged nor subject to faults.
                 *routes(control, RequestLog(), Faults(0)),
             ]
         )
         return uvicorn.Config(
             app,
             http=Protocol,
-            # Resetting a connection takes a real socket, which other loops hide.
+            # A reset needs a real socket, which other loops hide.
             loop="asyncio",
             lifespan="off",
             ws="none",
             log_config=None,
             access_log=False,
-            # Pancake's clock may be set: the gate writes the Date header.
+            # Pancake's clock may differ: the gate writes the Date header.
             date_header=False,
             server_header=False,
             timeout_keep_alive=75,
@@ -234,7 +234,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Tells when it accepts connections, and stops at once."""
+    """Signals when it accepts connections, and stops at once."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -245,11 +245,11 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
     async def main_loop(self) -> None:
-        while not self.should_exit:  # Uvicorn looks only ten times a second.
+        while not self.should_exit:  # Uvicorn checks only ten times a second.
             await asyncio.sleep(_POLL)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Uvicorn would wait for what is in flight, which may take minutes: it is cut, as by a machine that dies.
+        # Uvicorn would wait for requests in flight, which may take minutes.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         for server in self.servers:

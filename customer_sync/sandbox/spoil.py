@@ -1,4 +1,4 @@
-"""What a fault answers, and how a spoilt answer goes over the wire."""
+"""The answers of faults, and how damaged answers are sent."""
 
 import asyncio
 import gzip
@@ -17,7 +17,7 @@ _HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gate
 
 
 def substitute(fault: Fault, call: Call, failure: Callable[[int, str], Answer]) -> Answer:
-    """What is answered instead; *failure* makes a service's error JSON of a status and a message."""
+    """The other answer of a fault; *failure* makes a service's error JSON from a status and a message."""
     answer = _substituted(fault, call, failure)
     headers = (("Retry-After", fault.retry_after),) if fault.retry_after is not None else ()
     return Answer(answer.text, answer.status, 0.0, (*answer.headers, *headers), answer.media_type)
@@ -47,9 +47,9 @@ def _about_customer(message: str, call: Call) -> str:
 
 
 async def deliver(fault: Fault, response: Response, connection: Connection) -> None:
-    """Sends a response in the manner of the fault, as usual if it has none."""
-    manner = _MANNERS.get(fault.kind)
-    await (manner(fault, response, connection) if manner else connection.send(response))
+    """Sends a response, damaged if the fault says so."""
+    damage = _DAMAGES.get(fault.kind)
+    await (damage(fault, response, connection) if damage else connection.send(response))
 
 
 async def _huge(fault: Fault, response: Response, connection: Connection) -> None:
@@ -89,7 +89,7 @@ async def _drip_headers(fault: Fault, response: Response, connection: Connection
     await connection.write([*_bytes(_head(response)), bytes(response.body)], fault.interval)
 
 
-_MANNERS: dict[str, Callable[[Fault, Response, Connection], Awaitable[None]]] = {
+_DAMAGES: dict[str, Callable[[Fault, Response, Connection], Awaitable[None]]] = {
     "huge": _huge,
     "gzip_bomb": _gzip_bomb,
     "broken_utf8": _broken_utf8,
@@ -100,12 +100,12 @@ _MANNERS: dict[str, Callable[[Fault, Response, Connection], Awaitable[None]]] = 
 
 
 def _headers(response: Response) -> dict[str, str]:
-    """The headers that another body may have too."""
+    """The headers that do not depend on the body's length."""
     return {name: value for name, value in response.headers.items() if name != "content-length"}
 
 
 def _head(response: Response) -> bytes:
-    """Status line and headers as they go over the wire."""
+    """Status line and headers as bytes."""
     lines = [b"HTTP/1.1 %d Spoilt" % response.status_code]
     lines += (name + b": " + value for name, value in response.raw_headers)
     return b"\r\n".join([*lines, b"connection: close", b"", b""])

@@ -1,4 +1,4 @@
-"""The times of the wire contract: texts in every layout that Pancake uses, integers everywhere else."""
+"""The times of the wire contract: texts in Pancake, integers everywhere else."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def microseconds(text: Any) -> int | None:
-    """Unix microseconds, UTC, of a contract time (finer digits are dropped); None when it is unreadable."""
+    """Unix microseconds, UTC, of a contract time (finer digits are dropped); None if it is unreadable."""
     if not isinstance(text, str) or not _LAYOUT.fullmatch(text):
         return None
     try:
@@ -22,11 +22,11 @@ def microseconds(text: Any) -> int | None:
 
 
 def milliseconds(text: Any) -> int:
-    """Unix milliseconds, UTC, of a contract time; 0, which means "no time", when it is unreadable."""
+    """Unix milliseconds, UTC, of a contract time; 0, which means "no time", if it is unreadable."""
     return (microseconds(text) or 0) // 1000
 
 
 def pancake_text(moment: int, *, fraction: bool = True) -> str:
-    """Unix microseconds as Pancake writes them: UTC without a zone, at times without a fraction."""
+    """Unix microseconds as Pancake writes them: UTC without a zone, optionally without a fraction."""
     text = (_NAIVE_EPOCH + timedelta(microseconds=moment)).isoformat(timespec="microseconds")
     return text if fraction else text[:19]

@@ -1,4 +1,4 @@
-"""Tokens that are dead, or will be after some more calls."""
+"""Tokens that have expired, or will after some more calls."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -10,7 +10,7 @@ TokenKind = Literal["page", "user", "bearer"]
 
 
 class TokenLives:
-    """How many calls the tokens of both services have left; one that was never killed lives for ever."""
+    """The calls left of tokens of both services; a token that was never killed has no limit."""
 
     def __init__(self, pancake: Pancake, folkform: FolkForm) -> None:
         self._pancake = pancake
@@ -18,15 +18,15 @@ class TokenLives:
         self._left: dict[str, int] = {}
 
     def kill(self, kind: TokenKind, page_id: str | None = None, *, after: int = 0) -> None:
-        """Lets each token that exists make *after* more calls: page and user tokens of a page, or of all pages."""
+        """Limits each existing token to *after* more calls; page and user tokens of one page, or of all."""
         self.limit(self._tokens(kind, page_id), after)
 
     def limit(self, tokens: Iterable[str], calls: int) -> None:
-        """Lets each of the tokens make so many more calls."""
+        """Limits each token to this number of calls."""
         self._left |= dict.fromkeys(tokens, calls)
 
     def spend(self, token: str) -> bool:
-        """Whether the token lives; takes one of its calls."""
+        """Whether the token is valid; uses one of its calls."""
         left = self._left.get(token)
         if left is None:
             return True
@@ -34,12 +34,12 @@ class TokenLives:
         return left > 0
 
     def revive(self) -> None:
-        """Lets every token live for ever again."""
+        """Removes all limits."""
         self._left.clear()
 
     @property
     def left(self) -> dict[str, int]:
-        """The calls left, by token, of those that are dead or will be."""
+        """The calls left, by token, of expired and expiring tokens."""
         return dict(self._left)
 
     def _tokens(self, kind: TokenKind, page_id: str | None) -> list[str]:

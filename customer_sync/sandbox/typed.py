@@ -1,4 +1,4 @@
-"""Settings that come as JSON: whether each is known and of its declared type."""
+"""A check of JSON settings: names and types."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -6,7 +6,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 
 def check(settings: Mapping[str, Any], types: Mapping[str, Any]) -> None:
-    """Raises ValueError, naming the wrong one, unless all *settings* have names and values out of *types*."""
+    """Raises ValueError, naming the invalid one, unless all *settings* have names and values of *types*."""
     for name, value in settings.items():
         if name not in types:
             raise ValueError(f"there is no setting {name!r}")

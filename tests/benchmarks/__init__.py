@@ -1,1 +1,1 @@
-"""Programs that measure customer-sync beside its rivals. `make bench` runs them and prints a table."""
+"""Benchmarks of customer-sync and its rivals. `make bench` runs them and prints a table."""

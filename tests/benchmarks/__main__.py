@@ -1,6 +1,6 @@
-"""Measures customer-sync beside its rivals, prints a table and keeps it as JSON.
+"""Measures customer-sync and its rivals, prints a table and writes it as JSON.
 
-`python -m tests.benchmarks [GROUP …]`, with `--long` the big ones, with `--tiny` only to see that all still runs.
+`python -m tests.benchmarks [GROUP …]`; `--long` for the large ones, `--tiny` only to check that all of them run.
 """
 
 import argparse
@@ -22,31 +22,31 @@ _MILLION, _PAGES = 1_000_000, 10
 
 
 def main() -> None:
-    """Runs the groups that the command line names."""
+    """Runs the groups of the command line."""
     options = _options()
     groups = _groups(options)
     if unknown := set(options.groups) - groups.keys():
-        raise SystemExit(f"There is no group {', '.join(unknown)}, but {', '.join(groups)}.")
+        raise SystemExit(f"Unknown group {', '.join(unknown)}. Available: {', '.join(groups)}.")
     machine = Machine()
     figures: list[Figure] = []
     for name in options.groups or groups:
-        _tell(f"— {name}")
+        _log(f"— {name}")
         for figure in groups[name]():
             figures.append(figure)
-            _tell(f"  {figure.title}: {figure.shown} {figure.spread}")
+            _log(f"  {figure.title}: {figure.shown} {figure.spread}")
             write_json(options.json, machine.about(), figures)
     (print_markdown if options.markdown else print_table)(machine.about(), figures)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="a group of figures; without any, all")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="a group of figures; default: all")
     parser.add_argument("--long", action="store_true", help="the large histories, and a million customers")
-    parser.add_argument("--tiny", action="store_true", help="a few customers: shows that it runs, measures nothing")
-    parser.add_argument("--without-dlt", action="store_true", help="leave dlt out, though it is installed")
-    parser.add_argument("--customers", type=int, default=_MILLION, help="how many the million are")
-    parser.add_argument("--json", type=Path, default=Path(".bench/bench.json"), help="where to keep the figures")
-    parser.add_argument("--markdown", action="store_true", help="print the table as a README has it")
+    parser.add_argument("--tiny", action="store_true", help="a few customers: checks that it runs, measures nothing")
+    parser.add_argument("--without-dlt", action="store_true", help="omit dlt even if it is installed")
+    parser.add_argument("--customers", type=int, default=_MILLION, help="the number of customers of the million")
+    parser.add_argument("--json", type=Path, default=Path(".bench/bench.json"), help="the file for the figures")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     return parser.parse_args()
 
 
@@ -69,11 +69,11 @@ def _groups(options: argparse.Namespace) -> dict[str, Group]:
 
 def _with_dlt(options: argparse.Namespace) -> bool:
     if not has_dlt():
-        _tell("dlt is not installed (make bench-rivals installs it): its rows are left out")
+        _log("dlt is not installed (make bench-rivals installs it): its rows are omitted")
     return has_dlt() and not options.without_dlt
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Customers in any number, quickly: evenly spread over time, alike but for who they are and when they changed."""
+"""Generates any number of customers quickly, evenly spread over time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ _DIFFERENT = 500
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """How long ago customers changed, days."""
+    """How long ago the customers changed, in days."""
 
     youngest: float
     oldest: float
 
 
-# An incremental that finds FolkForm empty takes the last 30 days, and leaves the rest to the backfill.
-LATELY = Ages(0.01, 29.0)
-LONG_AGO = Ages(31.0, 700.0)
+# With an empty FolkForm, an incremental copies the last 30 days, and the backfill the rest.
+RECENT = Ages(0.01, 29.0)
+OLD = Ages(31.0, 700.0)
 
 
 def crowd(page_id: str, count: int, ages: Ages, now: int) -> Iterator[dict[str, Any]]:
-    """*count* customers of a page, the one longest ago first; *now* is Unix microseconds."""
-    from customer_sync.sandbox.people import SampleCustomers
+    """*count* customers of a page, oldest first; *now* is Unix microseconds."""
+    from customer_sync.sandbox.sample_data import SampleCustomers
     from customer_sync.sandbox.times import pancake_text
 
     samples = list(SampleCustomers(page_id, 1, now).take(min(count, _DIFFERENT)))

@@ -1,4 +1,4 @@
-"""A figure: what was measured, beside what, and whether that is good enough."""
+"""A figure: a measured value, what it is compared with, and its target."""
 
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -9,7 +9,7 @@ _NOISE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """A target that is met from below."""
+    """A target with an upper bound."""
 
     bound: float
 
@@ -22,7 +22,7 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """A target that is met from above."""
+    """A target with a lower bound."""
 
     bound: float
 
@@ -35,7 +35,7 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Two programs compared: the median, lowest and highest of the ratios of runs that were neighbours in time."""
+    """Two programs compared: median, lowest and highest of the ratios of neighbouring runs."""
 
     middle: float
     lowest: float
@@ -43,13 +43,13 @@ class Ratio:
 
     @classmethod
     def of(cls, ours: list[float], rivals: list[float]) -> "Ratio":
-        """Neighbours met the same load of the machine, so their ratio is truer than that of two medians."""
+        """Neighbouring runs had the same load of the machine, so their ratio is more exact than that of two medians."""
         ratios = [our / rival for our, rival in zip(ours, rivals, strict=True)]
         return cls(median(ratios), min(ratios), max(ratios))
 
     @property
     def is_noisy(self) -> bool:
-        """Whether single runs are further apart than any conclusion allows."""
+        """Whether single runs differ too much for a conclusion."""
         return self.highest - self.lowest > _NOISE * self.middle
 
     def __str__(self) -> str:
@@ -64,31 +64,31 @@ class Figure:
     value: float
     unit: str = ""
     target: AtMost | AtLeast | None = None
-    """None where it only informs."""
+    """None if the figure only informs."""
     ours: str = ""
-    """What *value* was worked out from: of customer-sync …"""
+    """What *value* was calculated from: customer-sync's numbers …"""
     rival: str = ""
-    """… and of whom it is compared with."""
+    """… and the rival's."""
     spread: str = ""
-    """How far apart single runs were."""
+    """The range of single runs."""
     note: str = ""
     details: list[dict[str, float]] = field(default_factory=list)
-    """What the table has no room for; JSON tells it."""
+    """Further numbers, for JSON only."""
 
     @classmethod
     def of_ratio(cls, title: str, ratio: Ratio, target: AtMost, *, ours: str, rival: str) -> "Figure":
-        """How many times *ours* is *rival*."""
+        """The ratio of *ours* to *rival*."""
         note = "noisy: measure again on a quieter machine" if ratio.is_noisy else ""
         return cls(title, ratio.middle, "×", target, ours, rival, spread=str(ratio), note=note)
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met, None without one."""
+        """Whether the target is met; None without one."""
         return None if self.target is None else self.value in self.target
 
     @property
     def shown(self) -> str:
-        """The value as a person reads it: as many digits as tell something."""
+        """The value with its unit and as many digits as are significant."""
         digits = 0 if self.value == int(self.value) or self.value >= 1000 else 2 if self.value < 100 else 1
         return f"{self.value:,.{digits}f} {self.unit}".strip()
 

@@ -1,4 +1,4 @@
-"""How time, requests and memory grow with a history, at a Pancake whose deep pages cost (OFFSET)."""
+"""How time, requests and memory grow with the history, with a Pancake whose deep pages are slow (OFFSET)."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,7 @@ from functools import partial
 from statistics import median
 
 from . import scenes
-from .crowd import LATELY, LONG_AGO
+from .crowd import OLD, RECENT
 from .figure import AtMost, Figure, Ratio
 from .measured import Run, alternate
 from .programs import QUICKLY, customer_sync
@@ -16,9 +16,9 @@ from .sizes import Sizes
 
 _DEEP_PAGE_COST = {"deep_page_cost": 20e-6}
 _MORE = 1.05
-"""How much faster than a history anything may grow."""
+"""How much faster than the history anything may grow."""
 _MORE_MEMORY, _LARGEST = AtMost(1.15), AtMost(90)
-_AGES = {"backfill": LONG_AGO, "incremental": LATELY}
+_AGES = {"backfill": OLD, "incremental": RECENT}
 
 
 def figures(sizes: Sizes) -> Iterator[Figure]:
@@ -31,7 +31,7 @@ def figures(sizes: Sizes) -> Iterator[Figure]:
 
 
 def _runs(command: str, numbers: Sequence[int], rounds: int) -> dict[int, list[Run]]:
-    """Runs over so many new customers of one page, the numbers in turn."""
+    """Runs over each number of new customers of one page, alternating."""
     with ExitStack() as stack:
         works = []
         for customers in numbers:

@@ -1,16 +1,16 @@
-"""How much of what FolkForm's `X-RateLimit-*` headers allow is used while there is work, and whether too much."""
+"""How much of FolkForm's limit (`X-RateLimit-*` headers) a pass uses, and whether it exceeds it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import scenes
-from .crowd import LONG_AGO
+from .crowd import OLD
 from .figure import AtLeast, AtMost, Figure
 from .programs import QUICKLY, customer_sync
 from .served import Served
 from .sizes import Sizes
 
-# Short, so that some pass; the headers tell whole seconds, so shorter ones would measure that.
+# Short, for several windows; but the headers have whole seconds, which shorter ones would measure.
 _WINDOW = 3.0
 _TOO_MANY = 429
 
@@ -22,9 +22,9 @@ class _Window:
 
 
 def figures(sizes: Sizes) -> Iterator[Figure]:
-    """A backfill that takes several windows; the last one, which ends with the work, does not count."""
+    """A backfill over several windows; the last one, which ends with the work, does not count."""
     with Served({"folkform_limit": sizes.limit, "folkform_window": _WINDOW}) as served:
-        served.do(scenes.add_pages, 1, int(sizes.limit * (sizes.windows - 0.5)), LONG_AGO)
+        served.do(scenes.add_pages, 1, int(sizes.limit * (sizes.windows - 0.5)), OLD)
         customer_sync(served, "backfill", settings=QUICKLY)
         requests = served.do(scenes.folkform_requests)
     *whole, last = _windows([time for time, _ in requests])
@@ -38,7 +38,7 @@ def figures(sizes: Sizes) -> Iterator[Figure]:
 
 
 def _windows(times: list[float]) -> list[_Window]:
-    """FolkForm's windows: each begins with the first request after the end of the one before."""
+    """FolkForm's windows: each begins with the first request after the end of the previous one."""
     windows: list[_Window] = []
     for time in times:
         if not windows or time >= windows[-1].start + _WINDOW:

@@ -1,4 +1,4 @@
-"""Where and when something is measured, and what else the machine did meanwhile."""
+"""The machine of a measurement, and its other load."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Machine:
-    """This machine, watched from now on."""
+    """This machine, observed from now on."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -18,7 +18,7 @@ class Machine:
         self._own = _own_seconds()
 
     def about(self) -> dict[str, Any]:
-        """Its size, and how many cores others have kept busy: what measuring cannot be blamed for."""
+        """Its size, and how many cores other programs used."""
         others = _busy_seconds() - self._busy - (_own_seconds() - self._own)
         return {
             "date": self._date,
@@ -31,12 +31,12 @@ class Machine:
 
 
 def _busy_seconds() -> float:
-    """CPU seconds that all cores have worked since the machine's start."""
+    """CPU seconds of all cores since the machine's start."""
     user, nice, system, _idle, _waiting, *interrupts = Path("/proc/stat").read_text(encoding="utf-8").split()[1:9]
     return sum(map(int, (user, nice, system, *interrupts))) / os.sysconf("SC_CLK_TCK")
 
 
 def _own_seconds() -> float:
-    """CPU seconds of this process and of all that it has started and that have ended."""
+    """CPU seconds of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)

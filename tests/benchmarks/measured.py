@@ -1,4 +1,4 @@
-"""Runs a command to its end and tells what it cost: seconds, CPU, memory."""
+"""Runs a command and measures its cost: seconds, CPU, memory."""
 
 import os
 import re
@@ -15,33 +15,33 @@ _POLL = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run of a command cost. *seconds* are the wall clock's, its start and end included."""
+    """The cost of one run. *seconds* are the wall clock's, start and end included."""
 
     seconds: float
     cpu: float
-    """CPU seconds of the command, in the kernel and outside."""
+    """CPU seconds of the command, user and system."""
     memory: float | None
-    """MiB it held at most; None where that cannot be told."""
+    """Peak memory in MiB; None if it is unknown."""
     out: str
     sandbox_cpu: float = 0.0
-    """CPU seconds that the sandbox used meanwhile."""
+    """CPU seconds of the sandbox during the run."""
 
     @property
     def peak(self) -> float:
-        """MiB it held at most."""
+        """Peak memory in MiB."""
         if self.memory is None:
             raise AssertionError("The program that measures is larger than what it measures: let it import less.")
         return self.memory
 
 
 class CommandFailed(Exception):
-    """A command ended with something else than 0."""
+    """A command failed."""
 
 
 def run(
     command: Sequence[str | Path], environment: Mapping[str, str], watch: Callable[[int], None] | None = None
 ) -> Run:
-    """Runs a command; *watch* is told its process number again and again while it runs."""
+    """Runs a command; *watch* is called repeatedly with its process number."""
     with TemporaryFile() as out, TemporaryFile() as err:
         started = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
@@ -57,7 +57,7 @@ def run(
 
 
 def _end_of(pid: int, watch: Callable[[int], None] | None) -> tuple[int, resource.struct_rusage]:
-    """Waits for a child; returns its status and what it used."""
+    """Waits for a child; returns its status and its resource usage."""
     while watch is not None:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
@@ -69,18 +69,18 @@ def _end_of(pid: int, watch: Callable[[int], None] | None) -> tuple[int, resourc
 
 
 def _peak(usage: resource.struct_rusage) -> float | None:
-    """MiB. A child starts in its parent's memory, so the system tells at least the parent's own peak as its: None."""
+    """MiB, or None: a child starts in its parent's memory, so a smaller peak than the parent's is not measured."""
     return usage.ru_maxrss / 1024 if usage.ru_maxrss > _own_peak() else None
 
 
 def _own_peak() -> int:
-    """KiB. Not from getrusage, which would tell our own parent's in the same way."""
+    """KiB. getrusage would return at least the peak of this process's parent."""
     (line,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
     return int(line)
 
 
 def alternate(rounds: int, *works: Callable[[], Run]) -> list[list[Run]]:
-    """Does the works in turn, A B A B …, so that whatever else the machine does meets all alike.
+    """Runs the works alternately, A B A B …, so that other load of the machine affects all of them.
 
     Returns the runs of each.
     """

@@ -1,7 +1,6 @@
-"""A million customers through one backfill: is the last thousand as cheap as the first?
+"""A million customers in one backfill: is the last thousand as cheap as the first?
 
-The work is cut into tenths by what FolkForm has taken; the sandbox, whose own share must not be what is measured, tells
-its CPU time, too.
+The work is divided into tenths by what FolkForm has stored. The sandbox's own CPU time is measured separately.
 """
 
 import os
@@ -13,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from . import scenes
-from .crowd import LONG_AGO
+from .crowd import OLD
 from .figure import AtMost, Figure
 from .measured import Run
 from .programs import QUICKLY, customer_sync
@@ -26,7 +25,7 @@ _LARGEST = AtMost(90)
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """What has been done and used up to some moment of the run."""
+    """Progress and resource usage at one moment of the run."""
 
     written: float
     seconds: float
@@ -34,12 +33,12 @@ class _Moment:
     cpu: float
     sandbox_cpu: float
     memory: float
-    """MiB that the client holds now."""
+    """Present memory of the client in MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tenth:
-    """What 1,000 customers cost in one tenth of the work; *memory* is what the client held at its end, MiB."""
+    """The cost of 1,000 customers in one tenth of the work; *memory* is the client's at its end, in MiB."""
 
     seconds: float
     requests: float
@@ -49,9 +48,9 @@ class Tenth:
 
 
 def figures(customers: int, pages: int) -> Iterator[Figure]:
-    """The run as a whole, and its last tenth beside its first."""
+    """The whole run, and its last tenth compared with its first."""
     with Served(on_disk=True) as served:
-        served.do(scenes.add_pages, pages, customers // pages, LONG_AGO)
+        served.do(scenes.add_pages, pages, customers // pages, OLD)
         progress = _Progress(served)
         run = customer_sync(served, "backfill", settings=QUICKLY, watch=progress.note)
         progress.end(run)
@@ -69,7 +68,7 @@ def figures(customers: int, pages: int) -> Iterator[Figure]:
 
 
 def _flat(title: str, costs: list[float], target: AtMost | None) -> Figure:
-    """The last tenth beside the first."""
+    """The last tenth compared with the first."""
     first, last = costs[0], costs[-1]
     spread = f"{min(costs):,.2f}–{max(costs):,.2f}"
     return Figure(title, last / first, "×", target, f"last tenth {last:,.2f}", f"first {first:,.2f}", spread)
@@ -84,7 +83,7 @@ _COSTS: dict[str, Callable[[Tenth], float]] = {
 
 
 class _Progress:
-    """Notes now and then how far a run has come."""
+    """Records the progress of a run at intervals."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
@@ -93,7 +92,7 @@ class _Progress:
         served.do(scenes.forget_requests)
 
     def note(self, pid: int) -> None:
-        """Looks at the client with this process number, and at the sandbox."""
+        """Records the client with this process number, and the sandbox."""
         self._add(_cpu_of(pid), _memory_of(pid))
 
     def end(self, run: Run) -> None:
@@ -103,11 +102,11 @@ class _Progress:
     def _add(self, client_cpu: float, memory: float) -> None:
         asked, seconds = self._served.do(scenes.asked), time.monotonic() - self._started
         if not asked.writes:
-            self._moments.clear()  # The start-up belongs to no tenth.
+            self._moments.clear()  # The start-up is part of no tenth.
         self._moments.append(_Moment(asked.writes, seconds, asked.all, client_cpu, self._served.do(cpu), memory))
 
     def tenths(self, customers: int) -> Iterator[Tenth]:
-        """What 1,000 customers cost in each tenth of the work."""
+        """The cost of 1,000 customers in each tenth of the work."""
         bounds = [self._moment_of(customers * number / _TENTHS) for number in range(_TENTHS + 1)]
         for start, end in pairwise(bounds):
             thousands = (end.written - start.written) / 1000
@@ -120,7 +119,7 @@ class _Progress:
             )
 
     def _moment_of(self, written: float) -> _Moment:
-        """The moment at which so many were written, between the two noted that are nearest."""
+        """The moment at which this number was written, interpolated."""
         index = max(bisect_left(self._moments, written, key=lambda moment: moment.written), 1)
         before, after = self._moments[index - 1 : index + 1]
         share = (written - before.written) / (after.written - before.written)
@@ -128,14 +127,14 @@ class _Progress:
 
 
 def _cpu_of(pid: int) -> float:
-    """CPU seconds that a process has used."""
+    """CPU seconds of a process."""
     after_name = _proc(pid, "stat").rpartition(")")[2].split()
     user, system = int(after_name[11]), int(after_name[12])
     return (user + system) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_of(pid: int) -> float:
-    """MiB that a process holds."""
+    """Memory of a process in MiB."""
     pages = int(_proc(pid, "statm").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
 

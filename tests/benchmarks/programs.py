@@ -1,4 +1,4 @@
-"""The programs that are measured, each run on a sandbox in a clean environment."""
+"""The measured programs, each run on a sandbox in a clean environment."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from .measured import Run, run
 from .served import Served, cpu
 
 WORKERS = 16
-# Counts and growth do not depend on Pancake's pace.
+# Counts and growth do not depend on Pancake's rate limit.
 QUICKLY = {"CUSTOMER_SYNC_PANCAKE_RPS": "1000"}
 _COMMAND = Path(sys.executable).parent / "customer-sync"
 _RIVALS = Path(__file__).parent / "rivals"
@@ -21,7 +21,7 @@ _RIVALS_PYTHON = Path(__file__).parents[2] / ".venv-rivals" / "bin" / "python"
 def customer_sync(
     served: Served, *arguments: str, settings: Mapping[str, str], watch: Callable[[int], None] | None = None
 ) -> Run:
-    """customer-sync itself; *settings* are variables, *watch* is told its process number while it runs."""
+    """customer-sync; *settings* are variables, *watch* is called with its process number while it runs."""
     lock_dir = {"CUSTOMER_SYNC_LOCK_DIR": str(served.home)}
     return _run_on(served, [_COMMAND, *arguments], {**lock_dir, **settings}, watch)
 
@@ -32,12 +32,12 @@ def bare_pool(served: Served, documents: Path) -> Run:
 
 
 def guide(served: Served, name: str) -> Run:
-    """The guide's rules, one request at a time; *name* is that of a pass."""
+    """The guide's rules, one request at a time; *name* is a pass."""
     return _run_on(served, [sys.executable, _RIVALS / "guide.py", name])
 
 
 def dlt_pipeline(served: Served, threads: int) -> Run:
-    """A dlt pipeline for the first page; its state is kept in the sandbox's home."""
+    """A dlt pipeline for the first page; its state is in the sandbox's home."""
     (page_id, token), *_ = served.do(scenes.pages_with_tokens).items()
     settings = {
         "PANCAKE_PAGE_TOKEN": token,
@@ -48,12 +48,12 @@ def dlt_pipeline(served: Served, threads: int) -> Run:
 
 
 def has_dlt() -> bool:
-    """Whether the rivals' own environment is there."""
+    """Whether the rivals' environment is installed."""
     return _RIVALS_PYTHON.exists()
 
 
 def python(code: str) -> Run:
-    """An interpreter that runs a line."""
+    """A Python interpreter that runs one line."""
     return run([sys.executable, "-c", code], _clean(Path.cwd()))
 
 
@@ -74,5 +74,5 @@ def _run_on(
 
 
 def _clean(home: Path) -> dict[str, str]:
-    """Nothing of this machine's own settings."""
+    """An environment without this machine's settings."""
     return {"PATH": os.environ["PATH"], "HOME": str(home)}

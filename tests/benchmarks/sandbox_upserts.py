@@ -1,4 +1,4 @@
-"""How many upserts a second the sandbox takes on one core.
+"""How many upserts per second the sandbox handles on one core.
 
 Run `python tests/benchmarks/sandbox_upserts.py [COUNT]`.
 The server runs in a process pinned to the first core, the client on the others.
@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from urllib.parse import quote, urlsplit
 
 from customer_sync.sandbox import Sandbox
-from customer_sync.sandbox.people import SampleCustomers
+from customer_sync.sandbox.sample_data import SampleCustomers
 
 CONNECTIONS = 16
 PAGE_ID = "104000000000001"
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def serve(pipe: Connection) -> None:
-    """Runs a sandbox; every message asks for the CPU seconds that it has used."""
+    """Runs a sandbox; answers every message with its CPU seconds."""
     pin(range(1))
     with Sandbox(pages=0) as sandbox:
         pipe.send(sandbox.whole_environment)
@@ -48,14 +48,14 @@ def serve(pipe: Connection) -> None:
 
 
 def server_cpu(pipe: Connection) -> float:
-    """CPU seconds that the server has used."""
+    """CPU seconds of the server."""
     pipe.send("cpu")
     seconds: float = pipe.recv()
     return seconds
 
 
 def pin(cores: range) -> None:
-    """Keeps this process on the cores, where the system can and has them."""
+    """Pins this process to the cores, if the system can."""
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
 
@@ -82,13 +82,13 @@ def upsert_request(environment: dict[str, str], customer: dict[str, object]) -> 
 
 
 async def send_all(url: str, requests: list[bytes]) -> None:
-    """Sends the requests over some connections side by side."""
+    """Sends the requests over several connections in parallel."""
     queue = iter(requests)
     await asyncio.gather(*(send_some(url, queue) for _ in range(CONNECTIONS)))
 
 
 async def send_some(url: str, queue: Iterator[bytes]) -> None:
-    """Sends requests one after the other until the queue is empty."""
+    """Sends requests in sequence until the queue is empty."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     for request in queue:

@@ -1,4 +1,4 @@
-"""What is set up in a sandbox before a program is measured there, and looked at afterwards; see `Served.do`."""
+"""Preparation of a sandbox before a measurement, and its inspection afterwards; see `Served.do`."""
 
 import json
 import time
@@ -17,17 +17,17 @@ _FRESH = 10.0
 
 def add_pages(box: "Sandbox", pages: int, customers: int, ages: Ages) -> None:
     """Adds *pages* pages of *customers* customers each."""
-    from customer_sync.sandbox import people
+    from customer_sync.sandbox import sample_data
 
     now = time.time_ns() // 1000
     for index in range(pages):
-        page_id, name = people.page(1, index)
+        page_id, name = sample_data.page(1, index)
         box.add_page(page_id, name)
         box.pancake.add_customers(page_id, crowd(page_id, customers, ages, now))
 
 
 def write_documents(box: "Sandbox", path: Path) -> None:
-    """Writes all customers to a file, a line of JSON each, as FolkForm is to get them."""
+    """Writes all customers to a file, one line of JSON each, as sent to FolkForm."""
     with path.open("w", encoding="utf-8") as file:
         for page_id in box.pancake.page_ids():
             for customer in box.pancake.customers(page_id):
@@ -35,20 +35,20 @@ def write_documents(box: "Sandbox", path: Path) -> None:
 
 
 def fill_folkform(box: "Sandbox") -> None:
-    """Makes FolkForm hold everybody."""
+    """Copies all customers to FolkForm."""
     for page_id in box.pancake.page_ids():
         for customer in box.pancake.customers(page_id):
             box.folkform.upsert({**customer, "page_id": page_id})
 
 
 def empty_folkform(box: "Sandbox") -> None:
-    """Takes all customers out of FolkForm."""
+    """Deletes all customers from FolkForm."""
     for page_id in box.pancake.page_ids():
         box.folkform.delete(page_id)
 
 
 def change_customers(box: "Sandbox", count: int, within: float) -> None:
-    """Changes some customers of the first page, one after the other within so many seconds, lately."""
+    """Changes customers of the first page, evenly spread over the last seconds."""
     page_id = box.pancake.page_ids()[0]
     for number, customer in enumerate(box.pancake.customers(page_id)[:count]):
         changed = datetime.now(UTC) - timedelta(seconds=_FRESH + within * number / count)
@@ -56,19 +56,19 @@ def change_customers(box: "Sandbox", count: int, within: float) -> None:
 
 
 def pages_with_tokens(box: "Sandbox") -> dict[str, str]:
-    """Every page's id, and the token that opens it in Pancake."""
+    """Every page's id and page token."""
     return {page_id: box.pancake.page_token(page_id) or "" for page_id in box.pancake.page_ids()}
 
 
 def differing(box: "Sandbox") -> int:
-    """How many customers are not in FolkForm as they are in Pancake."""
+    """How many customers differ between FolkForm and Pancake."""
     difference = box.difference()
     return len(difference.missing) + len(difference.stale) + len(difference.changed) + len(difference.extra)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How many requests there were."""
+    """The number of requests."""
 
     pancake: int
     folkform: int
@@ -80,16 +80,16 @@ class Asked:
 
 
 def asked(box: "Sandbox") -> Asked:
-    """What was asked since the last time that it was forgotten."""
+    """The requests since the last `forget_requests`."""
     log = box.requests
     return Asked(log.count("pancake"), log.count("folkform"), log.count("folkform", "/upsert-one"))
 
 
 def forget_requests(box: "Sandbox") -> None:
-    """Counts requests from 0 again."""
+    """Resets the counts of requests."""
     box.requests.clear()
 
 
 def folkform_requests(box: "Sandbox") -> list[tuple[float, int]]:
-    """When FolkForm's latest 10,000 requests came, Unix seconds, and the status they were answered with."""
+    """The times (Unix seconds) and statuses of FolkForm's latest 10,000 requests."""
     return [(request.time, request.status) for request in box.requests.recent if request.service == "folkform"]

@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, so that its work is not the measured program's."""
+"""A sandbox in a process of its own, so that its work is not measured."""
 
 import multiprocessing
 import time
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Served:
-    """A sandbox with a home directory for whoever is run on it. A context: left, both are gone."""
+    """A sandbox with a home directory for the measured program. A context manager that removes both."""
 
     def __init__(self, behaviour: Mapping[str, Any] | None = None, *, on_disk: bool = False) -> None:
-        """*behaviour* is how the services behave; *on_disk* keeps the sandbox's data in a file instead of memory."""
+        """*behaviour* has the services' settings; *on_disk* stores the sandbox's data in a file instead of memory."""
         self._home = TemporaryDirectory()
         self._ours, self._theirs = multiprocessing.Pipe()
         data = self.home / "sandbox.db" if on_disk else None
@@ -29,20 +29,20 @@ class Served:
 
     @property
     def home(self) -> Path:
-        """A directory for files that belong to this sandbox."""
+        """A directory for the files of this sandbox."""
         return Path(self._home.name)
 
     def do(self, work: "Callable[Concatenate[Sandbox, P], T]", *args: P.args, **kwargs: P.kwargs) -> T:
-        """Does some work in the sandbox's process and returns what it returns."""
+        """Calls a function in the sandbox's process and returns its result."""
         self._ours.send((work, args, kwargs))
         result: T = self._ours.recv()
         return result
 
     def __enter__(self) -> Self:
         self._process.start()
-        self._theirs.close()  # Else nobody would hear of it when that process fails.
+        self._theirs.close()  # Otherwise a failure of that process would stay unnoticed.
         self.environment: dict[str, str] = self._ours.recv()
-        """The variables that point a program here."""
+        """The variables that make a program use this sandbox."""
         return self
 
     def __exit__(
@@ -54,8 +54,8 @@ class Served:
 
 
 def _serve(pipe: Connection, data: Path | None, behaviour: Mapping[str, Any]) -> None:
-    """Runs a sandbox and does what comes through the pipe."""
-    # Imported here alone: who measures must stay small.
+    """Runs a sandbox and the functions that arrive through the pipe."""
+    # Imported here only: the measuring process must stay small.
     from customer_sync.sandbox import Behaviour, Sandbox
 
     with Sandbox(pages=0, data=data, behaviour=Behaviour(**behaviour)) as sandbox:
@@ -66,5 +66,5 @@ def _serve(pipe: Connection, data: Path | None, behaviour: Mapping[str, Any]) ->
 
 
 def cpu(_sandbox: "Sandbox") -> float:
-    """CPU seconds that the sandbox has used."""
+    """CPU seconds of the sandbox."""
     return time.process_time()

@@ -1,15 +1,15 @@
-"""How much is measured: for `make bench`, for `make bench-long`, and for a test that all of it still runs."""
+"""The sizes of `make bench`, of `make bench-long`, and of the test that all benchmarks run."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Numbers of customers, but for *rounds* (runs of each program), *idle_pages* and *windows* of FolkForm's limit."""
+    """Numbers of customers, except *rounds* (runs of each program), *idle_pages* and *windows* of FolkForm's limit."""
 
     rounds: int
     new: int
-    """New customers, all together."""
+    """New customers in total."""
     one_at_a_time: int
     """New customers for programs that send one request at a time; scaled up to *new*."""
     start_ups: int
@@ -17,16 +17,16 @@ class Sizes:
     changes: int
     unchanged: int
     limit: int
-    """Requests in a window of FolkForm's limit."""
+    """Requests per window of FolkForm's limit."""
     windows: int
     history: tuple[int, int]
-    """From how many to how many customers a history grows, for time and requests."""
+    """The small and the large history, for time and requests."""
     memory: tuple[int, int]
     """The same for memory."""
     growths: int
     """Runs of each size."""
     with_dlt: bool = True
-    """Whether dlt is measured, too."""
+    """Whether dlt is measured."""
 
 
 USUAL = Sizes(

@@ -1,9 +1,9 @@
-"""How many requests a pass costs: they are FolkForm's and Pancake's patience. Counted by the sandbox, exact."""
+"""How many requests a pass costs, as counted by the sandbox."""
 
 from collections.abc import Iterator
 
 from . import scenes
-from .crowd import LATELY, Ages
+from .crowd import RECENT, Ages
 from .figure import AtMost, Figure
 from .programs import QUICKLY, customer_sync, guide
 from .scenes import Asked
@@ -16,7 +16,7 @@ _EVER = Ages(0.01, 700.0)
 
 
 def figures(sizes: Sizes) -> Iterator[Figure]:
-    """Nothing changed, some changed, everything compared."""
+    """An idle pass, a pass with changes, and a full comparison."""
     yield from _idle(sizes.idle_pages)
     yield _changes(sizes.changes)
     yield from _full(sizes.unchanged)
@@ -24,7 +24,7 @@ def figures(sizes: Sizes) -> Iterator[Figure]:
 
 def _idle(pages: int) -> Iterator[Figure]:
     with Served() as served:
-        served.do(scenes.add_pages, pages, _CUSTOMERS_OF_IDLE_PAGE, LATELY)
+        served.do(scenes.add_pages, pages, _CUSTOMERS_OF_IDLE_PAGE, RECENT)
         served.do(scenes.fill_folkform)
         ours = _asked_by(served, "incremental")
         served.do(scenes.forget_requests)
@@ -38,7 +38,7 @@ def _idle(pages: int) -> Iterator[Figure]:
 
 def _changes(count: int) -> Figure:
     with Served() as served:
-        served.do(scenes.add_pages, 1, 2 * count, LATELY)
+        served.do(scenes.add_pages, 1, 2 * count, RECENT)
         served.do(scenes.fill_folkform)
         served.do(scenes.change_customers, count, _WITHIN)
         ours = _asked_by(served, "incremental")
@@ -57,11 +57,11 @@ def _full(customers: int) -> Iterator[Figure]:
 
 
 def _asked_by(served: Served, *arguments: str) -> Asked:
-    """What one run of customer-sync asks; both sides have to be equal afterwards."""
+    """The requests of one run of customer-sync; both sides must be equal afterwards."""
     served.do(scenes.forget_requests)
     customer_sync(served, *arguments, settings=QUICKLY)
     if served.do(scenes.differing):
-        raise AssertionError("Somebody is missing in FolkForm.")
+        raise AssertionError("Customers are missing in FolkForm.")
     return served.do(scenes.asked)
 
 

@@ -1,4 +1,4 @@
-"""The figures as a table, on a screen or in Markdown, and as JSON."""
+"""Prints the figures as a table or Markdown, and writes them as JSON."""
 
 import json
 from collections.abc import Iterable
@@ -11,19 +11,19 @@ _MARKS = {True: "✓", False: "✗", None: ""}
 
 
 def write_json(path: Path, about: dict[str, Any], figures: Iterable[Figure]) -> None:
-    """Keeps everything that was measured."""
+    """Writes all figures to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = {"machine": about, "figures": [figure.as_json() for figure in figures]}
     path.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def print_table(about: dict[str, Any], figures: Iterable[Figure]) -> None:
-    """A table for a screen."""
-    # Imported here alone, after everything was measured: who measures must stay small.
+    """Prints a table for a terminal."""
+    # Imported here only, after all measurements: the measuring process must stay small.
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=_told(about), title_justify="left")
+    table = Table(title=_title(about), title_justify="left")
     for column in ("Figure", "Value", "Target", "", "Ours", "Beside", "Single runs", "Note"):
         table.add_column(column, justify="right" if column in ("Value", "Target") else "left")
     for figure in figures:
@@ -35,12 +35,12 @@ def print_table(about: dict[str, Any], figures: Iterable[Figure]) -> None:
 
 
 def print_markdown(about: dict[str, Any], figures: Iterable[Figure]) -> None:
-    """The same for a README."""
-    print(f"{_told(about)}\n\n| figure | value | target | | ours | beside |\n| --- | ---: | ---: | --- | --- | --- |")
+    """Prints the same as Markdown."""
+    print(f"{_title(about)}\n\n| figure | value | target | | ours | beside |\n| --- | ---: | ---: | --- | --- | --- |")
     for figure in figures:
         cells = (figure.title, figure.shown, figure.target or "", _MARKS[figure.met], figure.ours, figure.rival)
         print(f"| {' | '.join(map(str, cells))} |")
 
 
-def _told(about: dict[str, Any]) -> str:
+def _title(about: dict[str, Any]) -> str:
     return ", ".join(f"{name}: {value}" for name, value in about.items())

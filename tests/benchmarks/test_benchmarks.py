@@ -1,4 +1,4 @@
-"""Every group of figures still runs, with a few customers; nothing is timed here."""
+"""Every group of figures runs, with a few customers; nothing is timed here."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
     ("group", "figures"), [("throughput", 8), ("start-up", 3), ("requests", 5), ("limiter", 2), ("growth", 7)]
 )
 def test_it_yields_its_figures(group: str, figures: int, tmp_path: Path) -> None:
-    """The program measures, prints its table and keeps as many figures as it promises."""
+    """The program measures, prints its table and writes all figures."""
     kept = tmp_path / "figures.json"
     command = [sys.executable, "-m", "tests.benchmarks", "--tiny", "--without-dlt", "--json", str(kept), group]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
@@ -25,7 +25,7 @@ def test_it_yields_its_figures(group: str, figures: int, tmp_path: Path) -> None
 
 
 def test_a_million_may_be_a_few(tmp_path: Path) -> None:
-    """The large run takes any number, and cuts it into tenths."""
+    """The large run accepts any number, and divides it into tenths."""
     kept = tmp_path / "figures.json"
     options = ["--long", "--customers", "1000", "--json", str(kept)]
     command = [sys.executable, "-m", "tests.benchmarks", *options, "million"]

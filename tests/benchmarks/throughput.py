@@ -1,6 +1,6 @@
-"""How fast new customers arrive, and what each costs this machine, beside programs that do less.
+"""How fast new customers are copied, and the CPU for each, compared with programs that do less.
 
-FolkForm takes 20 ms for an answer and Pancake 100 ms, as over a good line; 16 upserts are in flight.
+FolkForm answers in 20 ms and Pancake in 100 ms; 16 upserts are in flight.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from . import scenes
-from .crowd import LATELY, LONG_AGO, Ages
+from .crowd import OLD, RECENT, Ages
 from .figure import AtLeast, AtMost, Figure, Ratio
 from .measured import Run, alternate
 from .programs import WORKERS, bare_pool, customer_sync, dlt_pipeline, guide
@@ -27,7 +27,7 @@ class _Scene:
     pages: int
     ages: Ages
     target: AtMost
-    """How many times the bare pool's seconds it may take."""
+    """The target, as a multiple of the bare pool's seconds."""
 
     @property
     def title(self) -> str:
@@ -35,14 +35,14 @@ class _Scene:
 
 
 _SCENES = [
-    _Scene("backfill", 1, LONG_AGO, AtMost(1.15)),
-    _Scene("incremental", 1, LATELY, AtMost(1.25)),
-    _Scene("backfill", 10, LONG_AGO, AtMost(1.15)),
+    _Scene("backfill", 1, OLD, AtMost(1.15)),
+    _Scene("incremental", 1, RECENT, AtMost(1.25)),
+    _Scene("backfill", 10, OLD, AtMost(1.15)),
 ]
 
 
 def figures(sizes: Sizes) -> Iterator[Figure]:
-    """Seconds and CPU beside the bare pool's, how busy the sandbox was, then the rivals that are slower."""
+    """Seconds and CPU compared with the bare pool, how busy the sandbox was, then the slower rivals."""
     measured = [(scene, *_beside_the_bare_pool(scene, sizes)) for scene in _SCENES]
     for scene, ours, bare in measured:
         yield from _compared(scene, sizes.new, ours, bare)
@@ -53,7 +53,7 @@ def figures(sizes: Sizes) -> Iterator[Figure]:
 
 
 def _beside_the_bare_pool(scene: _Scene, sizes: Sizes) -> tuple[list[Run], list[Run]]:
-    """Our runs and the bare pool's, in turn."""
+    """Our runs and the bare pool's, alternating."""
     with Served(_LATENCIES) as served:
         served.do(scenes.add_pages, scene.pages, sizes.new // scene.pages, scene.ages)
         documents = served.home / "documents.jsonl"
@@ -67,11 +67,11 @@ def _beside_the_bare_pool(scene: _Scene, sizes: Sizes) -> tuple[list[Run], list[
 
 
 def _all_new(served: Served, work: Callable[[], Run]) -> Run:
-    """Runs a program while FolkForm is empty; everybody has to be there afterwards, as Pancake has them."""
+    """Runs a program with an empty FolkForm; both sides must be equal afterwards."""
     served.do(scenes.empty_folkform)
     run = work()
     if served.do(scenes.differing):
-        raise AssertionError("Somebody is missing in FolkForm.")
+        raise AssertionError("Customers are missing in FolkForm.")
     return run
 
 
@@ -93,7 +93,7 @@ def _compared(scene: _Scene, customers: int, ours: list[Run], bare: list[Run]) -
 
 
 def _busiest(runs: list[Run]) -> Figure:
-    """How near the sandbox was to being what is measured."""
+    """How close the sandbox was to being the bottleneck."""
     share = max(run.sandbox_cpu / run.seconds for run in runs)
     note = f"it would take {1 / share:.1f} times as many"
     return Figure("sandbox busy while they ran, at most", share * 100, "%", _BUSIEST, note=note)
@@ -101,7 +101,7 @@ def _busiest(runs: list[Run]) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class _SlowerRival:
-    """A program as somebody would set it up, over the customers of the backfill."""
+    """A program in its usual setup, over the customers of the backfill."""
 
     title: str
     run: Run
@@ -109,7 +109,7 @@ class _SlowerRival:
     target: AtLeast | None = None
 
     def beside(self, ours: list[Run], customers: int) -> Figure:
-        """How many times as long as our backfill it takes."""
+        """Its time as a multiple of our backfill's."""
         times = self.run.seconds / median(our.seconds for our in ours)
         took = f"{self.run.seconds:.1f} s, {_cpu([self.run], customers)} CPU"
         title = f"{self.title}, beside our backfill"
@@ -119,8 +119,8 @@ class _SlowerRival:
 def _slower_rivals(sizes: Sizes) -> Iterator[_SlowerRival]:
     scaled = f"{sizes.one_at_a_time:,} customers, scaled to {sizes.new:,}"
     with Served(_LATENCIES) as served:
-        served.do(scenes.add_pages, 1, sizes.one_at_a_time, LONG_AGO)
-        # Its second backfill is none: where FolkForm's `updatedAt` is the time of the write it brings all again.
+        served.do(scenes.add_pages, 1, sizes.one_at_a_time, OLD)
+        # A second backfill would not be idle: if FolkForm's `updatedAt` is the time of the write, it copies all again.
         run = _scaled(sizes, guide(served, "backfill"), guide(served, "incremental"))
         yield _SlowerRival("the guide, one at a time", run, scaled, AtLeast(12))
         if sizes.with_dlt:
@@ -129,7 +129,7 @@ def _slower_rivals(sizes: Sizes) -> Iterator[_SlowerRival]:
             yield _SlowerRival("dlt as documented", run, f"{scaled}; {_altered(served)}")
     if sizes.with_dlt:
         with Served(_LATENCIES) as served:
-            served.do(scenes.add_pages, 1, sizes.new, LONG_AGO)
+            served.do(scenes.add_pages, 1, sizes.new, OLD)
             yield _SlowerRival(f"dlt with {WORKERS} threads", dlt_pipeline(served, WORKERS), _altered(served))
 
 
@@ -138,7 +138,7 @@ def _altered(served: Served) -> str:
 
 
 def _scaled(sizes: Sizes, first: Run, idle: Run) -> Run:
-    """The *first* run, over a few customers, scaled up but for what an *idle* one takes, which finds nothing to do."""
+    """The *first* run, over a few customers, scaled up except for the cost of an *idle* one."""
     factor = sizes.new / sizes.one_at_a_time
 
     def scale(whole: float, start: float) -> float:

@@ -1,4 +1,4 @@
-"""One server for all tests; each test has a page of its own and starts with a sandbox that behaves."""
+"""One server for all tests; each test has a page of its own and starts with the default behaviour."""
 
 from collections.abc import Iterator
 

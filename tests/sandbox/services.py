@@ -1,4 +1,4 @@
-"""Both services of a sandbox as a test calls them: plain HTTP about one page of the test's own."""
+"""Plain HTTP calls of both services, about one page of the test."""
 
 import json
 import uuid
@@ -14,7 +14,7 @@ TIMEOUT = 20
 
 
 class Services:
-    """Requests that are right unless a test makes them wrong."""
+    """Valid requests; a test can make them invalid."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -25,11 +25,11 @@ class Services:
         self.token = sandbox.environment["FOLKFORM_TOKEN"]
 
     def has(self, *customers: Any) -> None:
-        """Puts customers into Pancake's page."""
+        """Adds customers to Pancake's page."""
         self.sandbox.pancake.add_customers(self.page_id, customers)
 
     def customer(self, psid: str, updated_at: str = "2025-12-07T10:23:23", **fields: Any) -> dict[str, Any]:
-        """A customer of the page as customer-sync sends one; the id is unique, as Pancake's."""
+        """A customer of the page as customer-sync sends it, with a unique id."""
         return {
             "id": f"{self.page_id}-{psid}",
             "psid": psid,
@@ -39,7 +39,7 @@ class Services:
         }
 
     def list(self, **changes: Any) -> Any:
-        """Pancake's answer to a list call; a parameter that is None is left out."""
+        """Pancake's answer to a list call; parameters that are None are omitted."""
         parameters = {
             "page_access_token": self.sandbox.pancake.page_token(self.page_id),
             "page_number": 1,
@@ -53,7 +53,7 @@ class Services:
         return requests.get(url, params=parameters, timeout=TIMEOUT).json()
 
     def listed(self, **changes: Any) -> Any:
-        """The psids that Pancake lists."""
+        """The psids in Pancake's list."""
         return [customer.get("psid") for customer in self.list(**changes)["customers"]]
 
     def call(self, method: str, path: str, *, token: str | None = None, **options: Any) -> requests.Response:

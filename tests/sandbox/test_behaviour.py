@@ -1,4 +1,4 @@
-"""What a user can make the sandbox do, over HTTP and from Python."""
+"""The sandbox's behaviour, changed over HTTP and from Python."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ def control(sandbox: Sandbox, method: str, path: str, **options: Any) -> request
 
 
 def test_behaviour_can_be_read_and_changed(sandbox: Sandbox) -> None:
-    """PATCH changes what it names, GET shows everything, and both tell the same."""
+    """PATCH changes the given settings, GET shows all, in the same form."""
     assert control(sandbox, "GET", "behaviour").json() == Behaviour().as_dict()
     settings = {"dialect": "older", "found": "items", "page_size_cut": 50, "folkform_latency": 0, "total": False}
     changed = control(sandbox, "PATCH", "behaviour", json=settings)
@@ -46,24 +46,24 @@ def test_behaviour_can_be_read_and_changed(sandbox: Sandbox) -> None:
     ids=str,
 )
 def test_wrong_settings_change_nothing(sandbox: Sandbox, settings: Any) -> None:
-    """An unknown name or a value of the wrong type is a 400, and no setting is taken."""
+    """An unknown name or a value of the wrong type is a 400, and no setting changes."""
     assert control(sandbox, "PATCH", "behaviour", json=settings).status_code == 400
     assert sandbox.behaviour == Behaviour()
 
 
 @pytest.mark.parametrize("service", ["pancake", "folkform"])
 def test_latency_overlaps(services: Services, service: str) -> None:
-    """Every answer of the service waits, and concurrent requests wait side by side."""
+    """Every answer of the service waits, and concurrent requests wait in parallel."""
     services.sandbox.behaviour.change({f"{service}_latency": 1.0})
     call = services.list if service == "pancake" else lambda: services.find({})
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: call(), range(8)))
-    assert 1.0 <= time.monotonic() - started < 6.0  # One after the other they would take 8 s.
+    assert 1.0 <= time.monotonic() - started < 6.0  # In sequence they would take 8 s.
 
 
 def test_deep_pages_cost(services: Services) -> None:
-    """A list answer waits for each row that its page_number passes over."""
+    """A list answer waits for each row that its page_number skips."""
     services.sandbox.behaviour.deep_page_cost = 0.001
     started = time.monotonic()
     services.list(page_number=4, page_size=100)
@@ -71,7 +71,7 @@ def test_deep_pages_cost(services: Services) -> None:
 
 
 def test_date_headers(services: Services) -> None:
-    """Both services tell the time; Pancake's clock can be ahead, FolkForm's is right."""
+    """Both services send the time; Pancake's clock can be ahead, FolkForm's is right."""
     services.sandbox.behaviour.pancake_clock_offset = 3600
     answers = [requests.get(url, timeout=TIMEOUT) for url in list_and_find_urls(services)]
     ahead = [parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time() for answer in answers]
@@ -80,7 +80,7 @@ def test_date_headers(services: Services) -> None:
 
 
 def test_pancakes_clock_dates_changes(services: Services) -> None:
-    """What changes in Pancake changes by Pancake's clock."""
+    """A change in Pancake has the time of Pancake's clock."""
     services.has(services.customer("7"))
     services.sandbox.behaviour.change({"pancake_clock_offset": -600.5, "changes_per_list": 1})
     services.list()
@@ -89,7 +89,7 @@ def test_pancakes_clock_dates_changes(services: Services) -> None:
 
 
 def test_customers_change_during_a_walk(services: Services) -> None:
-    """Customers who change between two answers shift the rest, so walking by page_number misses some."""
+    """Customers that change between two answers shift the rest, so a walk by page_number misses some."""
     services.has(*(services.customer(str(n), f"2025-01-01T00:{n // 60:02}:{n % 60:02}") for n in range(300)))
     services.sandbox.behaviour.changes_per_list = 3
     pages = [services.listed(page_size=20, page_number=number) for number in range(1, 16)]
@@ -99,7 +99,7 @@ def test_customers_change_during_a_walk(services: Services) -> None:
 
 
 def test_changes_on_demand(services: Services) -> None:
-    """POST change makes customers change now, and tells which."""
+    """POST change changes customers now and returns their ids."""
     services.has(*(services.customer(str(n)) for n in range(20)))
     before = time.time()
     changed = control(services.sandbox, "POST", "change", params={"count": 5}).json()
@@ -114,7 +114,7 @@ def test_changes_on_demand(services: Services) -> None:
 
 
 def test_requests_are_counted_and_kept(services: Services) -> None:
-    """Every request is counted by service and endpoint, and kept with what it asked, until cleared."""
+    """Every request is counted by service and endpoint, and stored with its parameters, until cleared."""
     services.list(page_size=7)
     services.find({"pageId": services.page_id}, {"limit": 3})
     services.find({"$or": []})
@@ -137,7 +137,7 @@ def test_requests_are_counted_and_kept(services: Services) -> None:
 
 
 def test_difference_over_http(services: Services) -> None:
-    """GET difference tells whether both sides are equal, and who differs."""
+    """GET difference returns whether both sides are equal, and which customers differ."""
     services.has(services.customer("7"))
     path = f"difference?page_id={services.page_id}"
     answer = control(services.sandbox, "GET", path).json()

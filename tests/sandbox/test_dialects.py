@@ -11,7 +11,7 @@ PANCAKE_TIME = 1765103003123
 
 
 def test_deployed(services: Services) -> None:
-    """Deployed servers tell both times, and forget the time of the first write."""
+    """Deployed servers have both times, and lose the time of the first write."""
     first = written(services, "deployed")
     assert first["panCakeUpdatedAt"] == PANCAKE_TIME
     assert first["updatedAt"] == first["createdAt"]
@@ -29,7 +29,7 @@ def test_guide(services: Services) -> None:
 
 
 def test_older(services: Services) -> None:
-    """Older servers tell the time of the write only, and keep that of the first."""
+    """Older servers have the time of the write only, and keep that of the first."""
     document = written(services, "older")
     assert is_now(document["updatedAt"])
     assert "panCakeUpdatedAt" not in document
@@ -40,7 +40,7 @@ def test_older(services: Services) -> None:
 
 @pytest.mark.parametrize(("dialect", "field"), [("deployed", "panCakeUpdatedAt"), ("guide", "updatedAt")])
 def test_no_time(services: Services, dialect: str, field: str) -> None:
-    """A time that cannot be read is stored as 0."""
+    """An unreadable time is stored as 0."""
     assert written(services, dialect, updated_at="yesterday")[field] == 0
     assert written(services, dialect, updated_at=None)[field] == 0
 

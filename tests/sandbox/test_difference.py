@@ -4,7 +4,7 @@ from .services import Services
 
 
 def test_equal(services: Services) -> None:
-    """A page_id that Pancake leaves out and the order of keys are no difference."""
+    """A page_id that is absent in Pancake, and the order of keys, are no difference."""
     customer = services.customer("7", name="Mai", thread_id=2**60 + 1)
     services.has({name: customer[name] for name in reversed(customer) if name != "page_id"})
     services.upsert(customer)
@@ -14,13 +14,13 @@ def test_equal(services: Services) -> None:
 
 
 def test_missing(services: Services) -> None:
-    """A customer whom FolkForm lacks is missing."""
+    """A customer that is not in FolkForm is missing."""
     services.has(services.customer("7"))
     assert services.sandbox.difference(services.page_id).missing == ["7"]
 
 
 def test_stale(services: Services) -> None:
-    """A customer whose version differs is stale, even where both versions are the same moment."""
+    """A customer with another version is stale, even if both versions are the same moment."""
     services.has(services.customer("7", "2025-12-07T10:23:23"), services.customer("8", "2025-12-07T10:23:23"))
     services.upsert(services.customer("7", "2025-12-07T10:23:22"))
     services.upsert(services.customer("8", "2025-12-07T10:23:23Z"))
@@ -28,7 +28,7 @@ def test_stale(services: Services) -> None:
 
 
 def test_changed(services: Services) -> None:
-    """A customer of the right version is changed when anything in her data is not as Pancake has it."""
+    """A customer of the right version is changed if anything else in the data differs."""
     pairs = {"1": (1, 1.5), "2": (1, True), "3": (2**53, 2**53 + 1), "4": ([1, 2], [2, 1]), "5": (None, "")}
     for psid, (pancake, folkform) in pairs.items():
         services.has(services.customer(psid, value=pancake))
@@ -39,7 +39,7 @@ def test_changed(services: Services) -> None:
 
 
 def test_what_folkform_cannot_keep(services: Services) -> None:
-    """What FolkForm keeps otherwise by its nature is no difference."""
+    """What FolkForm always stores differently is no difference."""
     customer = services.customer("7", values=[1.0, 2**63, "\ud83d!"])
     services.has(customer)
     services.upsert(customer)
@@ -47,18 +47,18 @@ def test_what_folkform_cannot_keep(services: Services) -> None:
 
 
 def test_without_a_psid(services: Services) -> None:
-    """A customer without a psid is known by Pancake's id; a number is a psid."""
-    people = [services.customer(name) | {"psid": psid} for name, psid in {"x": None, "y": "", "z": 7}.items()]
-    services.has(*people)
-    names = [people[0]["id"], people[1]["id"], "7"]
+    """The key of a customer without a psid is Pancake's id; a number is a psid."""
+    customers = [services.customer(name) | {"psid": psid} for name, psid in {"x": None, "y": "", "z": 7}.items()]
+    services.has(*customers)
+    names = [customers[0]["id"], customers[1]["id"], "7"]
     assert sorted(services.sandbox.difference(services.page_id).missing) == sorted(names)
-    for customer in people:
+    for customer in customers:
         services.sandbox.folkform.upsert(customer)
     assert services.sandbox.difference(services.page_id).equal
 
 
 def test_duplicate(services: Services) -> None:
-    """A second record of a psid is a difference; the newer one counts."""
+    """A second record of a psid is a difference; the newer one is compared."""
     services.has(services.customer("7"))
     services.upsert(services.customer("7"))
     services.sandbox.folkform.insert(services.customer("7", "2020-01-01T00:00:00", id="another"))
@@ -67,7 +67,7 @@ def test_duplicate(services: Services) -> None:
 
 
 def test_extra(services: Services) -> None:
-    """A customer whom only FolkForm has is extra."""
+    """A customer that is only in FolkForm is extra."""
     services.has(services.customer("7"), services.customer("8"))
     services.upsert(services.customer("7"))
     services.upsert(services.customer("8"))
@@ -76,7 +76,7 @@ def test_extra(services: Services) -> None:
 
 
 def test_malformed(services: Services) -> None:
-    """Customers who cannot be synced are told, but are no difference, whatever FolkForm has of them."""
+    """Malformed customers are listed, but are no difference, whether or not they are in FolkForm."""
     services.has(
         {"psid": "no id", "updated_at": "2025-12-07T10:23:23"},
         {"id": "", "psid": "5", "updated_at": "2025-12-07T10:23:23"},
@@ -92,14 +92,14 @@ def test_malformed(services: Services) -> None:
 
 
 def test_the_newest_of_several(services: Services) -> None:
-    """Of several customers with one psid FolkForm must have the newest."""
+    """Of several customers with one psid, the newest must be in FolkForm."""
     services.has(services.customer("7", "2025-12-08T00:00:00"), services.customer("7", "2025-12-07T00:00:00"))
     services.upsert(services.customer("7", "2025-12-08T00:00:00"))
     assert services.sandbox.difference(services.page_id).equal
 
 
 def test_other_writers(services: Services) -> None:
-    """What another writer stores or deletes in FolkForm is found."""
+    """Documents that another writer stores or deletes in FolkForm are differences."""
     folkform = services.sandbox.folkform
     services.has(services.customer("7"), services.customer("8"))
     for psid in ("7", "8"):

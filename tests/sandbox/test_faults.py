@@ -1,4 +1,4 @@
-"""Which requests meet a fault, and what is answered instead."""
+"""Which requests get a fault, and the answers instead."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ from .services import TIMEOUT, Services
 
 
 def test_the_next_requests_meet_it(services: Services) -> None:
-    """A fault strikes as often as it says, behind those it lets pass, and is over."""
+    """A fault skips its first requests, then affects a number of them, and is over."""
     services.sandbox.faults.add(Fault("status", endpoint="/auth/roles", skip=1, times=2))
     assert statuses(services, "/auth/roles", 5) == [200, 500, 500, 200, 200]
 
 
 def test_faults_queue(services: Services) -> None:
-    """A request meets the first fault that it can, so several make a sequence."""
+    """A request gets the first fault that selects it, so several faults make a sequence."""
     for status in (500, 502, 409):
         services.sandbox.faults.add(Fault("status", status=status))
     assert statuses(services, "/auth/roles", 4) == [500, 502, 409, 200]
 
 
 def test_by_probability(services: Services) -> None:
-    """Some of the requests meet a fault with a probability, the same ones for the same seed."""
+    """A fault with a probability affects some requests, the same ones for the same seed."""
     faults, fault = services.sandbox.faults, Fault("status", times=None, probability=0.5)
     runs = []
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_by_probability(services: Services) -> None:
     ids=str,
 )
 def test_selections(services: Services, selection: Selection, expected: list[bool]) -> None:
-    """Service, method, endpoint, page and customer select requests, each if it is named."""
+    """Service, method, endpoint, page and customer select requests, each if given."""
     services.list()
     services.find({"pageId": services.page_id})
     services.upsert(services.customer("7"))
@@ -63,7 +63,7 @@ def test_selections(services: Services, selection: Selection, expected: list[boo
 
 @pytest.mark.parametrize("status", [408, 409, 500, 502, 503])
 def test_status(services: Services, status: int) -> None:
-    """A status comes in the service's own error JSON, with Retry-After by choice."""
+    """A status has the service's own error JSON, and optionally Retry-After."""
     faults = services.sandbox.faults
     faults.add(Fault("status", status=status, retry_after="2"))
     faults.add(Fault("status", status=status, message="Bận"))
@@ -79,7 +79,7 @@ def test_status(services: Services, status: int) -> None:
 
 
 def test_error_code(services: Services) -> None:
-    """Pancake fails in an HTTP 200, with any code or none."""
+    """Pancake's errors are HTTP 200 with any code or none."""
     faults = services.sandbox.faults
     faults.add(Fault("error_code", error_code=429, message="Too many requests"))
     faults.add(Fault("error_code"))
@@ -89,7 +89,7 @@ def test_error_code(services: Services) -> None:
 
 @pytest.mark.parametrize("status", [200, 502])
 def test_html(services: Services, status: int) -> None:
-    """A proxy's page comes with an error status or, nastily, with 200."""
+    """A proxy's page has an error status, or 200."""
     services.sandbox.faults.add(Fault("html", status=status))
     answer = services.call("GET", "/auth/roles")
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
@@ -98,7 +98,7 @@ def test_html(services: Services, status: int) -> None:
 
 @pytest.mark.parametrize("location", [None, "https://elsewhere.example/"])
 def test_redirect(services: Services, location: str | None) -> None:
-    """A redirect leads anywhere, or to the same address again."""
+    """A redirect has any location, by default the same address."""
     services.sandbox.faults.add(Fault("redirect", location=location))
     answer = services.call("GET", "/fb-customer/count?filter=%7B%7D", allow_redirects=False)
     assert answer.status_code == 302
@@ -107,14 +107,14 @@ def test_redirect(services: Services, location: str | None) -> None:
 
 @pytest.mark.parametrize(("effect", "expected"), [(True, ["7"]), (False, [])])
 def test_effect(services: Services, effect: bool, expected: list[str]) -> None:
-    """Whatever is answered, the upsert behind it has happened by choice."""
+    """Whatever the answer, *effect* decides whether the upsert happens."""
     services.sandbox.faults.add(Fault("html", effect=effect))
     assert services.upsert(services.customer("7")).status_code == 502
     assert services.found({}) == expected
 
 
 def test_poisonous_customers(services: Services) -> None:
-    """One customer's upserts always fail, and may be refused with her name and phone; others go through."""
+    """One customer's upserts can always fail, with name and phone in the message; others succeed."""
     faults = services.sandbox.faults
     faults.add(Fault("status", psid="7", times=None))
     echo = "Khách hàng {name} ({phone}) không hợp lệ"
@@ -132,14 +132,14 @@ def test_poisonous_customers(services: Services) -> None:
     assert services.found({}) == ["9"]
 
 
-def test_a_message_about_nobody(services: Services) -> None:
-    """Where no customer was sent a message stays as it is."""
+def test_a_message_without_a_customer(services: Services) -> None:
+    """If the request has no customer, the message stays unchanged."""
     services.sandbox.faults.add(Fault("status", message="{name} {phone}"))
     assert services.call("GET", "/auth/roles").json()["message"] == "{name} {phone}"
 
 
-def test_the_log_tells_the_fault(services: Services) -> None:
-    """A request that met a fault is logged with its kind and with the status that it was answered."""
+def test_the_log_has_the_fault(services: Services) -> None:
+    """A request with a fault is logged with its kind and the status of the answer."""
     services.sandbox.faults.add(Fault("html"))
     statuses(services, "/auth/roles", 2)
     logged = [(request.status, request.fault) for request in services.sandbox.requests.recent]
@@ -147,7 +147,7 @@ def test_the_log_tells_the_fault(services: Services) -> None:
 
 
 def test_over_http(services: Services) -> None:
-    """POST faults adds one, GET shows how often each is left, DELETE removes all, unseen by faults and log."""
+    """POST faults adds one, GET shows how many requests are left, DELETE removes all; none of these is logged."""
     url = f"{services.sandbox.url}/sandbox/faults"
     added = requests.post(url, json={"kind": "status", "endpoint": "/auth/roles", "times": 3}, timeout=TIMEOUT)
     assert added.json()["left"] == 3
@@ -178,13 +178,13 @@ def test_over_http(services: Services) -> None:
     ids=str,
 )
 def test_wrong_faults(sandbox: Sandbox, settings: Any) -> None:
-    """A fault without a kind, with an unknown setting or an impossible value is a 400 and not in force."""
+    """A fault without a kind, with an unknown setting or an invalid value is a 400 and not added."""
     assert requests.post(f"{sandbox.url}/sandbox/faults", json=settings, timeout=TIMEOUT).status_code == 400
     assert sandbox.faults.active == []
 
 
 def test_reset(services: Services) -> None:
-    """POST reset takes all misbehaviour back and empties the log; the data stays."""
+    """POST reset restores the initial behaviour and empties the log; the data stays."""
     sandbox = services.sandbox
     services.upsert(services.customer("7"))
     sandbox.faults.add(Fault("reset", times=None))

@@ -1,4 +1,4 @@
-"""FolkForm's calls, as the wire contract and the guide's checklist describe them."""
+"""FolkForm's calls, as in the wire contract and the guide's checklist."""
 
 import json
 from typing import Any
@@ -12,14 +12,14 @@ from .services import Services
 
 
 def test_success_envelope(services: Services) -> None:
-    """A success says code 200, status success, a message and the data."""
+    """A success has code 200, status success, a message and the data."""
     answer = services.find({"pageId": services.page_id})
     assert answer.status_code == 200
     assert answer.json() == {"code": 200, "message": "Thao tác thành công", "status": "success", "data": []}
 
 
 def test_error_envelope(services: Services) -> None:
-    """A refusal says its code as a text, status error, a message and details."""
+    """An error has its code as a text, status error, a message and details."""
     answer = services.find({"$where": "1"})
     assert answer.status_code == 400
     assert answer.json()["code"] == "VAL_002"
@@ -28,7 +28,7 @@ def test_error_envelope(services: Services) -> None:
 
 
 def test_upsert_inserts_then_updates(services: Services) -> None:
-    """The second upsert of a customer replaces her document and keeps its id."""
+    """The second upsert of a customer replaces the document and keeps its id."""
     first = services.upsert(services.customer("7", name="Mai")).json()["data"]
     second = services.upsert(services.customer("7", name="Mai Thảo")).json()["data"]
     assert second["id"] == first["id"]
@@ -45,7 +45,7 @@ def test_a_psid_is_page_scoped(services: Services) -> None:
 
 
 def test_extracts_fields(services: Services) -> None:
-    """FolkForm's fields come out of panCakeData, which itself is kept unchanged."""
+    """FolkForm's fields are copied from panCakeData, which stays unchanged."""
     customer = services.customer(
         "25149177694676594",
         name="Mai Thảo 🌸",
@@ -74,7 +74,7 @@ def test_extracts_fields(services: Services) -> None:
     "wanted", [{}, {"psid": "7"}, {"customerId": "first"}, {"pageId": "P"}, {"psid": {"$eq": "7"}}], ids=json.dumps
 )
 def test_upsert_changes_the_first_that_the_filter_finds(services: Services, wanted: Any) -> None:
-    """The filter alone says which record is changed, with an empty filter anybody's: the body may be another's."""
+    """The filter alone decides which record is changed, an empty one any record; the body may be another customer's."""
     folkform = services.sandbox.folkform
     for page_id in folkform.page_ids():
         folkform.delete(page_id)
@@ -90,7 +90,7 @@ def test_upsert_changes_the_first_that_the_filter_finds(services: Services, want
 @pytest.mark.parametrize("server", ["2026-04", "2025-12"])
 @pytest.mark.parametrize("fields", [{"id": None}, {"id": ""}, {"amount": float("inf")}], ids=str)
 def test_what_cannot_be_stored(services: Services, fields: dict[str, Any], server: str) -> None:
-    """A customer without an id, or with a number out of range, is refused as each server does."""
+    """A customer without an id, or with a number out of range, gets the error of the recorded server."""
     services.sandbox.behaviour.change({"server": server})
     path = "/customer/upsert-one" if server == "2025-12" else "/fb-customer/upsert-one"
     body = json.dumps({"panCakeData": services.customer("7", **fields)}).replace("Infinity", "1e400")
@@ -116,7 +116,7 @@ def test_what_cannot_be_stored(services: Services, fields: dict[str, Any], serve
     ids=lambda body: repr(body[-30:]),
 )
 def test_upsert_refuses_broken_bodies(services: Services, body: bytes) -> None:
-    """What is not a customer with a psid and page_id is a 400 and writes nothing."""
+    """Anything but a customer with a psid and page_id is a 400 and writes nothing."""
     wanted = json.dumps({"psid": "7", "pageId": services.page_id})
     text = body.replace(b"PAGE", services.page_id.encode())
     answer = services.call("POST", "/fb-customer/upsert-one", params={"filter": wanted}, data=text)
@@ -124,8 +124,8 @@ def test_upsert_refuses_broken_bodies(services: Services, body: bytes) -> None:
     assert services.found({}) == []
 
 
-def test_what_comes_back_otherwise(services: Services) -> None:
-    """Half a surrogate pair, whole doubles, and numbers beyond 64 bits come back as MongoDB and Go make them."""
+def test_values_that_change(services: Services) -> None:
+    """Half a surrogate pair, whole doubles, and numbers beyond 64 bits change as in MongoDB and Go."""
     sent = {"text": "\ud83d!", "one": 1.0, "big": 2**63, "bigger": 10**30, "small": 1e-9, "kept": 2**53 + 1}
     document = services.upsert(services.customer("\ud83d", values=sent)).json()["data"]
     expected = {
@@ -142,7 +142,7 @@ def test_what_comes_back_otherwise(services: Services) -> None:
 
 @pytest.mark.parametrize(("psid", "kept"), [(None, ""), ("", ""), (25149177694676594, "25149177694676594")])
 def test_the_psid_is_a_text(services: Services, psid: Any, kept: str) -> None:
-    """A psid that is none is kept as an empty text, a number as its text."""
+    """An invalid psid is stored as an empty text, a number as text."""
     body = {"panCakeData": services.customer("7") | {"psid": psid}}
     where = json.dumps({"customerId": body["panCakeData"]["id"]})
     answer = services.call("POST", "/fb-customer/upsert-one", params={"filter": where}, json=body)
@@ -150,7 +150,7 @@ def test_the_psid_is_a_text(services: Services, psid: Any, kept: str) -> None:
 
 
 def test_the_other_calls_on_customers(services: Services) -> None:
-    """insert-one, find-one, find-by-id, update-by-id, delete-by-id and count do what they say."""
+    """insert-one, find-one, find-by-id, update-by-id, delete-by-id and count work."""
     inserted = services.call("POST", "/fb-customer/insert-one", json={"panCakeData": services.customer("7")})
     document = inserted.json()["data"]
     by_id = f"/fb-customer/find-by-id/{document['id']}"
@@ -169,7 +169,7 @@ def test_the_other_calls_on_customers(services: Services) -> None:
     ("unique_psid", "here", "elsewhere"), [("no", 200, 200), ("per_page", 500, 200), ("everywhere", 500, 500)]
 )
 def test_what_is_unique(services: Services, unique_psid: str, here: int, elsewhere: int) -> None:
-    """Pancake's id is; a psid only where the database took that index. A second one is a 500 `DB`."""
+    """Pancake's id is unique, a psid only with that index. A duplicate is a 500 `DB`."""
     services.sandbox.behaviour.change({"unique_psid": unique_psid})
     services.upsert(services.customer("7"))
     other = Services(services.sandbox)
@@ -187,14 +187,14 @@ def test_what_is_unique(services: Services, unique_psid: str, here: int, elsewhe
     ("method", "path"), [("GET", "find-by-id"), ("PUT", "update-by-id"), ("DELETE", "delete-by-id")]
 )
 def test_unknown_id(services: Services, method: str, path: str) -> None:
-    """A call about an id that does not exist is a 404 in the envelope."""
+    """A call about an unknown id is a 404 in the envelope."""
     body = {"panCakeData": services.customer("7")}
     answer = services.call(method, f"/fb-customer/{path}/{'0' * 24}", json=body)
     assert (answer.status_code, answer.json()["status"]) == (404, "error")
 
 
 def test_find_with_pagination(services: Services) -> None:
-    """A paginated find counts pages from 1 and says null behind the last one."""
+    """A paginated find counts pages from 1 and returns null after the last one."""
     for n in range(5):
         services.upsert(services.customer(str(n)))
     answers = [paginated(services, "/fb-customer/find-with-pagination", page, 2) for page in (1, 3, 4)]
@@ -208,7 +208,7 @@ def test_find_with_pagination(services: Services) -> None:
 
 @pytest.mark.parametrize(("found", "expected"), [("list", []), ("items", {"items": None})])
 def test_nothing_found(services: Services, found: str, expected: Any) -> None:
-    """An empty find is an empty list, or null where lists are wrapped in items."""
+    """An empty find is an empty list, or null if lists are wrapped in items."""
     services.sandbox.behaviour.change({"found": found})
     assert services.find({"pageId": services.page_id}).json()["data"] == expected
 
@@ -229,7 +229,7 @@ def test_wrong_page_numbers(services: Services, wrong: dict[str, Any]) -> None:
 
 
 def test_page_records(services: Services) -> None:
-    """A page's record has the contract's fields and can be changed by the sandbox."""
+    """A page record has the contract's fields, and the sandbox can change it."""
     services.sandbox.folkform.set_page(services.page_id, isSync=False)
     record = services.call("GET", f"/facebook/page/find-by-page-id/{services.page_id}").json()["data"]
     record.pop("id")
@@ -245,7 +245,7 @@ def test_page_records(services: Services) -> None:
 
 
 def test_lists_all_page_records(services: Services) -> None:
-    """Paging through the records meets each page once, and null behind the last."""
+    """Pagination returns each page record once, and null after the last."""
     added = {services.page_id, *(Services(services.sandbox).page_id for _ in range(3))}
     total = paginated(services, "/facebook/page/find-with-pagination", 1, 2)["totalPage"]
     answers = [paginated(services, "/facebook/page/find-with-pagination", n + 1, 2) for n in range(total + 1)]
@@ -256,7 +256,7 @@ def test_lists_all_page_records(services: Services) -> None:
 
 
 def test_update_token(services: Services) -> None:
-    """A page's token can be stored; an unknown page or a wrong type is refused."""
+    """A page token can be stored; an unknown page or a wrong type is an error."""
     assert update_token(services, services.page_id, "new").status_code == 200
     record = services.sandbox.folkform.page(services.page_id)
     assert record is not None
@@ -279,7 +279,7 @@ def test_bad_bearer_token(services: Services, authorization: str) -> None:
     [(None, 400, "AUTH_003"), ("xyz", 400, "VAL_002"), ("6b08a4eca6028ffac65aaaaa", 403, "AUTH_003")],
 )
 def test_roles(services: Services, role: str | None, status: int, code: str) -> None:
-    """The role must be the token's own; /auth/roles, which needs none, says which that is."""
+    """The role must be the token's own; /auth/roles, which needs none, lists it."""
     header = {"X-Active-Role-ID": role}
     refused = services.call("GET", "/fb-customer/count", headers=header)
     assert (refused.status_code, refused.json()["code"]) == (status, code)
@@ -292,7 +292,7 @@ def test_roles(services: Services, role: str | None, status: int, code: str) -> 
 
 
 def test_a_blocked_user(services: Services) -> None:
-    """A user who is blocked is a 403 AUTH_002 everywhere."""
+    """A blocked user gets a 403 AUTH_002 everywhere."""
     services.sandbox.folkform.tokens["blocked"] = Access(blocked=True)
     for path in ("/fb-customer/count", "/auth/roles", "/facebook/page/find-with-pagination"):
         answer = services.call("GET", path, token="blocked")
@@ -301,7 +301,7 @@ def test_a_blocked_user(services: Services) -> None:
 
 @pytest.mark.parametrize("server", ["2026-04", "2025-12"])
 def test_every_answer_has_a_request_id(services: Services, server: str) -> None:
-    """Good or bad, each carries an X-Request-Id of its own, also to a path that does not exist."""
+    """Every answer has an X-Request-Id of its own, errors and unknown paths included."""
     services.sandbox.behaviour.change({"server": server, "folkform_limit": 3})
     paths = ["/system/health", "/nothing", "/fb-customer/count", "/auth/roles", "/auth/roles"]
     answers = [services.call("GET", path) for path in paths]
@@ -310,21 +310,21 @@ def test_every_answer_has_a_request_id(services: Services, server: str) -> None:
 
 
 def test_health(services: Services) -> None:
-    """It needs no sign-in."""
+    """The health call needs no sign-in."""
     answer = services.call("GET", "/system/health", headers={"Authorization": None})
     assert answer.json()["data"]["status"] == "healthy"
 
 
 @pytest.mark.parametrize(("server", "status"), [("2026-04", 200), ("2025-12", 413)])
 def test_a_body_above_ten_megabytes(services: Services, server: str, status: int) -> None:
-    """Only the older server refuses it."""
+    """Only the older server rejects it."""
     services.sandbox.behaviour.change({"server": server})
     assert services.upsert(services.customer("7", n="x" * (10 * 2**20))).status_code == status
 
 
 @pytest.mark.parametrize("role", ["", "wrong"])
 def test_a_wrong_role_may_see_an_empty_folkform(services: Services, role: str) -> None:
-    """By setting a wrong or missing role sees no pages and no documents, and still may not write."""
+    """Optionally a wrong or missing role sees no pages and no documents; it still cannot write."""
     services.upsert(services.customer("7"))
     services.sandbox.behaviour.change({"role_required": True, "wrong_role": "empty"})
 
@@ -363,7 +363,7 @@ PERMISSION_TABLE = {
 
 @pytest.mark.parametrize(("method", "path"), PERMISSION_TABLE)
 def test_permissions(services: Services, method: str, path: str) -> None:
-    """A call is a 403 for a token that lacks one of its permissions, and only then."""
+    """A call is a 403 exactly for tokens without one of its permissions."""
     needed = PERMISSION_TABLE[method, path]
     tokens = services.sandbox.folkform.tokens
     for permission in PERMISSIONS:
@@ -382,14 +382,14 @@ def test_permissions(services: Services, method: str, path: str) -> None:
     ],
 )
 def test_where_customers_are(services: Services, settings: dict[str, Any], customer: int, fb_customer: int) -> None:
-    """Each server has its paths; a setting leaves only one."""
+    """Each server has its paths; a setting restricts them to one."""
     services.sandbox.behaviour.change(settings)
     assert services.call("GET", "/customer/count").status_code == customer
     assert services.call("GET", "/fb-customer/count").status_code == fb_customer
 
 
 def test_two_paths_are_two_collections(services: Services) -> None:
-    """What is written at one path of the older server is not found at the other."""
+    """The two paths of the older server are separate collections."""
     services.sandbox.behaviour.change({"server": "2025-12"})
     services.upsert(services.customer("7"))
     wanted = {"pageId": services.page_id}
@@ -399,7 +399,7 @@ def test_two_paths_are_two_collections(services: Services) -> None:
 
 
 def test_request_heads_stay_under_4096_bytes(services: Services) -> None:
-    """50 psids in one $in fit, a longer request line is a 431."""
+    """50 psids fit in one $in; a longer request line is a 431."""
     psids = [str(10**16 + n) for n in range(300)]
     assert services.find({"pageId": services.page_id, "psid": {"$in": psids[:50]}}).status_code == 200
     assert services.find({"pageId": services.page_id, "psid": {"$in": psids}}).status_code == 431

@@ -1,4 +1,4 @@
-"""How many requests each service takes before it says 429."""
+"""The rate limits of the services."""
 
 import time
 from typing import Any
@@ -22,7 +22,7 @@ class Clock:
 
 
 def test_folkforms_window_is_fixed() -> None:
-    """All requests of a window may come at once, then none until it resets, whole seconds told."""
+    """All requests of a window may arrive at once, then none until its reset; headers have whole seconds."""
     clock = Clock()
     limits = Limits(Behaviour(folkform_limit=2, folkform_window=60), clock)
     assert limits.folkform("a") == Allowance(True, 2, 1, 60)
@@ -34,14 +34,14 @@ def test_folkforms_window_is_fixed() -> None:
 
 
 def test_each_address_has_a_window_of_its_own() -> None:
-    """Requests of one address leave another's allowance alone."""
+    """Each address has a limit of its own."""
     limits = Limits(Behaviour(folkform_limit=1), Clock())
     granted = [allowance.granted for client in "aab" if (allowance := limits.folkform(client))]
     assert granted == [True, False, True]
 
 
 def test_pancakes_limit_slides() -> None:
-    """No second has more than so many requests for a page; those refused do not count."""
+    """No second has more requests for a page than the limit; rejected ones do not count."""
     clock = Clock()
     limits = Limits(Behaviour(pancake_limit=2), clock)
     granted = []
@@ -52,8 +52,8 @@ def test_pancakes_limit_slides() -> None:
     assert limits.pancake("another page")
 
 
-def test_folkform_tells_the_limit(services: Services) -> None:
-    """Every answer says where the caller stands, refusals too; beyond the limit a 429 says only when to try again."""
+def test_folkforms_headers(services: Services) -> None:
+    """Every answer has the limit's headers, errors too; a 429 has only Retry-After."""
     services.sandbox.behaviour.change({"folkform_limit": 3, "folkform_window": 30})
     answers = [
         services.call("GET", path) for path in ("/auth/roles", "/fb-customer/find?filter=x", "/fb-customer/count")
@@ -70,7 +70,7 @@ def test_folkform_tells_the_limit(services: Services) -> None:
 
 
 def test_folkforms_window_resets(services: Services) -> None:
-    """Behind the reset the requests of the next window go through; without a limit nothing is told."""
+    """After the reset, requests of the next window succeed; without a limit there are no headers."""
     services.sandbox.behaviour.change({"folkform_limit": 1, "folkform_window": 0.1})
     deadline = time.monotonic() + 10
     assert services.call("GET", "/auth/roles").status_code == 200
@@ -89,7 +89,7 @@ def test_folkforms_window_resets(services: Services) -> None:
     ],
 )
 def test_pancakes_429(services: Services, dress: str, status: int, body: Any, retry_after: str | None) -> None:
-    """Pancake says 429 in either dress, with any Retry-After or none."""
+    """Pancake's 429 is a status or an error code, with any Retry-After or none."""
     settings = {"pancake_limit": 0, "pancake_429": dress, "pancake_retry_after": retry_after}
     services.sandbox.behaviour.change(settings)
     answer = requests.get(f"{services.pancake_url}/public_api/v1/pages/1/page_customers", timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""Pancake's two calls, as the wire contract describes them."""
+"""Pancake's two calls, as in the wire contract."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ LAYOUTS_NEWEST_FIRST = [
 
 
 def test_lists_newest_update_first(services: Services) -> None:
-    """Every layout of the contract is ordered by its real time, to the microsecond."""
+    """Every layout of the contract is ordered by time, to the microsecond."""
     customers = {time: services.customer(str(n), time) for n, time in enumerate(LAYOUTS_NEWEST_FIRST)}
     services.has(*(customers[time] for time in sorted(customers)))
     assert services.listed() == [str(n) for n in range(len(LAYOUTS_NEWEST_FIRST))]
@@ -29,13 +29,13 @@ def test_lists_newest_update_first(services: Services) -> None:
     "time", [None, "", "yesterday", "2019-08-24", "2019-13-24T14:15:22", 5, "２019-08-24T14:15:22"]
 )
 def test_unreadable_times_come_last(services: Services, time: Any) -> None:
-    """A customer whose time cannot be read is listed behind all others."""
+    """A customer with an unreadable time is listed last."""
     services.has(services.customer("broken", time), services.customer("old", "1970-01-02T00:00:00"))
     assert services.listed() == ["old", "broken"]
 
 
 def test_lists_by_insertion_without_an_order(services: Services) -> None:
-    """Without order_by both the order and the window look at inserted_at."""
+    """Without order_by, order and window use inserted_at."""
     services.has(
         services.customer("first", "2025-03-01T00:00:00", inserted_at="2025-01-01T00:00:00"),
         services.customer("second", "2025-02-01T00:00:00", inserted_at="2025-01-02T00:00:00"),
@@ -45,7 +45,7 @@ def test_lists_by_insertion_without_an_order(services: Services) -> None:
 
 
 def test_equal_times_keep_their_order(services: Services) -> None:
-    """Paging through customers of the same time meets each of them once."""
+    """Pagination through customers of the same time returns each of them once."""
     services.has(*(services.customer(str(n)) for n in range(25)))
     pages = [services.listed(page_size=10, page_number=number) for number in (1, 2, 3, 4)]
     assert [len(page) for page in pages] == [10, 10, 5, 0]
@@ -84,7 +84,7 @@ def test_total_counts_the_window(services: Services) -> None:
     [("updated_at", ["changed"]), ("inserted_at", ["new"]), ("ignored", ["changed", "new", "old"])],
 )
 def test_window(services: Services, window: str, expected: list[str]) -> None:
-    """`since` and `until` look at the time that the behaviour names, or at none."""
+    """`since` and `until` filter the time that the behaviour sets, or nothing."""
     services.has(
         services.customer("old", "2020-01-01T00:00:00", inserted_at="2020-01-01T00:00:00"),
         services.customer("changed", "2025-06-01T00:00:00", inserted_at="2020-01-01T00:00:00"),
@@ -109,7 +109,7 @@ def test_window_precision(services: Services, precision: str, expected: list[str
 
 @pytest.mark.parametrize("name", ["since", "until", "page_number", "page_access_token"])
 def test_required_parameters(services: Services, name: str) -> None:
-    """A missing parameter is refused with HTTP 200 and a message that names it."""
+    """A missing parameter is an HTTP 200 with an error that names it."""
     answer = services.list(**{name: None})
     assert answer["success"] is False
     assert answer["error_code"] in (100, 106)
@@ -129,13 +129,13 @@ def test_required_parameters(services: Services, name: str) -> None:
     ids=str,
 )
 def test_wrong_parameters(services: Services, wrong: dict[str, Any]) -> None:
-    """A parameter outside the contract is refused."""
+    """An invalid parameter is an error."""
     answer = services.list(**wrong)
     assert (answer["success"], answer["error_code"]) == (False, 100)
 
 
 def test_page_size_can_be_cut_silently(services: Services) -> None:
-    """A server that cuts page_size answers shorter pages, and counts page_number by them."""
+    """A server that cuts page_size returns shorter pages, and counts page_number by them."""
     services.has(*(services.customer(str(n)) for n in range(7)))
     services.sandbox.behaviour.page_size_cut = 3
     assert services.listed(page_size=500) == ["0", "1", "2"]
@@ -144,7 +144,7 @@ def test_page_size_can_be_cut_silently(services: Services) -> None:
 
 
 def test_page_tokens(services: Services) -> None:
-    """A wrong token is refused with the code that says what is wrong with it."""
+    """A wrong token is an error with the fitting code."""
     pancake, other = services.sandbox.pancake, Services(services.sandbox)
     previous = pancake.page_token(services.page_id)
     pancake.make_page_token(services.page_id)
@@ -160,7 +160,7 @@ def test_page_tokens(services: Services) -> None:
 
 
 def test_makes_page_tokens(services: Services) -> None:
-    """A new page token works at once and kills the one before."""
+    """A new page token works at once and invalidates the previous one."""
     previous = services.sandbox.pancake.page_token(services.page_id)
     answer = make_token(services, services.sandbox.pancake.user_token(services.page_id))
     assert answer["success"] is True
@@ -169,7 +169,7 @@ def test_makes_page_tokens(services: Services) -> None:
 
 
 def test_only_the_user_makes_page_tokens(services: Services) -> None:
-    """Making a token takes the access token of the page's own user; a refusal kills nothing."""
+    """A new token needs the access token of the page's own user; an error invalidates nothing."""
     pancake, other = services.sandbox.pancake, Services(services.sandbox)
     page_token = pancake.page_token(services.page_id)
     tokens = {page_token: 102, pancake.user_token(other.page_id): 107, "expired": 103, None: 103}

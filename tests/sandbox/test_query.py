@@ -1,4 +1,4 @@
-"""FolkForm's filters, sorts and options: MongoDB's meaning, and nothing outside the contract."""
+"""FolkForm's filters, sorts and options: MongoDB's semantics, and nothing outside the contract."""
 
 import json
 from typing import Any
@@ -74,7 +74,7 @@ def valued(services: Services) -> Services:
     ids=lambda value: json.dumps(value)[:40],
 )
 def test_operators(valued: Services, condition: Any, expected: list[str]) -> None:
-    """Values compare within their own kind only, exactly; null is also what is missing."""
+    """Values compare only within their type, exactly; a missing field is null."""
     assert valued.found({"panCakeData.deep.value": condition}) == expected
 
 
@@ -99,7 +99,7 @@ def test_operators(valued: Services, condition: Any, expected: list[str]) -> Non
     ids=json.dumps,
 )
 def test_filters_on_the_extracted_fields(services: Services, condition: Any, expected: list[str]) -> None:
-    """The fields with an index compare just as all others do."""
+    """Indexed fields compare like all others."""
     for psid, day in {"1": "2025-01-01", "2": "2025-06-01", "3": "2026-01-01"}.items():
         services.upsert(services.customer(psid, f"{day}T00:00:00"))
     services.upsert(services.customer("0", "broken"))
@@ -125,8 +125,8 @@ def test_filters_on_the_extracted_fields(services: Services, condition: Any, exp
     ],
     ids=json.dumps,
 )
-def test_refuses_other_filters(services: Services, wanted: Any) -> None:
-    """What the contract does not list is VAL_002, in a find and in a count."""
+def test_rejects_other_filters(services: Services, wanted: Any) -> None:
+    """Anything outside the contract is VAL_002, in a find and in a count."""
     for path in ("/fb-customer/find", "/fb-customer/count"):
         answer = services.find(wanted, path=path)
         assert (answer.status_code, answer.json()["code"]) == (400, "VAL_002")
@@ -152,7 +152,7 @@ def test_refuses_other_filters(services: Services, wanted: Any) -> None:
     ],
     ids=json.dumps,
 )
-def test_refuses_other_options(services: Services, options: Any) -> None:
+def test_rejects_other_options(services: Services, options: Any) -> None:
     """Options other than a correct sort, limit, skip and projection are VAL_002."""
     parameters = {"filter": "{}", "options": json.dumps(options)}
     answer = services.call("GET", "/fb-customer/find", params=parameters)
@@ -167,7 +167,7 @@ def test_refuses_broken_json(services: Services, name: str) -> None:
 
 
 def test_sorts_across_kinds(valued: Services) -> None:
-    """Null before numbers before text before objects before lists before booleans, as MongoDB has it."""
+    """Null before numbers before text before objects before lists before booleans, as in MongoDB."""
     rising = ["null", MISSING, *NUMBERS, *TEXTS, "object", "list", "false", "true"]
     path = "panCakeData.deep.value"
     assert sorted(valued.found({}, {"sort": {path: 1}})[:2]) == sorted(rising[:2])
@@ -176,7 +176,7 @@ def test_sorts_across_kinds(valued: Services) -> None:
 
 
 def test_sorts_by_several_keys(services: Services) -> None:
-    """The second key decides among equals of the first, and the order of the keys counts."""
+    """The second key orders equals of the first, and the order of the keys counts."""
     for psid, time in {"1": "2025-01-01", "2": "2025-01-02", "3": "2025-01-01", "4": "2025-01-02"}.items():
         services.upsert(services.customer(psid, f"{time}T00:00:00"))
     by_time = {"panCakeUpdatedAt": -1, "psid": 1}
@@ -197,7 +197,7 @@ def test_sorts_by_several_keys(services: Services) -> None:
     ids=json.dumps,
 )
 def test_projection(services: Services, projection: Any, expected: list[str]) -> None:
-    """Only the fields asked for come back, with the id unless it is turned off; every other key has a zero value."""
+    """Only the requested fields are returned, with the id unless it is turned off; every other key has a zero value."""
     services.upsert(services.customer("7", name="Mai"))
     (document,) = services.find({"pageId": services.page_id}, {"projection": projection}).json()["data"]
     assert [name for name, value in document.items() if value not in ("", 0, None)] == expected
@@ -207,7 +207,7 @@ def test_projection(services: Services, projection: Any, expected: list[str]) ->
 
 
 def test_projection_of_the_id_alone(services: Services) -> None:
-    """A projection that only turns the id off leaves everything else."""
+    """A projection that only turns the id off returns everything else."""
     whole = services.upsert(services.customer("7")).json()["data"]
     (document,) = services.find({"pageId": services.page_id}, {"projection": {"_id": 0}}).json()["data"]
     assert document == {name: value for name, value in whole.items() if name != "id"}

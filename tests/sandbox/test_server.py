@@ -1,4 +1,4 @@
-"""The sandbox as a server: its data, its threads, its end."""
+"""The sandbox as a server: data, threads, stop."""
 
 import random
 import signal
@@ -25,7 +25,7 @@ serve(port=0, pages=2, customers=5, seed=1, data=None, ready=lambda sandbox: pri
 
 
 def test_data_survives_a_restart(tmp_path: Path) -> None:
-    """A file that holds data is gone on with: nothing is seeded, customers, documents and tokens stay."""
+    """A file with data is reused: no samples are added; customers, documents and tokens stay."""
     data = tmp_path / "sandbox.db"
     with Sandbox(pages=1, customers=20, data=data) as first:
         services = Services(first)
@@ -41,7 +41,7 @@ def test_data_survives_a_restart(tmp_path: Path) -> None:
 
 
 def test_can_be_stopped_and_started_again() -> None:
-    """Stopped it refuses connections; started again it has the same address and data."""
+    """A stopped sandbox refuses connections; started again it has the same address and data."""
     with Sandbox(pages=1, customers=3) as sandbox:
         url, (page_id,) = sandbox.url, sandbox.pancake.page_ids()
         sandbox.stop()
@@ -54,7 +54,7 @@ def test_can_be_stopped_and_started_again() -> None:
 
 
 def test_stops_at_once() -> None:
-    """A stop does not wait for answers that are still held back: their connections are cut."""
+    """A stop closes the connections of delayed answers."""
     with Sandbox(pages=0) as sandbox:
         sandbox.behaviour.folkform_latency = 600
         errors: list[Exception] = []
@@ -76,7 +76,7 @@ def test_stops_at_once() -> None:
 
 
 def test_a_taken_port_is_an_error() -> None:
-    """A port that something else listens on is refused before anything is served."""
+    """An occupied port is an error before anything is served."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         sandbox = Sandbox(port=taken.getsockname()[1], pages=0)
         with pytest.raises(OSError, match="in use"):
@@ -86,7 +86,7 @@ def test_a_taken_port_is_an_error() -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_serve_ends_on_a_signal(end: signal.Signals) -> None:
-    """`serve` tells its address once it is known, serves, and ends on a signal."""
+    """`serve` reports its address, serves, and ends on a signal."""
     with subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -97,7 +97,7 @@ def test_serve_ends_on_a_signal(end: signal.Signals) -> None:
 
 
 def test_changes_from_other_threads(services: Services) -> None:
-    """Tests may change data while the server answers: every answer is whole."""
+    """Tests may change data while the server answers: every answer is complete."""
     services.has(*(services.customer(str(n)) for n in range(50)))
     stop = threading.Event()
 
@@ -117,14 +117,14 @@ def test_changes_from_other_threads(services: Services) -> None:
 
 
 def test_unknown_addresses(sandbox: Sandbox) -> None:
-    """An address that no service knows is a 404; FolkForm says so in its envelope, to a wrong method, too."""
+    """An unknown path is a 404; FolkForm's has the envelope, for a wrong method too."""
     assert requests.get(f"{sandbox.url}/nothing", timeout=10).status_code == 404
     wrong_method = requests.delete(f"{sandbox.environment['FOLKFORM_BASE_URL']}/fb-customer/find", timeout=10)
     assert (wrong_method.status_code, wrong_method.json()["code"]) == (404, "DB_002")
 
 
 def test_changes_one_customer(services: Services) -> None:
-    """A test can set any field of a customer, and remove her."""
+    """A test can set any field of a customer, and remove the customer."""
     services.has(services.customer("7"), services.customer("8"))
     pancake = services.sandbox.pancake
     pancake.change_customer(services.page_id, "7", {"name": "Lan", "updated_at": "2026-01-01T00:00:00"})
@@ -136,7 +136,7 @@ def test_changes_one_customer(services: Services) -> None:
 
 
 def test_unknown_pages_and_customers(services: Services) -> None:
-    """Changing what is not there is a KeyError; deleting a page's documents tells how many there were."""
+    """A change of an unknown record is a KeyError; the deletion of a page's documents returns their number."""
     with pytest.raises(KeyError):
         services.sandbox.pancake.change_customer(services.page_id, "7", {})
     with pytest.raises(KeyError):

@@ -1,4 +1,4 @@
-"""Signing in: an email and a password for Firebase's idToken, the idToken for a bearer token."""
+"""The sign-in: email and password for Firebase's idToken, the idToken for a bearer token."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def test_environment(sandbox: Sandbox) -> None:
 
 
 def test_signs_in(services: Services) -> None:
-    """Every sign-in gives a fresh token that may do everything, and leaves the others alone."""
+    """Every sign-in returns a new token with all permissions; the others stay valid."""
     first, second = sign_in(services), sign_in(services)
     assert first != second
     for token in (first, second, services.token):
@@ -27,14 +27,14 @@ def test_signs_in(services: Services) -> None:
 
 
 def test_a_sign_in_may_kill_the_former(services: Services) -> None:
-    """By setting only the token of the latest sign-in lives, and the one that needs none."""
+    """Optionally only the token of the latest sign-in is valid, and the one without a sign-in."""
     services.sandbox.behaviour.sign_in_kills = True
     tokens = [sign_in(services), sign_in(services), services.token]
     assert [services.call("GET", "/auth/roles", token=token).status_code for token in tokens] == [401, 200, 200]
 
 
 def test_tokens_of_a_sign_in_may_die(services: Services) -> None:
-    """By setting a sign-in's token is good for so many calls; signing in again helps."""
+    """Optionally a sign-in's token expires after some calls; a new sign-in helps."""
     services.sandbox.behaviour.sign_in_calls = 2
     token = sign_in(services)
     statuses = [services.call("GET", "/auth/roles", token=token).status_code for _ in range(3)]
@@ -61,7 +61,7 @@ def test_firebase_refuses(sandbox: Sandbox, changes: dict[str, str], message: st
 
 
 def test_firebase_refuses_broken_bodies(sandbox: Sandbox) -> None:
-    """What is not a JSON object is a 400 too."""
+    """Anything but a JSON object is a 400 too."""
     environment = sandbox.sign_in_environment
     url = f"{environment['FIREBASE_BASE_URL']}/accounts:signInWithPassword?key={environment['FIREBASE_API_KEY']}"
     for body in (b"{", b"[]"):
@@ -79,7 +79,7 @@ def test_firebase_gives_tokens_when_asked(sandbox: Sandbox) -> None:
     ids=str,
 )
 def test_folkform_refuses(services: Services, body: Any, status: int) -> None:
-    """FolkForm takes Firebase's own idTokens only, and wants a hwid."""
+    """FolkForm accepts only Firebase's idTokens, and requires a hwid."""
     url = f"{services.folkform_url}/auth/login/firebase"
     answer = requests.post(url, json=body, timeout=TIMEOUT)
     assert (answer.status_code, answer.json()["status"]) == (status, "error")

@@ -1,4 +1,4 @@
-"""Tokens that die, and how their death is told."""
+"""Tokens that expire, and the errors for them."""
 
 from typing import Any
 
@@ -10,23 +10,23 @@ from customer_sync.sandbox import Sandbox
 from .services import TIMEOUT, Services
 
 
-def test_a_page_token_dies(services: Services) -> None:
-    """A page token is refused after so many calls, until a new one is made."""
+def test_a_page_token_expires(services: Services) -> None:
+    """A page token is rejected after its calls, until a new one is made."""
     services.sandbox.tokens.kill("page", services.page_id, after=2)
     assert [services.list().get("error_code") for _ in range(4)] == [None, None, 105, 105]
     assert make_token(services).json()["success"] is True
     assert services.list()["success"] is True
 
 
-def test_a_user_token_dies(services: Services) -> None:
-    """A dead user token makes no page tokens: 103; the page token of before lives on."""
+def test_a_user_token_expires(services: Services) -> None:
+    """An expired user token makes no page tokens: 103; the existing page token stays valid."""
     services.sandbox.tokens.kill("user", services.page_id, after=1)
     assert [make_token(services).json().get("error_code") for _ in range(2)] == [None, 103]
     assert services.list()["success"] is True
 
 
-def test_a_bearer_token_dies(services: Services) -> None:
-    """FolkForm's bearer token is a 401 after so many calls, until it is revived."""
+def test_a_bearer_token_expires(services: Services) -> None:
+    """FolkForm's bearer token is a 401 after its calls, until it is revived."""
     services.sandbox.tokens.kill("bearer", after=2)
     assert [services.call("GET", "/auth/roles").status_code for _ in range(4)] == [200, 200, 401, 401]
     services.sandbox.tokens.revive()
@@ -34,8 +34,8 @@ def test_a_bearer_token_dies(services: Services) -> None:
 
 
 @pytest.mark.parametrize("refusal", [401, 403, 102, 103, 105, 106, 107])
-def test_every_refusal(services: Services, refusal: int) -> None:
-    """Tokens are refused with the HTTP status or the error code that the behaviour names, user's and page's apart."""
+def test_every_token_error(services: Services, refusal: int) -> None:
+    """Tokens are rejected with the HTTP status or error code that the behaviour sets, for user and page tokens."""
     services.sandbox.behaviour.change({"page_token_refusal": refusal})
     services.sandbox.tokens.kill("page", services.page_id)
     services.sandbox.tokens.kill("user", services.page_id)
@@ -46,7 +46,7 @@ def test_every_refusal(services: Services, refusal: int) -> None:
 
 
 def test_kills_all_pages_over_http(sandbox: Sandbox) -> None:
-    """POST tokens kills the tokens of every page unless one is named, GET shows them, DELETE revives them."""
+    """POST tokens kills the tokens of one page or of all, GET shows them, DELETE revives them."""
     pages = [Services(sandbox) for _ in range(2)]
     url = f"{sandbox.url}/sandbox/tokens"
     left = requests.post(url, json={"kind": "page"}, timeout=TIMEOUT).json()
@@ -83,7 +83,7 @@ def make_token(services: Services) -> requests.Response:
 
 
 def told(answer: requests.Response) -> Any:
-    """The error code in an HTTP 200, else the status; nothing but one of them tells that it is about a token."""
+    """The error code in an HTTP 200, else the status; nothing else shows that it is about a token."""
     assert answer.json()["success"] is False
     if answer.status_code == 200:
         return answer.json()["error_code"]

@@ -1,4 +1,4 @@
-"""Tests that wait for a request, hold its answer, and do something in between."""
+"""Waiting for a request, and holding its answer."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ def client() -> Iterator[ThreadPoolExecutor]:
 
 
 def test_waits_for_requests(services: Services, client: ThreadPoolExecutor) -> None:
-    """`wait_for` returns once the n-th matching request has come, with those that match."""
+    """`wait_for` returns after the n-th matching request, with all that match."""
     wanted = Selection(endpoint="/count")
     waiting = client.submit(services.sandbox.requests.wait_for, wanted.matches, 2)
     for path in ("/fb-customer/count", "/auth/roles", "/fb-customer/count"):
@@ -30,21 +30,21 @@ def test_waits_for_requests(services: Services, client: ThreadPoolExecutor) -> N
 
 
 def test_waits_for_answers(services: Services, client: ThreadPoolExecutor) -> None:
-    """A request can be waited for by its status too."""
+    """`wait_for` can also select by status."""
     waiting = client.submit(services.sandbox.requests.wait_for, lambda request: request.status == 404)
     services.call("GET", "/fb-customer/find-by-id/unknown")
     assert [request.path for request in waiting.result(10)] == [{"id": "unknown"}]
 
 
 def test_waits_no_longer_than_asked(sandbox: Sandbox) -> None:
-    """What does not come in time is a TimeoutError that tells how many came."""
+    """Too few requests in time are a TimeoutError with their number."""
     with pytest.raises(TimeoutError, match="0 of 1 requests came"):
         sandbox.requests.wait_for(hangs, timeout=0.01)
 
 
 @pytest.mark.parametrize(("effect", "expected"), [(False, []), (True, ["7"])])
 def test_holds_an_answer(services: Services, client: ThreadPoolExecutor, effect: bool, expected: list[str]) -> None:
-    """While a request hangs its effect is there or not, as chosen; released it gets its right answer."""
+    """While a request hangs, *effect* decides whether it has been processed; released, it gets the right answer."""
     with services.sandbox.faults.add(Fault("hang", endpoint="/upsert-one", effect=effect)):
         answer = client.submit(services.upsert, services.customer("7"))
         (held,) = services.sandbox.requests.wait_for(hangs)
@@ -55,7 +55,7 @@ def test_holds_an_answer(services: Services, client: ThreadPoolExecutor, effect:
 
 
 def test_holds_as_many_as_come(services: Services, client: ThreadPoolExecutor) -> None:
-    """All requests of a selection can hang side by side; others are answered meanwhile."""
+    """All requests of a selection can hang in parallel; others are answered meanwhile."""
     with services.sandbox.faults.add(Fault("hang", service="folkform", method="POST", times=None)):
         answers = [client.submit(services.upsert, services.customer(str(n))) for n in range(5)]
         services.sandbox.requests.wait_for(hangs, 5)
@@ -65,7 +65,7 @@ def test_holds_as_many_as_come(services: Services, client: ThreadPoolExecutor) -
 
 @pytest.mark.parametrize(("effect", "expected"), [(False, []), (True, ["7"])])
 def test_a_client_that_dies_meanwhile(services: Services, effect: bool, expected: list[str]) -> None:
-    """What a client asked for who died before the effect never happens."""
+    """A request whose client disconnected before the effect is never processed."""
     address = ("127.0.0.1", int(services.sandbox.url.rpartition(":")[2]))
     with services.sandbox.faults.add(Fault("hang", endpoint="/upsert-one", effect=effect)):
         connection = socket.create_connection(address)
@@ -77,7 +77,7 @@ def test_a_client_that_dies_meanwhile(services: Services, effect: bool, expected
 
 
 def test_hangs_until_the_sandbox_stops() -> None:
-    """A stop cuts what hangs."""
+    """A stop closes hanging connections."""
     with Sandbox(pages=0) as sandbox, ThreadPoolExecutor(1) as client:
         sandbox.faults.add(Fault("hang", effect=True))
         answer: Future[requests.Response] = client.submit(Services(sandbox).call, "GET", "/auth/roles")
@@ -88,7 +88,7 @@ def test_hangs_until_the_sandbox_stops() -> None:
 
 
 def test_waits_in_several_threads(services: Services) -> None:
-    """Whoever waits is told, however many there are."""
+    """Several threads can wait at once."""
     seen: list[int] = []
     wait: Callable[[], None] = lambda: seen.append(len(services.sandbox.requests.wait_for(lambda _: True)))  # noqa: E731
     threads = [threading.Thread(target=wait) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Answers that are spoilt on the wire, and those that never come."""
+"""Answers that are damaged on the wire, and those that never arrive."""
 
 import json
 import time
@@ -15,7 +15,7 @@ SPACES = 65 * 2**20
 
 @pytest.mark.parametrize(("effect", "expected"), [(False, []), (True, ["7"])])
 def test_reset(services: Services, effect: bool, expected: list[str]) -> None:
-    """The connection is reset before the effect, or behind it: then the reply alone is lost."""
+    """The connection is reset before the effect, or after it: then only the answer is lost."""
     services.sandbox.faults.add(Fault("reset", endpoint="/upsert-one", effect=effect))
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
         services.upsert(services.customer("7"))
@@ -24,7 +24,7 @@ def test_reset(services: Services, effect: bool, expected: list[str]) -> None:
 
 
 def test_down(services: Services) -> None:
-    """A service is down while every connection is reset; the other one goes on."""
+    """A service is down while every connection is reset; the other one still answers."""
     with services.sandbox.faults.add(Fault("reset", service="folkform", times=None)):
         for _ in range(3):
             with pytest.raises(requests.ConnectionError):
@@ -34,12 +34,12 @@ def test_down(services: Services) -> None:
 
 
 def test_truncated(services: Services) -> None:
-    """The body ends half way; a client that trusts Content-Length notices, one that does not has broken JSON."""
+    """Half of the body is missing; a client that checks Content-Length notices, any other has broken JSON."""
     services.sandbox.faults.add(Fault("truncated", times=2))
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         services.upsert(services.customer("7"))
     with services.call("GET", "/fb-customer/count", stream=True) as answer:
-        # Asked for no more than there is, urllib3 hands out what came.
+        # If it asks for no more than there is, urllib3 returns what arrived.
         begun = answer.raw.read(10)
         assert int(answer.headers["Content-Length"]) > 20
     assert begun == b'{"code":20'
@@ -47,7 +47,7 @@ def test_truncated(services: Services) -> None:
 
 
 def test_drips_the_body(services: Services) -> None:
-    """The headers come at once, the body byte by byte, whole in the end."""
+    """The headers arrive at once, the body byte by byte, complete in the end."""
     services.sandbox.faults.add(Fault("drip_body", interval=0.002))
     started = time.monotonic()
     with services.call("GET", "/fb-customer/count", stream=True) as answer:
@@ -57,7 +57,7 @@ def test_drips_the_body(services: Services) -> None:
 
 
 def test_drips_the_headers(services: Services) -> None:
-    """The headers come byte by byte, the body at once behind them."""
+    """The headers arrive byte by byte, then the body at once."""
     services.sandbox.faults.add(Fault("drip_headers", interval=0.002))
     answer = services.call("GET", "/fb-customer/count")
     assert (answer.status_code, answer.json()["code"]) == (200, 200)
@@ -67,14 +67,14 @@ def test_drips_the_headers(services: Services) -> None:
 
 
 def test_a_drip_ends_with_its_client(services: Services) -> None:
-    """A client that has gone keeps nothing busy: the sandbox goes on answering others."""
+    """A disconnected client blocks nothing: the sandbox answers others."""
     services.sandbox.faults.add(Fault("drip_body", interval=0.001))
     services.call("GET", "/fb-customer/count", stream=True).close()
     assert services.call("GET", "/fb-customer/count").status_code == 200
 
 
 def test_huge(services: Services) -> None:
-    """An answer of more than 64 MiB is valid JSON, its length not told beforehand."""
+    """An answer of more than 64 MiB is valid JSON without Content-Length."""
     services.sandbox.faults.add(Fault("huge"))
     with services.call("GET", "/fb-customer/count", stream=True) as answer:
         assert "Content-Length" not in answer.headers
@@ -94,7 +94,7 @@ def test_huge_as_it_is_asked(services: Services) -> None:
 
 
 def test_gzip_bomb(services: Services) -> None:
-    """What is small on the wire is more than 64 MiB when it is unpacked."""
+    """A small answer on the wire is more than 64 MiB when it is decompressed."""
     services.sandbox.faults.add(Fault("gzip_bomb"))
     with services.call("GET", "/fb-customer/count", stream=True) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
@@ -103,7 +103,7 @@ def test_gzip_bomb(services: Services) -> None:
 
 
 def test_broken_utf8(services: Services) -> None:
-    """A text of the answer has a byte that UTF-8 does not know; everything around it is right."""
+    """A text of the answer has an invalid byte; everything around it is right."""
     services.sandbox.faults.add(Fault("broken_utf8", times=2))
     listing = requests.get(list_url(services), timeout=20)
     for body in (services.call("GET", "/fb-customer/count").content, listing.content):
@@ -113,7 +113,7 @@ def test_broken_utf8(services: Services) -> None:
 
 
 def test_hangs(services: Services) -> None:
-    """Nothing comes as long as the fault is in force; whoever has given up holds nobody up."""
+    """No answer arrives while the fault is in force; a client that gave up blocks nothing."""
     services.sandbox.faults.add(Fault("hang", times=None))
     with pytest.raises(requests.Timeout):
         requests.get(list_url(services), timeout=0.05)

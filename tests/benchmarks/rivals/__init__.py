@@ -1,1 +1,1 @@
-"""Other ways to bring customers from Pancake into FolkForm: programs of their own, which share nothing with ours."""
+"""Other programs that copy customers from Pancake into FolkForm; they share no code with ours."""

@@ -1,7 +1,7 @@
-"""The bound that nobody beats with `requests`: a bare thread pool that posts documents, with nothing around it.
+"""The upper bound with `requests`: a bare thread pool that posts documents.
 
-`python bare_pool.py DOCUMENTS THREADS`: a file with a line of JSON for each customer. It reads no list, keeps no
-order, tries nothing again, and knows nothing of a limit.
+`python bare_pool.py DOCUMENTS THREADS`: a file with a line of JSON for each customer. It reads no list, has no
+order, no retries and no rate limit.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""The same with dlt, as its documentation has it: a REST API source with an incremental cursor, a custom destination.
+"""The same with dlt, as documented: a REST API source with an incremental cursor, a custom destination.
 
-`python dlt_pipeline.py PAGE_ID THREADS`, in an environment of its own (requirements.txt). One thread: the destination
-posts one item after the other; more: through a thread pool.
+`python dlt_pipeline.py PAGE_ID THREADS`, in an environment of its own (requirements.txt). With one thread the
+destination posts the items in sequence, with more through a thread pool.
 """
 
 import json
@@ -16,18 +16,18 @@ import dlt
 from dlt.sources.helpers import requests
 from dlt.sources.rest_api import rest_api_source
 
-# What a call of the destination gets: dlt's default, and enough to keep a pool busy.
+# Items per call of the destination: dlt's default, and enough for a thread pool.
 ITEMS_AT_ONCE, ITEMS_FOR_A_POOL = 10, 1000
 
 
 def main(page_id: str, threads: int) -> None:
-    """Runs the pipeline once; its cursor is kept in DLT_DATA_DIR."""
+    """Runs the pipeline once; its cursor is in DLT_DATA_DIR."""
     pipeline = dlt.pipeline("customers", destination=destination(page_id, threads), dataset_name="folkform")
     pipeline.run(source(page_id))
 
 
 def source(page_id: str) -> Any:
-    """The customers who changed since the last run."""
+    """The customers that changed since the last run."""
     customers = {
         "name": "customers",
         "primary_key": "psid",
@@ -65,7 +65,7 @@ def destination(page_id: str, threads: int) -> Any:
         body = {"panCakeData": {**customer, "page_id": page_id}}
         requests.post(address, params={"filter": wanted}, json=body, headers=headers).raise_for_status()
 
-    def folkform(items: list[dict[str, Any]], table: Any) -> None:  # noqa: ARG001 - dlt gives both
+    def folkform(items: list[dict[str, Any]], table: Any) -> None:  # noqa: ARG001 - dlt passes both
         if threads == 1:
             for item in items:
                 post(item)

@@ -1,7 +1,7 @@
-"""The guide's two jobs, read literally: one request at a time, newest first, page number after page number.
+"""The guide's two jobs, literally: one request at a time, newest first, by page number.
 
-`python guide.py incremental|backfill`, with PAGE_SIZE customers an answer. It is here to be timed. Do not run it on
-customers that you want to keep: README tells how it loses them.
+`python guide.py incremental|backfill`, with PAGE_SIZE customers per batch. It is here to be measured. Do not run it on
+real data: it loses customers, as README explains.
 """
 
 import json
@@ -59,7 +59,7 @@ def sync_all_customers_of_page(page_id: str, token: str) -> None:
 
 
 def pages() -> list[dict[str, Any]]:
-    """Every page that is switched on."""
+    """Every page with isSync."""
     found: list[dict[str, Any]] = []
     while True:
         data = folkform("GET", "/facebook/page/find-with-pagination", page=str(len(found) // 50 + 1), limit="50")
@@ -69,20 +69,20 @@ def pages() -> list[dict[str, Any]]:
 
 
 def time_in_folkform(page_id: str, *, newest: bool) -> int | None:
-    """The newest or oldest `updatedAt`, Unix seconds; None while there is nobody."""
+    """The newest or oldest `updatedAt`, Unix seconds; None if there is no customer."""
     options = json.dumps({"sort": {"updatedAt": -1 if newest else 1}, "limit": 1})
     found = folkform("GET", "/fb-customer/find", filter=json.dumps({"pageId": page_id}), options=options)
     return found[0]["updatedAt"] // 1000 if found else None
 
 
 def upsert(page_id: str, customer: dict[str, Any]) -> None:
-    """Inserts or updates her."""
+    """Inserts or updates a customer."""
     wanted = json.dumps({"psid": customer["psid"], "pageId": page_id})
     folkform("POST", "/fb-customer/upsert-one", {"panCakeData": {**customer, "page_id": page_id}}, filter=wanted)
 
 
 def folkform(method: str, path: str, body: Any = None, **params: str) -> Any:
-    """The data of FolkForm's answer."""
+    """The data in FolkForm's answer."""
     address = os.environ["FOLKFORM_BASE_URL"] + path
     answer = session.request(method, address, params=params, json=body, timeout=30)
     answer.raise_for_status()
@@ -90,7 +90,7 @@ def folkform(method: str, path: str, body: Any = None, **params: str) -> Any:
 
 
 def pancake_customers(page_id: str, token: str, number: int, since: int, until: int) -> list[dict[str, Any]]:
-    """One answer of Pancake's list."""
+    """One batch of Pancake's list."""
     address = f"{os.environ['PANCAKE_BASE_URL']}/public_api/v1/pages/{page_id}/page_customers"
     params: dict[str, str | int] = {
         "page_access_token": token,

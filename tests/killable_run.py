@@ -22,7 +22,7 @@ class KillableRun:
         self._started.set()
 
     def die(self) -> None:
-        """SIGKILL; the request that it was killed at never arrives."""
+        """Sends SIGKILL; the request in progress never arrives."""
         assert self._started.wait(PATIENCE)
         assert self._process
         self._process.kill()
@@ -30,10 +30,10 @@ class KillableRun:
         raise Lost
 
     def end(self) -> int:
-        """Returns how it ended."""
+        """Waits for its end and returns the exit code."""
         return self.ended().code
 
     def ended(self) -> Outcome:
-        """How it ended, and what it had said."""
+        """Waits for its end and returns the outcome."""
         assert self._process
         return self._run.end(self._process)

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from customer_sync.sandbox import Sandbox, people
+from customer_sync.sandbox import Sandbox, sample_data
 from customer_sync.sandbox.times import microseconds
 
 NOW = 1_770_000_000_000_000
 DAY = 86_400_000_000
 
 
-def sample(count: int, time_formats: people.TimeFormats = "real", seed: int = 1) -> list[dict[str, Any]]:
-    return list(people.SampleCustomers("104", seed, NOW, time_formats).take(count))
+def sample(count: int, time_formats: sample_data.TimeFormats = "real", seed: int = 1) -> list[dict[str, Any]]:
+    return list(sample_data.SampleCustomers("104", seed, NOW, time_formats).take(count))
 
 
 def readable(text: str) -> int:
@@ -24,15 +24,15 @@ def readable(text: str) -> int:
 
 
 def test_deterministic() -> None:
-    """The same seed and time make the same people, another seed makes others."""
+    """The same seed and time make the same customers, another seed makes others."""
     assert sample(50) == sample(50)
     assert sample(50) != sample(50, seed=2)
-    assert people.page(1, 0) == people.page(1, 0)
+    assert sample_data.page(1, 0) == sample_data.page(1, 0)
 
 
 @pytest.mark.parametrize("time_formats", ["real", "mixed"])
-def test_times(time_formats: people.TimeFormats) -> None:
-    """Times are readable, within two years, many within 30 days, and nobody changed before she appeared."""
+def test_times(time_formats: sample_data.TimeFormats) -> None:
+    """Times are readable, within two years, many within 30 days; no change is before the insertion."""
     customers = sample(2000, time_formats)
     times = [(readable(each["inserted_at"]), readable(each["updated_at"])) for each in customers]
     updated = [updated_at for _, updated_at in times]
@@ -43,7 +43,7 @@ def test_times(time_formats: people.TimeFormats) -> None:
 
 
 def test_ties() -> None:
-    """More customers than one batch share a second, and some share the very time."""
+    """More customers than one batch share a second, and some share the exact time."""
     times = [readable(each["updated_at"]) for each in sample(500)]
     assert Counter(time // 1_000_000 for time in times).most_common(1)[0][1] > 100
     assert Counter(times).most_common(1)[0][1] > 5
@@ -59,7 +59,7 @@ def test_layouts() -> None:
 
 
 def test_shapes() -> None:
-    """The sample holds every oddity that real records have."""
+    """The sample has every oddity of real records."""
     customers = sample(300)
     text = json.dumps(customers, ensure_ascii=False)
     assert {"page_id" in each for each in customers} == {True, False}
@@ -75,7 +75,7 @@ def test_shapes() -> None:
 
 
 def test_pages() -> None:
-    """Sample pages are of several kinds, have ids of their own, and are synced."""
+    """Sample pages are of several kinds, have unique ids, and are synced."""
     with Sandbox(pages=60, customers=0) as sandbox:
         records = sandbox.folkform.pages()
     page_ids = [record["pageId"] for record in records]

@@ -1,4 +1,4 @@
-"""Sample pages and customers: plausible, Vietnamese, and the same for the same seed and time."""
+"""Sample pages and customers, Vietnamese, the same for the same seed and time."""
 
 import random
 import uuid
@@ -40,7 +40,7 @@ def page(seed: int, index: int) -> tuple[str, str]:
 
 
 class SampleCustomers:
-    """The customers of one page, with times up to *now* (Unix microseconds, UTC)."""
+    """Customers of one page, with times up to *now* (Unix microseconds, UTC)."""
 
     def __init__(self, page_id: str, seed: int, now: int, time_formats: TimeFormats = "real") -> None:
         self._page_id = page_id
@@ -49,7 +49,7 @@ class SampleCustomers:
         self._time_formats = time_formats
 
     def take(self, count: int) -> Iterator[dict[str, Any]]:
-        """*count* customers; a burst of them was updated within one second."""
+        """Yields *count* customers; a burst of them was updated within one second."""
         burst = 130 if count >= 500 else count // 10
         burst_second = (self._now - 3 * _DAY) // _SECOND * _SECOND
         for index in range(count):
@@ -77,7 +77,7 @@ class SampleCustomers:
             "birthday": None,
             "lives_in": rng.choice(_PLACES) if rng.random() < 0.3 else None,
             "thread_id": rng.choice((None, rng.randrange(2**53, 2**63))),
-            # A text may drop the fraction: who was never changed has one text for both times.
+            # A text may lack the fraction: an unchanged customer has one text for both times.
             "inserted_at": updated_text if age < _SECOND else self._text(updated_at - age),
             "updated_at": updated_text,
             **self._rare_fields(),
@@ -94,7 +94,7 @@ class SampleCustomers:
         return f"{self._rng.choice(_PHONE_PREFIXES)}{self._rng.randrange(10**7):07}"
 
     def _rare_fields(self) -> dict[str, Any]:
-        """What only some customers have: notes in every shape, and keys that nobody documented."""
+        """Fields of some customers only: notes in various forms, and undocumented keys."""
         rng = self._rng
         fields: dict[str, Any] = {"notes": rng.choice((None, []))}
         if rng.random() < 0.2:
