@@ -17,7 +17,9 @@ from customer_sync.core.customer import Customer, read_customer
 from customer_sync.core.errors import ContractBroken, Refused, ServiceError, SettingsError, TokenRefused, Unreachable
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
-from customer_sync.http.session import TRIES, ApiSession, Service
+from customer_sync.http.retry import TRIES
+from customer_sync.http.service import Service
+from customer_sync.http.session import ApiSession
 from customer_sync.sandbox import Behaviour, Fault, Sandbox
 from customer_sync.sandbox.faults import FaultKind
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
@@ -881,7 +883,7 @@ def test_an_outage_costs_one_call_a_page() -> None:
         asked.ensure_up(PAGE)
         assert box.requests.count() == 0
         box.stop()
-        with pytest.raises(Unreachable, match="five times"):
+        with pytest.raises(Unreachable, match="5 attempts"):
             asked.count(PAGE)
         waits = len(clock.waits)
         assert waits == TRIES - 1

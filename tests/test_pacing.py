@@ -48,7 +48,7 @@ def test_pancakes_429_slows_down(sandbox: StartSandbox, run: Command, dress: Any
     box = sandbox(customers=40, pancake_limit=5, pancake_429=dress, pancake_retry_after=retry_after)
     outcome = run(box, "backfill", "--json", "-v", "--page-size", "4")
     assert (outcome.code, outcome.totals["failed"]) == (0, 0)
-    assert 1 <= outcome.err.count("trying again") <= 10
+    assert 1 <= outcome.err.count("retrying") <= 10
     assert box.difference().equal
 
 

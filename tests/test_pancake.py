@@ -12,7 +12,9 @@ from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ContractBroken, CustomerSyncError, Refused, TokenRefused, Unreachable
 from customer_sync.core.page import Page
 from customer_sync.http.redact import Redactor
-from customer_sync.http.session import TRIES, ApiSession, Service
+from customer_sync.http.retry import TRIES
+from customer_sync.http.service import Service
+from customer_sync.http.session import ApiSession
 from customer_sync.sandbox import Behaviour, Sandbox
 from customer_sync.services import pancake
 from customer_sync.services.page_token import PageToken

@@ -12,10 +12,11 @@ from customer_sync.sandbox import Behaviour
 from customer_sync.sandbox.limits import Limits
 
 
-class Time:
+class Time(Clock):
     """A clock whose sleep moves it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = 1000.0
         self.slept: list[float] = []
 

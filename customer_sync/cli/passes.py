@@ -46,7 +46,7 @@ def run_pass(
     Whatever becomes of it stands in the result. Raises SettingsError for a lock directory that cannot be used.
     """
     locks = PageLocks(settings.lock_dir, clock, result.name)
-    services = Services(settings, clock, redact, locks, forbidden=_DRY_RUN if options.dry_run else None)
+    services = Services(settings, clock, redact, locks, renewal_disabled=_DRY_RUN if options.dry_run else None)
     with running(result, services, settings, clock):
         wait_a_while(settings.jitter, clock)
         pages = pages_to_work_at(services.pages(), page_ids, result)

@@ -38,7 +38,7 @@ def run_verify(
 
     *quick* compares counts only.
     """
-    services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
+    services = Services(settings, clock, redact, None, renewal_disabled=_READS_ONLY)
     with running(result, services, settings, clock):
         wait_a_while(settings.jitter, clock)
         pages = pages_to_work_at(services.pages(), page_ids, result)
@@ -51,7 +51,7 @@ def run_verify(
             page_size=settings.page_size,
             pages_at_once=settings.pages_at_once,
             pancake_rps=settings.pancake_rps,
-            folkform_takes=services.folkform_limiter.takes,
+            folkform_takes=services.folkform_limiter.min_duration,
         )
         if quick:
             result.pages = [CountedPage(page, allow_extra=allow_extra) for page in pages]
@@ -71,7 +71,7 @@ def run_status(
     listener: Listener,
 ) -> None:
     """Asks where the pages named stand, or all, and fills *result* in; of pages that are off it says no more."""
-    services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
+    services = Services(settings, clock, redact, None, renewal_disabled=_READS_ONLY)
     locks = PageLocks(settings.lock_dir, clock, makes_directory=False)
     with running(result, services, settings, clock):
         known = services.pages()
@@ -89,7 +89,7 @@ def run_status(
             requests=services.requests,
             page_size=settings.page_size,
             pages_at_once=settings.pages_at_once,
-            folkform_takes=services.folkform_limiter.takes,
+            folkform_takes=services.folkform_limiter.min_duration,
         )
         status.ask_pages(run, result.pages)
 
@@ -105,7 +105,7 @@ def run_explain(
     listener: Listener,
 ) -> None:
     """Looks at one customer, known by her psid or her id in Pancake, on both sides, and fills *result* in."""
-    services = Services(settings, clock, redact, None, forbidden=_READS_ONLY)
+    services = Services(settings, clock, redact, None, renewal_disabled=_READS_ONLY)
     with running(result, services, settings, clock):
         (page,) = pages_to_work_at(services.pages(), [page_id], result)
         result.pages = [Explanation(page, who=who, asked_at=clock.now())]

@@ -113,7 +113,7 @@ class FolkFormClient:
             hide=customer.hide,
             tries_on_500=tries_on_500,
         )
-        self._access.at_customers(call)
+        self._access.session.call(call, self._access.customer_path)
 
     def look_up(self, customer: Customer) -> Filter:
         """Why FolkForm may have refused a customer with 500: it keeps Pancake's id once. Returns the filter that finds

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 from itertools import count
 from queue import SimpleQueue
 from typing import Protocol, Self, TypeGuard
@@ -33,7 +34,7 @@ from typing import Protocol, Self, TypeGuard
 from customer_sync.core.clock import Clock
 from customer_sync.core.customer import Customer
 from customer_sync.core.errors import Refused, ServerError, ServiceError, StopRequested, TokenRefused, Unreachable
-from customer_sync.http.session import FORBIDDEN, TRIES
+from customer_sync.http.retry import TRIES
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import Filter
 from customer_sync.services.folkform_access import SERVICE
@@ -393,4 +394,4 @@ def _is_about_customer(error: Exception) -> TypeGuard[ServiceError]:
     """Whether an upsert may have failed because of the customer: not when none can be written any more."""
     if not isinstance(error, ServiceError) or isinstance(error, Unreachable) or error.code.startswith(_ABOUT_US):
         return False
-    return not isinstance(error, TokenRefused) or error.status == FORBIDDEN  # A firewall's 403.
+    return not isinstance(error, TokenRefused) or error.status == HTTPStatus.FORBIDDEN  # A firewall's 403.
