@@ -13,14 +13,7 @@ import requests
 import urllib3
 
 from customer_sync.core.clock import Clock
-from customer_sync.core.errors import (
-    ContractBroken,
-    Refused,
-    ServiceError,
-    StopRequested,
-    TimeIsUp,
-    Unreachable,
-)
+from customer_sync.core.errors import ContractBroken, Refused, ServiceError, StopRequested, TimeIsUp, Unreachable
 from customer_sync.core.pii import mask_contacts
 from customer_sync.http.connection_errors import connection_error
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
@@ -129,9 +122,9 @@ class ApiSession:
 
         Raises Unreachable when the attempts are used up, what the envelope's check raises, and StopRequested.
         """
-        sent, retries = access.prepare(call), None
+        sent = access.prepare(call)
+        retries = self._retries(sent)
         while True:
-            retries = retries or self._retries(sent)
             try:
                 answer = self._call_once(sent, access.limiter)
             except ServiceError as error:
@@ -139,7 +132,8 @@ class ApiSession:
                     continue
                 if not access.recover(sent, error):
                     raise
-                sent, retries = access.prepare(call), None
+                sent = access.prepare(call)
+                retries = self._retries(sent)
             else:
                 access.succeeded(sent)
                 return answer
@@ -185,9 +179,7 @@ class ApiSession:
             if call.must_complete:  # One call above the service's limit is better than work half done.
                 return limiter.take()
             if isinstance(stop, TimeIsUp) and (held_for := limiter.held_for()) > _LONG_WAIT:
-                problem = (
-                    f"{self._service.name} accepts no call for {held_for:.0f} s, which would exceed the time limit"
-                )
+                problem = f"{self._service.name} accepts no call for {held_for:.0f} s, longer than the time limit"
                 raise TimeIsUp(f"{problem} (--max-runtime)") from None
             raise
 
@@ -246,11 +238,9 @@ class ApiSession:
     def _encode(self, body: Any) -> bytes | None:
         try:
             return None if body is None else json.dumps(body, allow_nan=False).encode()
-        except ValueError:
-            problem = "was not called, because a number is too large for JSON"
-        except RecursionError:
-            problem = "was not called, because the data is nested too deeply for JSON"
-        raise Refused(self._service.name, problem)
+        except (ValueError, RecursionError):
+            problem = "was not called: the data has too large a number or is nested too deeply for JSON"
+            raise Refused(self._service.name, problem) from None
 
     def _read(self, response: requests.Response) -> bytes:
         text = bytearray()
