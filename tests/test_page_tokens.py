@@ -219,7 +219,7 @@ def _ask_together(clients: list[PancakeClient]) -> list[str]:
 
 @pytest.mark.parametrize(("trouble", "refusal"), [("missing", None), ("dead", None), ("dead", 401)])
 def test_eight_workers_make_one_token(shop: Shop, tmp_path: Path, trouble: str, refusal: int | None) -> None:
-    """Eight workers that share a page's token and meet the refusal together make one new token, and all go on."""
+    """Eight workers that share a page's token and meet the refusal together make one new token, and all continue."""
     box = shop(page_token_refusal=refusal, pancake_latency=0.1)
     _lose(box, trouble)
     assert _ask_together([_program(box, tmp_path)] * WORKERS) == ["6 customers"] * WORKERS
@@ -369,7 +369,7 @@ def test_a_user_token_from_the_settings(
 
 
 def test_the_records_user_token_comes_first(shop: Shop, passes: Passes) -> None:
-    """A record's own user token makes the page token, whatever PANCAKE_ACCESS_TOKEN says."""
+    """A record's own user token takes precedence over PANCAKE_ACCESS_TOKEN."""
     box = shop()
     _lose(box, "dead")
     passes.environment = {"PANCAKE_ACCESS_TOKEN": "user-token-of-another-user"}

@@ -1,4 +1,4 @@
-"""Canary tokens, passwords, names and phone numbers everywhere they can be: none of them ever comes out."""
+"""Canary tokens, passwords, names and phone numbers in every place that can hold one: none is ever shown."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ PAGE_TOKEN = "canary/page+token=&%41"
 
 
 def canaries(box: Sandbox) -> list[str]:
-    """Whatever must not come out, as it is, URL-encoded and escaped."""
+    """Everything that must not be shown: plain, URL-encoded and escaped."""
     plain = [*SECRETS.values(), PAGE_TOKEN, *box.folkform.tokens, *NAMES, "Bích", *PHONES, "canary@example.com"]
     for page_id in box.pancake.page_ids():
         plain += [token for token in (box.pancake.page_token(page_id), box.pancake.user_token(page_id)) if token]
@@ -32,7 +32,7 @@ def canaries(box: Sandbox) -> list[str]:
 
 @pytest.fixture
 def box(sandbox: StartSandbox) -> Sandbox:
-    """A page whose every customer is a canary; the newest cannot be synced, the next one is refused by FolkForm."""
+    """A page whose customers are canaries; one is malformed, one is refused by FolkForm."""
     started = sandbox()
     page_id = only_page(started)
     private = {"name": NAMES[0], "phone_numbers": PHONES, "email": "canary@example.com", "notes": [{"text": "CANARY"}]}
@@ -49,12 +49,12 @@ def box(sandbox: StartSandbox) -> Sandbox:
     return started
 
 
-def comes_out_clean(box: Sandbox, run: Command, outcome: Outcome) -> None:
-    """No canary in what was said, in whatever case, nor in what was left behind."""
-    said = outcome.output.lower()
+def is_clean(box: Sandbox, run: Command, outcome: Outcome) -> None:
+    """No canary is in the output, in any case, nor in a file."""
+    shown = outcome.output.lower()
     left = [path.read_text(errors="replace") for path in run.home.rglob("*") if path.is_file()]
     for canary in canaries(box):
-        assert canary.lower() not in said
+        assert canary.lower() not in shown
         assert not any(canary in text for text in left)
 
 
@@ -75,49 +75,49 @@ FAILURES: dict[str, Fault | None] = {
 
 @pytest.mark.parametrize("command", ["backfill", "check"])
 @pytest.mark.parametrize("failure", FAILURES)
-def test_nothing_comes_out(box: Sandbox, run: Command, failure: str, command: str) -> None:
-    """Whatever fails, and however much is told about it."""
+def test_no_failure_shows_a_secret(box: Sandbox, run: Command, failure: str, command: str) -> None:
+    """Neither do the log and the tracebacks of any failure."""
     if fault := FAILURES[failure]:
         box.faults.add(fault)
     user_token = SECRETS["PANCAKE_ACCESS_TOKEN"]
-    comes_out_clean(box, run, run(box, command, "-v", "--debug", PANCAKE_ACCESS_TOKEN=user_token))
+    is_clean(box, run, run(box, command, "-v", "--debug", PANCAKE_ACCESS_TOKEN=user_token))
 
 
 @pytest.mark.parametrize("arguments", [["incremental"], ["incremental", "--json"], ["backfill", "-q", "--full"]])
-def test_nothing_comes_out_of_a_usual_run(box: Sandbox, run: Command, arguments: list[str]) -> None:
-    """Nor without any failure but hers whom FolkForm refuses, telling her name."""
+def test_no_usual_run_shows_a_secret(box: Sandbox, run: Command, arguments: list[str]) -> None:
+    """One customer is refused with a message that contains its name."""
     outcome = run(box, *arguments)
     assert outcome.code == 1
     assert "is taken" in outcome.output
-    comes_out_clean(box, run, outcome)
+    is_clean(box, run, outcome)
 
 
 @pytest.fixture
-def looked_at(box: Sandbox) -> Sandbox:
-    """The same page with a token that Pancake takes, for commands that make no new one."""
+def readable(box: Sandbox) -> Sandbox:
+    """The same page with a valid token, for commands that make no new one."""
     box.folkform.set_page(only_page(box), pageAccessToken=box.pancake.page_token(only_page(box)))
     return box
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["explain", "p7"]])
-def test_nothing_comes_out_of_what_only_looks(looked_at: Sandbox, run: Command, arguments: list[str]) -> None:
-    """Nor of the commands that look at pages and customers, whatever fails."""
+def test_no_reading_command_shows_a_secret(readable: Sandbox, run: Command, arguments: list[str]) -> None:
+    """Commands that only read, with every failure."""
     for number, (failure, fault) in enumerate(FAILURES.items()):
-        looked_at.faults.clear()
+        readable.faults.clear()
         if fault:
-            looked_at.faults.add(fault)
+            readable.faults.add(fault)
         more = ["--json"] if number % 2 else []
-        outcome = run(looked_at, *arguments, "--page", only_page(looked_at), "-v", "--debug", *more)
+        outcome = run(readable, *arguments, "--page", only_page(readable), "-v", "--debug", *more)
         assert outcome.code in (0, 1, 3, 75), failure
-        comes_out_clean(looked_at, run, outcome)
+        is_clean(readable, run, outcome)
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_nothing_comes_out_of_a_malformed_customer(looked_at: Sandbox, run: Command, more: list[str]) -> None:
-    """Nor of a look at her who cannot be synced."""
-    outcome = run(looked_at, "explain", "p1", "--page", only_page(looked_at), "-v", "--debug", *more)
+def test_explaining_a_malformed_customer_shows_no_secret(readable: Sandbox, run: Command, more: list[str]) -> None:
+    """`explain` of a customer that cannot be synced."""
+    outcome = run(readable, "explain", "p1", "--page", only_page(readable), "-v", "--debug", *more)
     assert "updated_at is not a time" in outcome.output
-    comes_out_clean(looked_at, run, outcome)
+    is_clean(readable, run, outcome)
 
 
 @pytest.mark.parametrize(
@@ -128,36 +128,34 @@ def test_nothing_comes_out_of_a_malformed_customer(looked_at: Sandbox, run: Comm
         *(("/count", ["backfill", "--log-format", "json", "-v"]), ("/count", ["verify", "--quick", "--json"])),
     ],
 )
-def test_nothing_comes_out_of_what_is_refused(
-    looked_at: Sandbox, run: Command, endpoint: str, arguments: list[str]
-) -> None:
-    """Nor of a list, a search or a count, where nobody knows whom the service quotes; a date stays."""
-    told = [*PHONES, "84901234567", "canary@example.com"]
-    message = f"refused since 2026-01-31: {'; '.join(form for text in told for form in (text, quote_plus(text)))}"
-    looked_at.faults.add(Fault("status", endpoint=endpoint, status=400, times=None, message=message))
-    outcome = run(looked_at, *arguments)
+def test_no_refusal_shows_a_contact(readable: Sandbox, run: Command, endpoint: str, arguments: list[str]) -> None:
+    """A refused list, search or count, whose message quotes an unknown customer; a date stays."""
+    quoted = [*PHONES, "84901234567", "canary@example.com"]
+    message = f"refused since 2026-01-31: {'; '.join(form for text in quoted for form in (text, quote_plus(text)))}"
+    readable.faults.add(Fault("status", endpoint=endpoint, status=400, times=None, message=message))
+    outcome = run(readable, *arguments)
     assert "refused since 2026-01-31" in outcome.output
     assert "84901234567" not in outcome.output
-    comes_out_clean(looked_at, run, outcome)
+    is_clean(readable, run, outcome)
 
 
 @pytest.mark.parametrize("command", ["incremental", "check"])
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_wrong_secret_is_not_shown(box: Sandbox, run: Command, name: str, command: str) -> None:
-    """A token, password or key that is refused, or that cannot even be sent, is not told."""
+    """A token, password or key that is refused, or that cannot even be sent."""
     for secret in (SECRETS[name], f"{SECRETS[name]}\x07\n"):
         environment = {**box.sign_in_environment, "FOLKFORM_TOKEN": "", "CUSTOMER_SYNC_RENEW_TOKENS": "0", name: secret}
         outcome = run(box, command, "-v", "--debug", **environment)
         assert outcome.code in (1, 2, 3)
-        comes_out_clean(box, run, outcome)
+        is_clean(box, run, outcome)
 
 
 def test_a_login_in_an_address_is_not_shown(box: Sandbox, run: Command) -> None:
-    """A password in an address stays where it is, right or wrong."""
+    """A password in an address, right or wrong."""
     for variable in ("FOLKFORM_BASE_URL", "PANCAKE_BASE_URL"):
         secret = SECRETS["FOLKFORM_PASSWORD"].replace("/", "")
         for address in (box.environment[variable].replace("//", f"//user:{secret}@"), f"ftp://user:{secret}@x"):
             for command in ("incremental", "check"):
                 outcome = run(box, command, "-v", "--debug", **{variable: address})
                 assert secret not in outcome.output
-                comes_out_clean(box, run, outcome)
+                is_clean(box, run, outcome)

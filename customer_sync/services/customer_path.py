@@ -30,7 +30,7 @@ class CustomerPath(Access):
         self._access = access
         self._session = session
         self._has_answered = False
-        """From then on the path stays, whatever a later answer says."""
+        """From then on the path stays."""
         self._lock = threading.Lock()
 
     def prepare(self, call: Call) -> Call:

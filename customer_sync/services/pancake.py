@@ -28,7 +28,7 @@ class CustomerList:
     """One answer of Pancake's list."""
 
     customers: list[Any]
-    """As Pancake sent them, of whatever type."""
+    """As Pancake sent them, of any type."""
     total: int | None
     """The number of customers in the window; None when Pancake sent none."""
     date: float | None
