@@ -246,6 +246,43 @@ def test_a_refused_connection(closed_port: str) -> None:
         assert 0.75 * about <= wait <= 1.25 * about
 
 
+@pytest.mark.parametrize(
+    ("url", "proxy", "parts"),
+    [
+        pytest.param("http://nothing.invalid/api", None, ("was not found", "DNS"), id="host name"),
+        pytest.param("http://{server}/api", "http://{closed}", ("proxy", "HTTP", "NO_PROXY"), id="no proxy"),
+        pytest.param("http://{server}/api", "http://[::1", ("HTTPS_PROXY",), id="impossible proxy"),
+    ],
+)
+def test_why_no_answer_came(
+    url: str, proxy: str | None, parts: tuple[str, ...], closed_port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of each kind of failure names its cause and what to check."""
+    closed = urlsplit(closed_port).netloc
+    with RawServer() as server:
+        if proxy:
+            monkeypatch.setenv("NO_PROXY", "")
+            monkeypatch.setenv("HTTP_PROXY", proxy.format(closed=closed))
+        address = url.format(server=urlsplit(server.url).netloc)
+        with pytest.raises((Unreachable, Refused)) as failure:
+            Caller(address).call(tries=1)
+    assert all(part in str(failure.value) for part in (*parts, address))
+
+
+def test_an_https_address_of_an_http_server() -> None:
+    """An https address where plain HTTP is spoken."""
+
+    class PlainServer(RawServer):
+        def _serve(self, connection: socket.socket) -> None:
+            with connection:
+                connection.sendall(reply({}, 400))
+                hang(connection)
+
+    with PlainServer() as server:
+        error = Caller(server.url.replace("http", "https")).fails(Unreachable, tries=1)
+    assert "not an HTTPS server" in error.problem
+
+
 def test_no_answer_ever() -> None:
     """A service that accepts the call and stays silent times out, and is called once more."""
     with RawServer(hang) as server:

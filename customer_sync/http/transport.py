@@ -97,8 +97,7 @@ class _BoundedStream(io.RawIOBase):
         left = self._ends_at - self._clock.monotonic()
         if left <= 0:
             raise TimeoutError
-        if self._silence is None or left < self._silence:
-            self._socket.settimeout(left)
+        self._socket.settimeout(min(left, self._silence))
         return cast("int | None", self._raw.readinto(buffer))
 
     def close(self) -> None:

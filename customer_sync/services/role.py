@@ -39,8 +39,8 @@ class ActiveRole:
         self._ask = ask
         self._lock = threading.Lock()
 
-    def another_than(self, refused: str | None, roles: list[Role] | None = None) -> str | None:
-        """The role to use in place of the *refused* one (None: none was sent); *roles* are the user's, where known.
+    def another_than(self, refused: str | None) -> str | None:
+        """The role to use in place of the *refused* one (None: none was sent).
 
         Returns None where the role is not the cause: it is the user's, or the server does not know roles. Raises
         SettingsError where the user has no role, or several.
@@ -48,7 +48,7 @@ class ActiveRole:
         with self._lock:
             if self.current != refused:
                 return self.current
-            roles = self._ask() if roles is None else roles
+            roles = self._ask()
             if roles is None or refused in [role.role_id for role in roles]:
                 return None
             why = f"{VARIABLE} {refused} is not a role of the token's user" if refused else f"{VARIABLE} is not set"
