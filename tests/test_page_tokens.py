@@ -34,6 +34,13 @@ Shop = Callable[..., Sandbox]
 _SECRETS = ("page-token-", "user-token-", "folkform-sandbox-token")
 
 
+no_renewal = pytest.mark.parametrize(
+    ("options", "environment"),
+    [(["--dry-run"], {}), ([], {"CUSTOMER_SYNC_RENEW_TOKENS": "0"})],
+    ids=["dry run", "switched off"],
+)
+
+
 @pytest.fixture
 def shop(sandbox: StartSandbox) -> Shop:
     """Starts a sandbox whose pages have six customers each, all of them recent."""
@@ -110,7 +117,7 @@ def test_one_new_token_a_page(shop: Shop, run: Command, refusal: int | None) -> 
     pages = box.pancake.page_ids()
     for page_id, trouble in zip(pages, ["missing", "dead", "dies"], strict=True):
         _lose(box, trouble, page_id)
-    outcome = run(box, "backfill", "--json", "-v", "--debug", "--page-size", "3")
+    outcome = run(box, "backfill", "--json", "-v", "--debug", CUSTOMER_SYNC_PAGE_SIZE="3")
     assert (outcome.code, outcome.json["status"]) == (0, "ok")
     assert (box.difference().equal, writes(box)) == (True, 18)
     assert _pages_asked(box, MAKE) == sorted(pages)
@@ -124,7 +131,7 @@ def test_every_refusal(shop: Shop, run: Command, passed: int) -> None:
     box = shop(len(REFUSALS))
     for page_id, refusal in zip(box.pancake.page_ids(), REFUSALS, strict=True):
         box.faults.add(_refusal(refusal, page_id, skip=passed))
-    outcome = run(box, "backfill", "--page-size", "3", "--pages-at-once", "8")
+    outcome = run(box, "backfill", CUSTOMER_SYNC_PAGE_SIZE="3", CUSTOMER_SYNC_PAGES_AT_ONCE="8")
     assert (outcome.code, _asked(box, RECORD, MAKE, STORE)) == (0, [len(REFUSALS)] * 3)
     assert _pages_asked(box, MAKE) == sorted(box.pancake.page_ids())
     assert (_all_stored(box), box.difference().equal) == (True, True)
@@ -170,15 +177,17 @@ def test_answers_that_are_lost(shop: Shop, passes: Passes) -> None:
 # A new token of another program
 
 
-@pytest.mark.parametrize("options", [("--dry-run",), ("--renew-tokens", "0")], ids=" ".join)
-def test_another_program_has_renewed_it(shop: Shop, run: Command, options: tuple[str, ...]) -> None:
+@no_renewal
+def test_another_program_has_renewed_it(
+    shop: Shop, run: Command, options: list[str], environment: dict[str, str]
+) -> None:
     """A newer token in FolkForm's record is used and none is made, also by runs that may make none."""
     box = shop(2)
     missing, dead = box.pancake.page_ids()
     _lose(box, "missing", missing)
     _lose(box, "dead", dead)
     with box.faults.add(Fault("hang", service="folkform", endpoint="/find", times=None)):
-        process = run.start(box, "incremental", "-v", *options)
+        process = run.start(box, "incremental", "-v", *options, **environment)
         box.requests.wait_for(lambda request: request.fault == "hang")
         for page_id in (missing, dead):
             box.folkform.set_page(page_id, pageAccessToken=box.pancake.make_page_token(page_id))
@@ -297,17 +306,8 @@ def test_a_signal_while_another_makes_one(shop: Shop, run: Command) -> None:
 # No new token
 
 
-@pytest.mark.parametrize(
-    ("options", "environment", "next_step"),
-    [
-        (["--dry-run"], {}, "--dry-run"),
-        ([], {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, "CUSTOMER_SYNC_RENEW_TOKENS=1"),
-    ],
-    ids=["dry run", "switched off"],
-)
-def test_none_is_made(
-    shop: Shop, run: Command, options: list[str], environment: dict[str, str], next_step: str
-) -> None:
+@no_renewal
+def test_none_is_made(shop: Shop, run: Command, options: list[str], environment: dict[str, str]) -> None:
     """A dry run and RENEW_TOKENS=0 make no token, missing or dead: exit 3 with the next step."""
     box = shop(2)
     missing, dead = box.pancake.page_ids()
@@ -317,6 +317,7 @@ def test_none_is_made(
     outcome = run(box, "incremental", "--json", "-v", "--debug", *options, **environment)
     assert (outcome.code, outcome.json["status"]) == (3, "failed")
     assert [": 105: " in _error(outcome, page_id) for page_id in (missing, dead)] == [False, True]
+    next_step = "--dry-run" if options else "CUSTOMER_SYNC_RENEW_TOKENS=1"
     assert all(next_step in _error(outcome, page_id) for page_id in (missing, dead))
     assert _asked(box, MAKE, STORE) == [0, 0]
     assert [box.pancake.page_token(missing), box.pancake.page_token(dead)] == tokens
@@ -324,12 +325,14 @@ def test_none_is_made(
     assert _hides_tokens(outcome)
 
 
-@pytest.mark.parametrize("options", [("--dry-run",), ("--renew-tokens", "0")], ids=" ".join)
-def test_none_is_made_later(shop: Shop, run: Command, passes: Passes, options: tuple[str, ...]) -> None:
+@no_renewal
+def test_none_is_made_later(
+    shop: Shop, run: Command, passes: Passes, options: list[str], environment: dict[str, str]
+) -> None:
     """A token that dies where none may be made ends the page; the next run continues from what was written."""
     box = shop()
     _lose(box, "dies")
-    outcome = run(box, "backfill", "--json", "--page-size", "3", *options)
+    outcome = run(box, "backfill", "--json", *options, CUSTOMER_SYNC_PAGE_SIZE="3", **environment)
     assert (outcome.code, outcome.page(only_page(box))["complete"]) == (3, False)
     assert _asked(box, MAKE, STORE) == [0, 0]
     assert len(box.folkform.documents(only_page(box))) == (0 if "--dry-run" in options else outcome.totals["upserted"])

@@ -1,4 +1,4 @@
-"""Canary tokens, passwords, names and phone numbers in every place that can hold one: none is ever shown."""
+"""Canary tokens, passwords, names and phone numbers in all places: no output contains any of them."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ PAGE_TOKEN = "canary/page+token=&%41"
 
 
 def canaries(box: Sandbox) -> list[str]:
-    """Everything that must not be shown: plain, URL-encoded and escaped."""
+    """Every secret: plain, URL-encoded and escaped."""
     plain = [*SECRETS.values(), PAGE_TOKEN, *box.folkform.tokens, *NAMES, "Bích", *PHONES, "canary@example.com"]
     for page_id in box.pancake.page_ids():
         plain += [token for token in (box.pancake.page_token(page_id), box.pancake.user_token(page_id)) if token]
@@ -32,7 +32,7 @@ def canaries(box: Sandbox) -> list[str]:
 
 @pytest.fixture
 def box(sandbox: StartSandbox) -> Sandbox:
-    """A page whose customers are canaries; one is malformed, one is refused by FolkForm."""
+    """A page of canary customers: one has no psid, one is malformed, one is rejected by FolkForm."""
     started = sandbox()
     page_id = only_page(started)
     private = {"name": NAMES[0], "phone_numbers": PHONES, "email": "canary@example.com", "notes": [{"text": "CANARY"}]}
@@ -49,12 +49,12 @@ def box(sandbox: StartSandbox) -> Sandbox:
     return started
 
 
-def is_clean(box: Sandbox, run: Command, outcome: Outcome) -> None:
-    """No canary is in the output, in any case, nor in a file."""
-    shown = outcome.output.lower()
+def assert_no_secret(box: Sandbox, run: Command, outcome: Outcome) -> None:
+    """No canary is in the output, in any case, or in a file that the run left."""
+    output = outcome.output.lower()
     left = [path.read_text(errors="replace") for path in run.home.rglob("*") if path.is_file()]
     for canary in canaries(box):
-        assert canary.lower() not in shown
+        assert canary.lower() not in output
         assert not any(canary in text for text in left)
 
 
@@ -75,49 +75,49 @@ FAILURES: dict[str, Fault | None] = {
 
 @pytest.mark.parametrize("command", ["backfill", "check"])
 @pytest.mark.parametrize("failure", FAILURES)
-def test_no_failure_shows_a_secret(box: Sandbox, run: Command, failure: str, command: str) -> None:
-    """Neither do the log and the tracebacks of any failure."""
+def test_a_failure(box: Sandbox, run: Command, failure: str, command: str) -> None:
+    """Whatever fails, and however verbose the output is."""
     if fault := FAILURES[failure]:
         box.faults.add(fault)
     user_token = SECRETS["PANCAKE_ACCESS_TOKEN"]
-    is_clean(box, run, run(box, command, "-v", "--debug", PANCAKE_ACCESS_TOKEN=user_token))
+    assert_no_secret(box, run, run(box, command, "-v", "--debug", PANCAKE_ACCESS_TOKEN=user_token))
 
 
 @pytest.mark.parametrize("arguments", [["incremental"], ["incremental", "--json"], ["backfill", "-q", "--full"]])
-def test_no_usual_run_shows_a_secret(box: Sandbox, run: Command, arguments: list[str]) -> None:
-    """One customer is refused with a message that contains its name."""
+def test_a_usual_run(box: Sandbox, run: Command, arguments: list[str]) -> None:
+    """FolkForm's error about a customer contains the name; the output does not."""
     outcome = run(box, *arguments)
     assert outcome.code == 1
     assert "is taken" in outcome.output
-    is_clean(box, run, outcome)
+    assert_no_secret(box, run, outcome)
 
 
 @pytest.fixture
-def readable(box: Sandbox) -> Sandbox:
-    """The same page with a valid token, for commands that make no new one."""
+def readable_box(box: Sandbox) -> Sandbox:
+    """The same page with a valid page token, for commands that make no new one."""
     box.folkform.set_page(only_page(box), pageAccessToken=box.pancake.page_token(only_page(box)))
     return box
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["explain", "p7"]])
-def test_no_reading_command_shows_a_secret(readable: Sandbox, run: Command, arguments: list[str]) -> None:
-    """Commands that only read, with every failure."""
+def test_a_reading_command(readable_box: Sandbox, run: Command, arguments: list[str]) -> None:
+    """The same for commands that only read, whatever fails."""
     for number, (failure, fault) in enumerate(FAILURES.items()):
-        readable.faults.clear()
+        readable_box.faults.clear()
         if fault:
-            readable.faults.add(fault)
+            readable_box.faults.add(fault)
         more = ["--json"] if number % 2 else []
-        outcome = run(readable, *arguments, "--page", only_page(readable), "-v", "--debug", *more)
+        outcome = run(readable_box, *arguments, "--page", only_page(readable_box), "-v", "--debug", *more)
         assert outcome.code in (0, 1, 3, 75), failure
-        is_clean(readable, run, outcome)
+        assert_no_secret(readable_box, run, outcome)
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_explaining_a_malformed_customer_shows_no_secret(readable: Sandbox, run: Command, more: list[str]) -> None:
-    """`explain` of a customer that cannot be synced."""
-    outcome = run(readable, "explain", "p1", "--page", only_page(readable), "-v", "--debug", *more)
+def test_a_malformed_customer(readable_box: Sandbox, run: Command, more: list[str]) -> None:
+    """The same for a malformed customer."""
+    outcome = run(readable_box, "explain", "p1", "--page", only_page(readable_box), "-v", "--debug", *more)
     assert "updated_at is not a time" in outcome.output
-    is_clean(readable, run, outcome)
+    assert_no_secret(readable_box, run, outcome)
 
 
 @pytest.mark.parametrize(
@@ -128,34 +128,34 @@ def test_explaining_a_malformed_customer_shows_no_secret(readable: Sandbox, run:
         *(("/count", ["backfill", "--log-format", "json", "-v"]), ("/count", ["verify", "--quick", "--json"])),
     ],
 )
-def test_no_refusal_shows_a_contact(readable: Sandbox, run: Command, endpoint: str, arguments: list[str]) -> None:
-    """A refused list, search or count, whose message quotes an unknown customer; a date stays."""
-    quoted = [*PHONES, "84901234567", "canary@example.com"]
-    message = f"refused since 2026-01-31: {'; '.join(form for text in quoted for form in (text, quote_plus(text)))}"
-    readable.faults.add(Fault("status", endpoint=endpoint, status=400, times=None, message=message))
-    outcome = run(readable, *arguments)
+def test_an_error_of_a_reading_call(readable_box: Sandbox, run: Command, endpoint: str, arguments: list[str]) -> None:
+    """The same for a list, a search or a count, where the customer in the message is unknown; a date stays."""
+    shown = [*PHONES, "84901234567", "canary@example.com"]
+    message = f"refused since 2026-01-31: {'; '.join(form for text in shown for form in (text, quote_plus(text)))}"
+    readable_box.faults.add(Fault("status", endpoint=endpoint, status=400, times=None, message=message))
+    outcome = run(readable_box, *arguments)
     assert "refused since 2026-01-31" in outcome.output
     assert "84901234567" not in outcome.output
-    is_clean(readable, run, outcome)
+    assert_no_secret(readable_box, run, outcome)
 
 
 @pytest.mark.parametrize("command", ["incremental", "check"])
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_wrong_secret_is_not_shown(box: Sandbox, run: Command, name: str, command: str) -> None:
-    """A token, password or key that is refused, or that cannot even be sent."""
+    """A rejected token, password or key, and one that cannot be sent, is not shown."""
     for secret in (SECRETS[name], f"{SECRETS[name]}\x07\n"):
         environment = {**box.sign_in_environment, "FOLKFORM_TOKEN": "", "CUSTOMER_SYNC_RENEW_TOKENS": "0", name: secret}
         outcome = run(box, command, "-v", "--debug", **environment)
         assert outcome.code in (1, 2, 3)
-        is_clean(box, run, outcome)
+        assert_no_secret(box, run, outcome)
 
 
 def test_a_login_in_an_address_is_not_shown(box: Sandbox, run: Command) -> None:
-    """A password in an address, right or wrong."""
+    """A password in an address is not shown, valid or not."""
     for variable in ("FOLKFORM_BASE_URL", "PANCAKE_BASE_URL"):
         secret = SECRETS["FOLKFORM_PASSWORD"].replace("/", "")
         for address in (box.environment[variable].replace("//", f"//user:{secret}@"), f"ftp://user:{secret}@x"):
             for command in ("incremental", "check"):
                 outcome = run(box, command, "-v", "--debug", **{variable: address})
                 assert secret not in outcome.output
-                is_clean(box, run, outcome)
+                assert_no_secret(box, run, outcome)
