@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import nullcontext
 from itertools import count
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ContractBroken, CustomerSyncError, Refused, TokenRefused, Unreachable
 from customer_sync.core.page import Page
+from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
 from customer_sync.http.retry import TRIES
 from customer_sync.http.service import Service
@@ -70,9 +70,10 @@ class Records:
         raise AssertionError(page_id, token)
 
 
-def token_of(page: Page) -> PageToken:
-    """The token of a page whose record holds no user token, so that no new one can be made."""
-    return PageToken(page, Records(page), Redactor(), nullcontext, user_token=None)
+def client_of(session: ApiSession, page: Page, clock: Clock, rate: float) -> PancakeClient:
+    """A client for a page whose record holds no user token, so that no new page token can be made."""
+    access = PageToken(page, session, AdaptiveRateLimiter(clock, rate), Records(page), Redactor())
+    return PancakeClient(session, page.page_id, access)
 
 
 def client(url: str, page: Page, clock: Clock | None = None) -> PancakeClient:
@@ -81,7 +82,7 @@ def client(url: str, page: Page, clock: Clock | None = None) -> PancakeClient:
     redact.add(page.page_access_token)
     service = Service(pancake.SERVICE, url, "PANCAKE_BASE_URL", pancake.RENEW_TOKEN)
     session = ApiSession(service, pancake.check_envelope, clock=clock, redact=redact, timeout=10)
-    return PancakeClient(session, page.page_id, token_of(page), clock, 1000)
+    return client_of(session, page, clock, 1000)
 
 
 def of(box: Sandbox, page: Page) -> PancakeClient:
@@ -332,7 +333,7 @@ def test_each_page_has_its_own_pace(box: Sandbox, page: Page) -> None:
     clock = PatientClock()
     service = Service(pancake.SERVICE, box.environment["PANCAKE_BASE_URL"], "PANCAKE_BASE_URL", pancake.RENEW_TOKEN)
     session = ApiSession(service, pancake.check_envelope, clock=clock, redact=Redactor(), timeout=10)
-    one, other = (PancakeClient(session, page.page_id, token_of(page), clock, 5) for _ in range(2))
+    one, other = (client_of(session, page, clock, 5) for _ in range(2))
     for _ in range(3):
         one.get_customers(1, 10, 0, LATER)
     assert clock.waits == pytest.approx([0.2, 0.2])

@@ -18,7 +18,7 @@ from customer_sync.services.folkform import FolkFormClient
 from customer_sync.services.folkform_access import FolkFormAccess
 from customer_sync.services.page_token import PageToken, RenewalDisabled
 from customer_sync.services.pancake import PancakeClient
-from customer_sync.services.sign_in import BearerToken, Credentials, SignIn
+from customer_sync.services.sign_in import BearerToken, SignIn
 
 SWITCHED_OFF = RenewalDisabled(
     "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids a new one",
@@ -72,16 +72,18 @@ class Services:
 
     def pancake(self, page: Page) -> PancakeClient:
         """A client for one page, with its own pace."""
-        token = PageToken(
+        access = PageToken(
             page,
+            self._pancake,
+            AdaptiveRateLimiter(self._clock, self._settings.pancake_rps),
             self.folkform,
             self._redact,
             partial(self._locks.held, "token", page.page_id, wait=True) if self._locks else nullcontext,
             user_token=self._settings.pancake_access_token,
             renewal_disabled=self._renewal_disabled,
+            renews=self._renews,
         )
-        rate = self._settings.pancake_rps
-        return PancakeClient(self._pancake, page.page_id, token, self._clock, rate, renew=self._renews)
+        return PancakeClient(self._pancake, page.page_id, access)
 
     def requests(self, page_id: str | None = None) -> int:
         """How many requests were made, for a page or in all."""
@@ -137,6 +139,6 @@ class Services:
         return SignIn(
             partial(firebase.call, access=Access(AdaptiveRateLimiter(self._clock))),
             partial(folkform.call, access=Access(self.folkform_limiter)),
-            Credentials(settings.folkform_email, settings.folkform_password, settings.firebase_api_key),
+            settings,
             self._redact,
         )

@@ -4,19 +4,16 @@ Facts: `public_api/v1/pages/{page_id}/page_customers` of Pancake's public docume
 the query string; a refusal as often comes with HTTP 200 and `"success": false` as with an HTTP error.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from customer_sync.core.clock import Clock
-from customer_sync.core.errors import ContractBroken, Refused, ServiceError, TokenRefused, Unreachable
-from customer_sync.http.rate_limiter import AdaptiveRateLimiter
+from customer_sync.core.errors import ContractBroken, Refused, TokenRefused, Unreachable
 from customer_sync.http.service import Answer
 from customer_sync.http.session import Access, ApiSession, Call
-from customer_sync.services.page_token import SERVICE as SERVICE
-from customer_sync.services.page_token import PageToken
 
+SERVICE = "Pancake"
 LARGEST_PAGE_SIZE = 100
 _WRONG_KIND = 102
 _TOKEN_CODES = frozenset({_WRONG_KIND, 103, 105, 106, 107})
@@ -35,26 +32,14 @@ class CustomerList:
     """Pancake's clock, Unix seconds."""
 
 
-class PancakeClient(Access):
-    """Lists the customers of one page, with the page's token and at the page's own pace."""
+class PancakeClient:
+    """Lists the customers of one page."""
 
-    def __init__(
-        self,
-        session: ApiSession,
-        page_id: str,
-        token: PageToken,
-        clock: Clock,
-        calls_per_second: float,
-        *,
-        renew: bool = True,
-    ) -> None:
-        """Without *renew* a token that Pancake refuses is not replaced: TokenRefused is raised as it comes."""
-        super().__init__(AdaptiveRateLimiter(clock, calls_per_second))
+    def __init__(self, session: ApiSession, page_id: str, access: Access) -> None:
+        """*access* has the page's token and pace."""
         self._session = session
         self._page_id = page_id
-        self._path = f"/pages/{quote(page_id, safe='')}"
-        self._token = token
-        self._renew = renew
+        self._access = access
 
     @property
     def clock_ahead(self) -> float | None:
@@ -75,33 +60,12 @@ class PancakeClient(Access):
             "until": str(until),
             "order_by": order_by,
         }
-        path = f"/public_api/v1{self._path}/page_customers"
-        answer = self._session.call(Call("GET", path, params, page_id=self._page_id), self)
+        path = f"/public_api/v1/pages/{quote(self._page_id, safe='')}/page_customers"
+        answer = self._session.call(Call("GET", path, params, page_id=self._page_id), self._access)
         customers, total = answer.body.get("customers"), answer.body.get("total")
         if not isinstance(customers, list):
             raise ContractBroken(SERVICE, 'answered without a list "customers"')
         return CustomerList(customers, total if type(total) is int else None, answer.date)
-
-    def prepare(self, call: Call) -> Call:
-        """The call with the page's token, which is made first where there is none."""
-        token = self._token.current or self._token.renew("", "", self._make_page_token)
-        return replace(call, params={"page_access_token": token, **call.params})
-
-    def recover(self, call: Call, error: ServiceError) -> bool:
-        """Renews the page's token where Pancake refused it."""
-        if not isinstance(error, TokenRefused) or not self._renew or blocked_by_proxy(error):
-            return False
-        self._token.renew(call.params["page_access_token"], error.server_message, self._make_page_token)
-        return True
-
-    def _make_page_token(self, user_token: str) -> str:
-        """A new page token; the old one is dead from now on."""
-        path = f"/v1{self._path}/generate_page_access_token"
-        call = Call("POST", path, {"access_token": user_token}, page_id=self._page_id)
-        token = self._session.call(call, Access(self.limiter)).body.get("page_access_token")
-        if not isinstance(token, str) or not token:
-            raise ContractBroken(SERVICE, "made a page token and did not return it")
-        return token
 
 
 def blocked_by_proxy(error: TokenRefused) -> bool:

@@ -7,8 +7,8 @@ takes it and returns the bearer token.
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ContractBroken, Refused, ServiceError, TokenRefused
 from customer_sync.http.redact import Redactor
@@ -25,15 +25,6 @@ _MIN_LIFE = 60.0
 
 CallFn = Callable[[Call], Answer]
 """Calls one service."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a sign-in needs."""
-
-    email: str
-    password: str = field(repr=False)
-    api_key: str = field(repr=False)
 
 
 class BearerToken:
@@ -86,19 +77,23 @@ class BearerToken:
 
 
 class SignIn:
-    """Signs in through Firebase."""
+    """Signs in through Firebase, with the credentials of the settings."""
 
-    def __init__(self, firebase: CallFn, folkform: CallFn, credentials: Credentials, redact: Redactor) -> None:
+    def __init__(self, firebase: CallFn, folkform: CallFn, settings: Settings, redact: Redactor) -> None:
         self._firebase = firebase
         self._folkform = folkform
-        self._credentials = credentials
+        self._settings = settings
         self._redact = redact
 
     def __call__(self) -> str:
         """A new bearer token. Raises TokenRefused, Unreachable, ContractBroken."""
-        who = self._credentials
-        body = {"email": who.email, "password": who.password, "returnSecureToken": True}
-        call = Call("POST", "/accounts:signInWithPassword", {"key": who.api_key}, body)
+        email, password, key = (
+            self._settings.folkform_email,
+            self._settings.folkform_password,
+            self._settings.firebase_api_key,
+        )
+        body = {"email": email, "password": password, "returnSecureToken": True}
+        call = Call("POST", "/accounts:signInWithPassword", {"key": key or ""}, body)
         try:
             id_token = self._secret(SERVICE, self._firebase(call).body.get("idToken"))
         except Refused as error:
