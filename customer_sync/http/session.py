@@ -100,7 +100,7 @@ class ApiSession:
         timeout: float,
         tries: int = TRIES,
     ) -> None:
-        """*check* raises our error for what the service's envelope says; *timeout* is seconds without a byte; *tries*
+        """*check* raises our error for an answer whose envelope is an error; *timeout* is seconds without a byte; *tries*
         bounds the attempts of every call.
         """
         self.requests_by_page: Counter[str | None] = Counter()
@@ -184,7 +184,7 @@ class ApiSession:
             raise
 
     def _send(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
-        """One request on the wire. Raises ServiceError when no complete answer came back, or a good one not in JSON."""
+        """One request on the wire. Raises ServiceError where no complete answer comes, or a good one without JSON."""
         body, started = self._encode(call.body), self._clock.monotonic()
         timeouts = min(_CONNECT_TIMEOUT, self._timeout), self._timeout
         try:
@@ -216,7 +216,7 @@ class ApiSession:
         return Answer(status, response.headers, json_object or {})
 
     def _check_answer(self, call: Call, answer: Answer) -> None:
-        """Raises what the status, or else the envelope, says is wrong, with the service's own message."""
+        """Raises the error of the status, or else of the envelope, with the service's own message."""
         if (date := answer.date) is not None:
             self._clocks_ahead.append(date - self._clock.now())
         try:
