@@ -100,7 +100,7 @@ class ApiSession:
         timeout: float,
         tries: int = TRIES,
     ) -> None:
-        """*check* raises our error for an answer whose envelope is an error; *timeout* is seconds without a byte; *tries*
+        """*check* raises our error for an answer whose envelope is one; *timeout* is seconds without a byte; *tries*
         bounds the attempts of every call.
         """
         self.requests_by_page: Counter[str | None] = Counter()
@@ -239,7 +239,7 @@ class ApiSession:
         try:
             return None if body is None else json.dumps(body, allow_nan=False).encode()
         except (ValueError, RecursionError):
-            problem = "was not called: the data has too large a number or is nested too deeply for JSON"
+            problem = "was not called: a number is too large, or the data nested too deeply, for JSON"
             raise Refused(self._service.name, problem) from None
 
     def _read(self, response: requests.Response) -> bytes:
