@@ -40,11 +40,13 @@ class CustomerPath(Access):
         """Raises SettingsError where no path can be used."""
         if self._access.recover(call, error):
             return True
+        if error.status != HTTPStatus.NOT_FOUND or error.code != _NO_SUCH_PATH:
+            return False
         path = call.path.rpartition("/")[0]
         with self._lock:
             if path != self.current:
                 return True  # Another thread has found the newer one.
-            if error.status != HTTPStatus.NOT_FOUND or error.code != _NO_SUCH_PATH or self._has_answered:
+            if self._has_answered:
                 return False
             if self.is_set:
                 step = f"Unset it ({PATH} or {NEWER_PATH} is then found automatically), then run customer-sync check."
