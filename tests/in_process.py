@@ -19,6 +19,8 @@ from .proxy import Proxy
 
 R = TypeVar("R", bound=PageResult)
 WORKERS = 4
+# How many times faster waits pass.
+SPEED = 50
 # A writer has twice as many upserts under way as there are workers.
 IN_FLIGHT = 2 * WORKERS
 
@@ -34,10 +36,10 @@ class QuickClock(Clock):
         return super().now() if self._fixed is None else self._fixed
 
     def monotonic(self) -> float:
-        return super().monotonic() * 50
+        return super().monotonic() * SPEED
 
     def sleep(self, seconds: float) -> None:
-        super().sleep(seconds / 50)
+        super().sleep(seconds / SPEED)
 
 
 class NullListener:

@@ -339,7 +339,7 @@ def test_folkform_does_not_answer(sandbox: StartSandbox, checks: Checks) -> None
         checked = checks(sandbox(), CUSTOMER_SYNC_TIMEOUT="0.2", FOLKFORM_BASE_URL=address)
     assert (checked.code, checked.wrong) == (75, ["FolkForm: token"])
     assert "did not answer within 0.2 s" in checked["FolkForm: token"]["detail"]
-    assert checked["FolkForm: token"]["detail"].endswith("twice")
+    assert checked["FolkForm: token"]["detail"].endswith("(2 attempts)")
     assert "Pancake: connection" in checked
 
 

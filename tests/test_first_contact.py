@@ -1,4 +1,4 @@
-"""The first run against a FolkForm of today: an address and a token are all that it needs."""
+"""The first run against a current FolkForm: it needs an address and a token."""
 
 import json
 import re
@@ -14,13 +14,13 @@ from .in_process import Passes
 
 
 def with_two_variables(run: Command, box: Sandbox, *arguments: str) -> Outcome:
-    """Runs the command with FOLKFORM_BASE_URL and FOLKFORM_TOKEN, and Pancake's address, which is no usual one here."""
+    """Runs the command with FOLKFORM_BASE_URL and FOLKFORM_TOKEN (and the sandbox's Pancake)."""
     return run(None, *arguments, **box.environment)
 
 
 @pytest.mark.parametrize("server", ["2026-04", "2025-12"])
 def test_every_command(sandbox: StartSandbox, run: Command, server: str) -> None:
-    """Each finds the role and the path by itself, and says the role once."""
+    """Each finds the role and the path automatically, and logs the role once."""
     box = sandbox(server=server)
     page_id = only_page(box)
     box.pancake.add_customers(page_id, people(60, 60, 60))
@@ -29,13 +29,13 @@ def test_every_command(sandbox: StartSandbox, run: Command, server: str) -> None
         outcome = with_two_variables(run, box, *arguments)
         assert outcome.code == 0, outcome.output
         if arguments != ["check"]:
-            assert outcome.err.count("FOLKFORM_ROLE_ID is not set; using the only one there is") == 1
+            assert outcome.err.count("FOLKFORM_ROLE_ID is not set") == 1
     assert box.difference().equal
     assert box.other_folkform.documents(page_id) == []
 
 
 def test_what_it_costs(sandbox: StartSandbox, run: Command) -> None:
-    """A refusal, the roles, a path that is not there, and a second look: four requests more than with all set."""
+    """A refusal, the roles, a missing path and its recheck: four requests more than with all settings."""
     box = sandbox()
     box.pancake.add_customers(only_page(box), people(60, 60, 60))
     run(box, "incremental")
@@ -47,14 +47,14 @@ def test_what_it_costs(sandbox: StartSandbox, run: Command) -> None:
     assert box.requests.count("folkform") == usual + 4
 
 
-def test_quiet_says_nothing(sandbox: StartSandbox, run: Command) -> None:
-    """What is found out is no news every five minutes."""
+def test_quiet_prints_nothing(sandbox: StartSandbox, run: Command) -> None:
+    """With -q the role that was found is not logged."""
     outcome = with_two_variables(run, sandbox(customers=3), "incremental", "-q")
     assert (outcome.code, outcome.output) == (0, "")
 
 
 def test_the_older_of_two_records_can_be_deleted(sandbox: StartSandbox, run: Command) -> None:
-    """README's call deletes the record whose id `verify` has named."""
+    """README's call deletes the record whose id `verify` names."""
     box = sandbox()
     page_id = only_page(box)
     (one,) = people(1, 60, 60)
@@ -87,7 +87,7 @@ def test_a_path_that_was_set_and_is_gone(sandbox: StartSandbox, run: Command) ->
 def test_ids_that_are_taken_cost_three_requests(
     sandbox: StartSandbox, passes: Passes, poisoned: int, alone: bool, server: str
 ) -> None:
-    """Whether others get through beside them or not, run after run, and however many there are."""
+    """With and without other customers, in the first and in later runs, for any number of them."""
     box = sandbox(server=server)
     page_id = only_page(box)
     taken = people(poisoned, 60, 7, "taken")
@@ -102,25 +102,25 @@ def test_ids_that_are_taken_cost_three_requests(
         assert (again.totals["failed"], again.totals["upserted"]) == (poisoned, 0)
     asked = [request for request in box.requests.recent if "taken" in request.query.get("filter", "")]
     upserts = [request for request in asked if request.template.endswith("/upsert-one")]
-    times = 3 if alone else 1  # A backfill writes in three parts; the last few are in two of them.
+    times = 3 if alone else 1  # A backfill writes in three parts.
     assert len(asked) <= 3 * poisoned * times
     assert len(upserts) <= 2 * poisoned * times
     assert box.requests.count("folkform") < 120 + 3 * poisoned * times + 30
 
 
 def test_a_unique_psid(sandbox: StartSandbox, passes: Passes) -> None:
-    """Where the database took that index, a second customer without a psid fails with FolkForm's reason."""
+    """Where psid is unique in FolkForm, a second customer without a psid fails with FolkForm's reason."""
     box = sandbox(unique_psid="everywhere")
-    nobodies = [one | {"psid": None} for one in people(3, 60, 60, "x")]
-    box.pancake.add_customers(only_page(box), [*people(60, 600, 60), *nobodies])
+    without_psid = [one | {"psid": None} for one in people(3, 60, 60, "x")]
+    box.pancake.add_customers(only_page(box), [*people(60, 600, 60), *without_psid])
     result = passes(box, "incremental")
     assert (result.totals["upserted"], result.totals["failed"]) == (61, 2)
     assert all("DB: E11000" in problem.reason for problem in result.pages[0].problems)
 
 
 @pytest.mark.parametrize("command", ["incremental", "backfill"])
-def test_no_false_alarm_about_clocks(sandbox: StartSandbox, passes: Passes, command: str) -> None:
-    """A run of more than a minute, by its own clock, compares each answer's clock when it comes."""
+def test_no_false_warning_about_clocks(sandbox: StartSandbox, passes: Passes, command: str) -> None:
+    """A run of more than a minute compares the clocks at each answer."""
     box = sandbox(customers=60, folkform_latency=0.02)
     result = passes(box, command)
     assert result.exit_code == 0

@@ -1,7 +1,7 @@
-"""Every misbehaviour of the sandbox, alone and all at once: a pass ends by itself, tells what it could not do, and
-the next undisturbed passes complete it: but for whom it named, nobody is missing then.
+"""Every misbehaviour of the sandbox, alone and all at once: a pass ends, reports what it could not do, and the next
+undisturbed passes complete it, except for the customers that it named.
 
-The pages are large enough for marks, which stand wherever a flooded pass has left them.
+The pages are large enough for watermarks.
 """
 
 import random
@@ -24,7 +24,7 @@ from .in_process import Passes
 KINDS = get_args(FaultKind)
 ENDS: dict[FaultKind, ExitCode] = {
     "status": ExitCode.TRY_LATER,
-    # As Pancake fails, which is tried again; FolkForm's contract knows no such answer.
+    # Pancake's is retried; FolkForm's contract has no such answer.
     "error_code": ExitCode.REFUSED,
     "html": ExitCode.TRY_LATER,
     "redirect": ExitCode.REFUSED,
@@ -37,59 +37,59 @@ ENDS: dict[FaultKind, ExitCode] = {
     "reset": ExitCode.TRY_LATER,
     "hang": ExitCode.TRY_LATER,
 }
-"""How a pass ends whose only page is ended by a misbehaviour; OK: it ends none."""
+"""The exit code of a pass whose only page is ended by a misbehaviour; OK: it ends none."""
 WITHOUT_END: list[FaultKind] = ["status", "html", "redirect", "truncated", "reset", "hang"]
 _SETTINGS: dict[str, dict[str, Any]] = {
     "error_code": {"error_code": 429},
     "drip_body": {"interval": 0.5},
     "drip_headers": {"interval": 0.5},
     "huge": {"size": 2**16},
-    # Each takes half a second of work.
+    # Each costs half a second.
     "gzip_bomb": {"size": 65 * 2**20, "probability": 0.04},
 }
 
 
 def fault(kind: Any, **more: Any) -> Fault:
-    """A fault that goes on, with settings that make it short."""
+    """A fault that persists, with settings that make it short."""
     return Fault(kind, times=None, **{**more, **_SETTINGS.get(kind, {})})
 
 
 @pytest.fixture
 def impatient(passes: Passes) -> Passes:
-    """Passes that give a silent service up after a third of a second."""
+    """Passes that time out after a third of a second."""
     passes.environment["CUSTOMER_SYNC_TIMEOUT"] = "0.3"
     return passes
 
 
-def tells_what_it_could_not_do(result: PassResult[SyncedPage]) -> None:
-    """The exit code is a documented one and fits, and whatever is not done has its reason."""
+def is_honest(result: PassResult[SyncedPage]) -> None:
+    """The exit code fits, and everything that is not done has its reason."""
     assert result.exit_code in (ExitCode.OK, ExitCode.PARTIAL, ExitCode.REFUSED, ExitCode.TRY_LATER)
     assert result.stopped is None
     errors = [result.error, *(page.error for page in result.pages)]
-    told = [str(error) for error in errors if error is not None]
-    assert not [text for text in told if "customer-sync itself" in text]
-    assert all(text.startswith(("Pancake ", "FolkForm ")) for text in told)
+    texts = [str(error) for error in errors if error is not None]
+    assert not [text for text in texts if "customer-sync itself" in text]
+    assert all(text.startswith(("Pancake ", "FolkForm ")) for text in texts)
     for page in result.pages:
         assert (page.status is Status.FAILED) == (page.error is not None) == (not page.complete)
         assert (page.status is Status.PARTIAL) == bool(page.complete and page.failed)
         assert page.failed == sum(problem.problem == "failed" for problem in page.problems)
-    assert (result.exit_code == ExitCode.OK) == (not told and not result.totals["failed"])
+    assert (result.exit_code == ExitCode.OK) == (not texts and not result.totals["failed"])
 
 
 def exit_code(result: PassResult[SyncedPage], ends: ExitCode) -> ExitCode:
-    """The documented one, where *ends* is that of whatever ends a page or all, and there is one page."""
+    """The expected one, where *ends* is that of the misbehaviour, and there is one page."""
     if not result.complete:
         return ends
     return ExitCode.PARTIAL if result.totals["failed"] else ExitCode.OK
 
 
 def named(result: PassResult[SyncedPage]) -> set[str | None]:
-    """Whom a pass could not sync, as it says."""
+    """The psids that a pass reports as not synced."""
     return {problem.psid for page in result.pages for problem in page.problems}
 
 
 def half_filled(box: Sandbox, *, newer: int, older: int) -> Sandbox:
-    """FolkForm holds every page's customers but for the newest, whom an incremental brings, and the oldest."""
+    """FolkForm holds every page's customers except the newest and the oldest."""
     for page_id in box.pancake.page_ids():
         customers = box.pancake.customers(page_id)
         customers.sort(key=lambda customer: microseconds(customer["updated_at"]) or 0)
@@ -98,28 +98,28 @@ def half_filled(box: Sandbox, *, newer: int, older: int) -> Sandbox:
     return box
 
 
-def everybody_arrives(passes: Passes, box: Sandbox, passed_over: set[str | None]) -> None:
-    """Undisturbed passes complete what is left, but for those *passed_over*, whom a full one brings."""
+def completes(passes: Passes, box: Sandbox, reported: set[str | None]) -> None:
+    """Undisturbed passes complete what is left, except for those *reported*, which a full one copies."""
     box.faults.clear()
     for name in (INCREMENTAL, BACKFILL):
         assert passes(box, name).exit_code == ExitCode.OK
     left = box.difference()
-    assert {*left.missing, *left.stale} <= passed_over
+    assert {*left.missing, *left.stale} <= reported
     assert passes(box, BACKFILL, full=True).exit_code == ExitCode.OK
     assert box.difference().equal
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_misbehaviour_alone(sandbox: StartSandbox, impatient: Passes, kind: FaultKind) -> None:
-    """One request in five of both services meets it, once a few were written."""
+    """One request in five of both services meets it, after the first twenty."""
     box = half_filled(sandbox(customers=150), newer=50, older=40)
     box.faults.add(fault(kind, probability=0.2, skip=20))
-    if kind == "gzip_bomb":  # It is refused for its size only where there is time for it to come.
+    if kind == "gzip_bomb":  # Its size is found out only where there is time to receive it.
         impatient.environment["CUSTOMER_SYNC_TIMEOUT"] = "10"
     result = impatient(box, BACKFILL)
-    tells_what_it_could_not_do(result)
+    is_honest(result)
     assert result.exit_code == exit_code(result, ENDS[kind])
-    everybody_arrives(impatient, box, named(result))
+    completes(impatient, box, named(result))
 
 
 @pytest.mark.parametrize(("service", "skip"), [("pancake", 3), ("folkform", 50), ("folkform", 125)])
@@ -127,16 +127,14 @@ def test_a_misbehaviour_alone(sandbox: StartSandbox, impatient: Passes, kind: Fa
 def test_a_misbehaviour_without_end(
     sandbox: StartSandbox, impatient: Passes, kind: FaultKind, service: Any, skip: int
 ) -> None:
-    """Every request meets it, from the middle of the incremental or the history on: nothing is called done that is
-    not.
-    """
+    """Every request meets it, from the middle of the incremental or of the history on: the pass is not complete."""
     box = half_filled(sandbox(customers=220), newer=70, older=90)
     box.faults.add(fault(kind, service=service, skip=skip))
     result = impatient(box, BACKFILL)
-    tells_what_it_could_not_do(result)
+    is_honest(result)
     assert (result.complete, result.exit_code) == (False, ENDS[kind])
     assert box.difference().missing
-    everybody_arrives(impatient, box, named(result))
+    completes(impatient, box, named(result))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -146,12 +144,12 @@ def test_everything_at_once(sandbox: StartSandbox, impatient: Passes, seed: int)
     kinds = random.Random(seed).sample(KINDS, len(KINDS))
     for kind in kinds:
         box.faults.add(fault(kind, probability=0.2 / len(kinds)))
-    passed_over: set[str | None] = set()
+    reported: set[str | None] = set()
     for name in (INCREMENTAL, BACKFILL, INCREMENTAL):
         result = impatient(box, name)
-        tells_what_it_could_not_do(result)
-        passed_over |= named(result)
+        is_honest(result)
+        reported |= named(result)
     box.behaviour.changes_per_list = 0
     last_change = time.time()
     wait_until(lambda: time.time() > last_change + SETTLE_SECONDS + 1)
-    everybody_arrives(impatient, box, passed_over)
+    completes(impatient, box, reported)

@@ -17,7 +17,9 @@ from customer_sync.core.errors import ContractBroken, Refused, ServiceError, Set
 from customer_sync.core.page import Page
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
-from customer_sync.http.session import TRIES, ApiSession, Service
+from customer_sync.http.retry import TRIES
+from customer_sync.http.service import Service
+from customer_sync.http.session import ApiSession
 from customer_sync.sandbox import Behaviour, Fault, Sandbox
 from customer_sync.sandbox.faults import FaultKind
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role

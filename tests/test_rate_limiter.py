@@ -1,4 +1,4 @@
-"""How fast a service is asked; time is a clock that only sleeping moves."""
+"""How fast a service is called; time is a clock that only sleeping moves."""
 
 import threading
 from itertools import pairwise
@@ -12,10 +12,11 @@ from customer_sync.sandbox import Behaviour
 from customer_sync.sandbox.limits import Limits
 
 
-class Time:
+class Time(Clock):
     """A clock whose sleep moves it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = 1000.0
         self.slept: list[float] = []
 
@@ -34,7 +35,7 @@ def window(remaining: object, reset: object) -> dict[str, str]:
 
 
 def answer(limiter: AdaptiveRateLimiter, headers: dict[str, str]) -> None:
-    """One call that was made comes back."""
+    """A call that was made is answered."""
     limiter.answered(headers)
     limiter.ended()
 
@@ -67,7 +68,7 @@ def test_idle_time_is_not_saved_up(time: Time) -> None:
 
 
 def test_no_rate_no_pause(time: Time) -> None:
-    """Without a rate and without complaints nobody waits."""
+    """Without a rate and without a 429 there are no waits."""
     limiter = AdaptiveRateLimiter(time)
     for _ in range(1000):
         limiter.wait()
@@ -89,7 +90,7 @@ def test_slows_down_at_once(time: Time) -> None:
 
 
 def test_slows_down_from_the_rate(time: Time) -> None:
-    """Where a rate is set, that is what doubles."""
+    """Where a rate is set, its interval doubles."""
     limiter = AdaptiveRateLimiter(time, rate=2)
     limiter.too_many(limiter.wait())
     limiter.wait()
@@ -97,7 +98,7 @@ def test_slows_down_from_the_rate(time: Time) -> None:
 
 
 def test_a_burst_counts_once(time: Time) -> None:
-    """Calls that were allowed before the first "too many" came back say nothing new."""
+    """Calls that were allowed before the first "too many" was answered do not count again."""
     limiter = AdaptiveRateLimiter(time)
     burst = [limiter.wait() for _ in range(8)]
     for allowed_at in burst:
@@ -117,7 +118,7 @@ def test_the_next_burst_counts_again(time: Time) -> None:
 
 
 def test_recovers_step_by_step(time: Time) -> None:
-    """Every good answer takes a tenth off the pause, until the full speed is back."""
+    """Every good answer shortens the interval by a tenth, until the full speed is back."""
     limiter = AdaptiveRateLimiter(time)
     limiter.too_many(limiter.wait())
     intervals = []
@@ -131,7 +132,7 @@ def test_recovers_step_by_step(time: Time) -> None:
 
 
 def test_never_recovers_beyond_the_rate(time: Time) -> None:
-    """Good answers bring the rate back and nothing above it."""
+    """Good answers restore the rate and no more."""
     limiter = AdaptiveRateLimiter(time, rate=5)
     limiter.too_many(limiter.wait())
     for _ in range(100):
@@ -140,8 +141,8 @@ def test_never_recovers_beyond_the_rate(time: Time) -> None:
     assert interval(limiter) == pytest.approx(0.2)
 
 
-def test_a_pause_holds_everybody(time: Time) -> None:
-    """Nobody calls until the pause is over; a shorter one does not end a longer one."""
+def test_a_pause_holds_every_call(time: Time) -> None:
+    """No call is allowed until the pause is over; a shorter one does not end a longer one."""
     limiter = AdaptiveRateLimiter(time)
     limiter.pause(30)
     limiter.pause(5)
@@ -160,7 +161,7 @@ def test_full_speed_while_something_remains(time: Time) -> None:
 
 
 def test_a_window_with_nothing_left_pauses_until_its_reset(time: Time) -> None:
-    """A service that says that nothing remains is asked at the reset, not before."""
+    """A service with no call remaining is called at the reset, not before."""
     limiter = AdaptiveRateLimiter(time)
     limiter.wait()
     answer(limiter, window(0, 42.5))
@@ -180,7 +181,7 @@ def test_one_call_probes_after_the_reset(time: Time) -> None:
 
 
 def test_an_unanswered_probe_is_repeated(time: Time) -> None:
-    """When the probe brings no news, the next call goes a moment later: nobody waits for ever."""
+    """When a probe reports nothing new, the next call is allowed a second later: no call waits forever."""
     limiter = AdaptiveRateLimiter(time)
     limiter.wait()
     answer(limiter, window(0, 30))
@@ -188,7 +189,7 @@ def test_an_unanswered_probe_is_repeated(time: Time) -> None:
 
 
 def test_answers_may_overtake_each_other(time: Time) -> None:
-    """Inside one window the lowest count holds, in whatever order answers come back."""
+    """Inside one window the lowest count holds, in any order of answers."""
     limiter = AdaptiveRateLimiter(time)
     for _ in range(4):
         limiter.wait()
@@ -198,7 +199,7 @@ def test_answers_may_overtake_each_other(time: Time) -> None:
 
 
 def test_what_is_in_flight_counts(time: Time) -> None:
-    """A call that has not come back may not have been counted yet, so it is deducted from what remains."""
+    """A call in flight may not have been counted yet, so it is deducted from what remains."""
     limiter = AdaptiveRateLimiter(time)
     for _ in range(4):
         limiter.wait()
@@ -207,7 +208,7 @@ def test_what_is_in_flight_counts(time: Time) -> None:
 
 
 def test_others_use_up_the_same_limit(time: Time) -> None:
-    """The service counts other clients of the address, too: its count is taken over."""
+    """The service counts other clients of the address, too: its count is adopted."""
     limiter = AdaptiveRateLimiter(time)
     limiter.wait()
     answer(limiter, window(50, 30))
@@ -217,7 +218,7 @@ def test_others_use_up_the_same_limit(time: Time) -> None:
 
 
 def test_a_whole_second_is_no_new_window(time: Time) -> None:
-    """The reset is told in whole seconds, and late: that it wavers neither brings old calls back nor defers it."""
+    """The reset is reported in whole seconds, and late: small differences neither restore calls nor defer it."""
     limiter = AdaptiveRateLimiter(time)
     for _ in range(3):
         limiter.wait()
@@ -228,8 +229,8 @@ def test_a_whole_second_is_no_new_window(time: Time) -> None:
     assert [limiter.wait() for _ in range(2)] == pytest.approx([1003.9, 1030])
 
 
-def test_a_late_answer_tells_nothing_of_the_new_window(time: Time) -> None:
-    """What remained of the window before holds nobody up in the new one."""
+def test_a_late_answer_does_not_count_in_the_new_window(time: Time) -> None:
+    """The count of the previous window delays no call in the new one."""
     limiter = AdaptiveRateLimiter(time)
     limiter.wait()
     answer(limiter, window(0, 30))
@@ -240,7 +241,7 @@ def test_a_late_answer_tells_nothing_of_the_new_window(time: Time) -> None:
 
 
 class SharedTime(Time):
-    """A clock that several threads share: when all of them sleep, it moves on to whoever wakes first."""
+    """A clock that several threads share: when all of them sleep, it moves on to the first wake-up."""
 
     def __init__(self, threads: int) -> None:
         super().__init__()
@@ -280,11 +281,11 @@ def test_uses_what_folkform_allows_and_no_more(workers: int, latency: float) -> 
 
     def call() -> None:
         limiter.wait()
-        time.sleep(latency / 2)  # On its way there,
+        time.sleep(latency / 2)  # The request travels,
         allowance = limits.folkform("us")
         assert allowance
         granted.append(allowance.granted)
-        time.sleep(latency / 2)  # … and back.
+        time.sleep(latency / 2)  # … and the answer.
         limiter.answered(dict(allowance.headers))
         limiter.ended()
         limiter.succeeded()
@@ -339,7 +340,7 @@ def test_a_new_window_brings_new_calls(time: Time) -> None:
     ids=str,
 )
 def test_ignores_nonsense(time: Time, headers: dict[str, str]) -> None:
-    """Headers that say nothing sensible hold nobody up, and do not end the call."""
+    """Unreadable headers delay no call, and raise nothing."""
     limiter = AdaptiveRateLimiter(time)
     limiter.wait()
     limiter.answered(headers)
@@ -348,8 +349,8 @@ def test_ignores_nonsense(time: Time, headers: dict[str, str]) -> None:
     assert time.slept == []
 
 
-def test_tells_where_we_stand(time: Time) -> None:
-    """What is left of the service's limit, and for how long, is known as soon as it has told; not before."""
+def test_reports_the_allowance(time: Time) -> None:
+    """What is left of the service's limit, and for how long, is known from its first answer on."""
     limiter = AdaptiveRateLimiter(time)
     assert limiter.allowance() is None
     limiter.wait()

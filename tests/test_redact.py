@@ -24,12 +24,12 @@ def redact(*secrets: str | None) -> Redactor:
         quote(SECRET, safe=""),
         quote_plus(SECRET),
         f"Bearer {SECRET}",
-        f"it said: {SECRET}, twice {SECRET}",
+        f"once {SECRET}, twice {SECRET}",
         "https://pages.fm/api?" + urlencode({"x": SECRET}),
     ],
 )
-def test_hides_a_known_secret_wherever_it_stands(text: str) -> None:
-    """A known value disappears, plain and URL-encoded, whatever its name."""
+def test_hides_a_known_secret_anywhere(text: str) -> None:
+    """A known value disappears, plain and URL-encoded, under any name."""
     hidden = redact(SECRET)(text)
     assert HIDDEN in hidden
     assert "s3cr3t" not in hidden
@@ -56,7 +56,7 @@ def test_hides_a_known_secret_wherever_it_stands(text: str) -> None:
     ],
 )
 def test_hides_an_unknown_secret_by_its_name(text: str, hidden: str) -> None:
-    """What stands behind the name of a secret parameter disappears, and nothing else."""
+    """The value of a secret parameter disappears, and nothing else."""
     assert Redactor()(text) == hidden
 
 
@@ -68,18 +68,18 @@ def test_leaves_ordinary_words(text: str) -> None:
     assert redact("secret-value")(text) == text
 
 
-def test_short_and_missing_values_tear_no_holes() -> None:
-    """A value as short as a word, an empty one and none at all hide nothing."""
+def test_short_and_missing_values_hide_nothing() -> None:
+    """A value as short as a word, an empty one and None hide nothing."""
     assert redact("a", "page", "", None)("a page of Pancake") == "a page of Pancake"
 
 
 def test_one_secret_inside_another_leaves_nothing() -> None:
-    """The longer of two secrets is hidden as a whole."""
+    """The longer of two secrets is hidden entirely."""
     assert redact("secret", "secret-and-more")("secret-and-more secret") == "*** ***"
 
 
 def test_learns_secrets_as_they_come() -> None:
-    """A secret added later is hidden from then on, beside the previous ones."""
+    """A secret added later is hidden from then on, besides the previous ones."""
     redactor = redact("first-secret")
     assert redactor("first-secret second-secret") == "*** second-secret"
     redactor.add("second-secret")
@@ -87,7 +87,7 @@ def test_learns_secrets_as_they_come() -> None:
 
 
 def test_is_the_same_twice() -> None:
-    """Hiding what is hidden already changes nothing."""
+    """Redacting a redacted text changes nothing."""
     redactor = redact(SECRET)
     text = f"?page_access_token={quote(SECRET)}&access_token=x Authorization: Bearer {SECRET}"
     assert redactor(redactor(text)) == redactor(text)

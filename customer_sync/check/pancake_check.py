@@ -79,14 +79,14 @@ class PageCheck:
             step = f"Nothing to do: the next pass makes a new one with {self._user_token()}."
             self._add("token", State.WARNING, detail, step)
         else:
-            self._add("token", State.WRONG, f"{detail}, and {obstacle.why}", obstacle.next_step, ExitCode.REFUSED)
+            self._add("token", State.WRONG, f"{detail}, and {obstacle.reason}", obstacle.next_step, ExitCode.REFUSED)
 
     def _tell_renewal(self) -> None:
         obstacle = self._obstacle()
         if obstacle is None:
             self._ok("new token", f"{self._user_token()} could renew it")
         else:
-            self._ok("new token", f"if it dies, {obstacle.why}")
+            self._ok("new token", f"if it dies, {obstacle.reason}")
 
     def _obstacle(self) -> RenewalDisabled | None:
         """Why no pass could make a new page token; None where it could."""

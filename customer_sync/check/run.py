@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
-from customer_sync.check.address_check import Address, check_address
 from customer_sync.check.cron_check import check_cron
 from customer_sync.check.folkform_check import FolkFormCheck
 from customer_sync.check.machine_check import MACHINE, check_clocks, check_locks
@@ -98,7 +97,7 @@ class _Check:
         self._problems = problems_of(self._given)
         self._settings = usable_settings(self._given)
         self._services = Services(
-            self._settings, clock, redact, None, forbidden=_MAKES_NONE, tries=_TRIES, renews=False
+            self._settings, clock, redact, None, renewal_disabled=_MAKES_NONE, tries=_TRIES, renews=False
         )
         result.requests = self._services.requests
 
@@ -120,7 +119,6 @@ class _Check:
         """The pages to look at; None where FolkForm told none."""
         pages: list[Page] | None = None
         with self._report.section(FOLKFORM):
-            self._reach(FOLKFORM, self._settings.folkform_base_url, "FOLKFORM_BASE_URL")
             if self._may_ask("FOLKFORM_", "FIREBASE_"):
                 check = FolkFormCheck(self._report, self._services, self._settings, self._clock)
                 pages = check.pages(page_ids)
@@ -130,16 +128,10 @@ class _Check:
 
     def _look_at_pancake(self, pages: Sequence[Page] | None) -> None:
         with self._report.section(PANCAKE, [f"{page.page_id} token" for page in pages or ()]):
-            self._reach(PANCAKE, self._settings.pancake_base_url, "PANCAKE_BASE_URL")
             if pages is None:
                 self._report.warn("pages", "none was looked at, since FolkForm told none", "Mend FolkForm first.")
             elif self._may_ask("PANCAKE_"):
                 self._look_at_pages(pages)
-
-    def _reach(self, service: str, url: str, variable: str) -> None:
-        if not any(problem.variable == variable for problem in self._problems):
-            address = Address(service, url, variable, self._environment)
-            check_address(self._report, address, self._settings.timeout, self._clock.now())
 
     def _may_ask(self, *prefixes: str) -> bool:
         """Whether a service's settings are in order; says so when they are not."""

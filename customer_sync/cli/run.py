@@ -132,7 +132,9 @@ def run_pages(
 ) -> None:
     """Does the work of *command* for every page, several at once; how it ended is in *result*."""
     locks = PageLocks(settings.lock_dir, clock, command.name)
-    services = Services(settings, clock, redact, locks if command.takes_locks else None, forbidden=command.renewal)
+    services = Services(
+        settings, clock, redact, locks if command.takes_locks else None, renewal_disabled=command.renewal
+    )
     result.requests_of, result.calls = services.requests, services.calls
     result.held_for = services.folkform_limiter.held_for
     result.warnings += warnings(settings)

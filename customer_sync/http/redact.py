@@ -10,20 +10,20 @@ _BY_NAME = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_IN_ADDRESS = re.compile(r"//[^/@\s]*@")
-# Shorter values would tear holes into ordinary words.
-_SHORTEST = 6
+# A shorter value may be part of an ordinary word.
+_MIN_LENGTH = 6
 
 
 class Redactor:
-    """Knows the secrets of this run; hides them by value and, unknown ones, by the name of their parameter."""
+    """Hides the secrets of this run by value, and unknown ones by the name of their parameter."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
 
     def add(self, *secrets: str | None) -> None:
-        """From now on these values, plain or URL-encoded, are hidden."""
+        """Hides these values from now on, plain and URL-encoded."""
         for secret in secrets:
-            if secret and len(secret) >= _SHORTEST:
+            if secret and len(secret) >= _MIN_LENGTH:
                 self._values |= {secret, quote(secret, safe=""), quote_plus(secret)}
 
     def __call__(self, text: str) -> str:

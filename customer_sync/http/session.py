@@ -1,92 +1,40 @@
-"""One call to one service: paced, tried again, bounded, redacted, its errors our own.
-
-The only room that knows `requests` and `backoff`.
-"""
+"""One call to one service: paced, retried, bounded, redacted, its errors our own."""
 
 import json
 import logging
-import random
-import ssl
 import threading
-from base64 import b64encode
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from itertools import count
-from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import unquote, unquote_plus, urlsplit
+from typing import Any
+from urllib.parse import unquote_plus
 
 import requests
 import urllib3
-from requests.utils import urldefragauth
 
 from customer_sync.core.clock import Clock
-from customer_sync.core.errors import (
-    ContractBroken,
-    Refused,
-    ServerError,
-    ServiceError,
-    StopRequested,
-    TimeIsUp,
-    TokenRefused,
-    Unreachable,
-)
+from customer_sync.core.errors import ContractBroken, Refused, ServiceError, StopRequested, TimeIsUp, Unreachable
 from customer_sync.core.pii import mask_contacts
+from customer_sync.http.connection_errors import connection_error
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
-from customer_sync.http.transport import Connection
+from customer_sync.http.retry import TRIES, Retries, read_retry_after
+from customer_sync.http.service import Answer, Service, read_json_object
+from customer_sync.http.status_errors import check_status
+from customer_sync.http.transport import BoundedSession
 
 log = logging.getLogger(__name__)
 
-TRIES = 5
-UNAUTHORIZED, FORBIDDEN, MISSING, INTERNAL_ERROR = 401, 403, 404, 500
-CONNECT_TIMEOUT = 5.0
-WHOLE_CALL_TIMEOUT = 60.0
-LARGEST_ANSWER = 64 * 1024 * 1024
-_FIRST_WAIT = 0.5
+_CONNECT_TIMEOUT = 5.0
+_WHOLE_CALL_TIMEOUT = 60.0
+_MAX_ANSWER = 64 * 1024 * 1024
 _LONG_WAIT = 5.0
-_LONGEST_MESSAGE = 300
-_LONGEST_RETRY_AFTER = 86_400.0
 _DATES = 15
-_TRY_AGAIN_STATUSES = frozenset({408, 409, 425, 429})
-# urllib3 1.26 does not tell this case apart.
-_NO_SUCH_HOST = getattr(urllib3.exceptions, "NameResolutionError", ())
-_NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A service's answer: HTTP status, headers, and the JSON object it sent."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: dict[str, Any]
-
-    @property
-    def date(self) -> float | None:
-        """The service's clock when it answered, Unix seconds; None when it did not say."""
-        return read_http_date(self.headers.get("Date"))
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Whom to call, and what to tell the user when that fails."""
-
-    name: str
-    base_url: str
-    address_setting: str
-    """The variable that holds the base address."""
-    token_step: str
-    """What to do when the service refuses our token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceCalls:
-    """How many requests one service has got, and how many of them it answered with a 429."""
+    """How many requests one service received, and how many of them it answered with a 429."""
 
     service: str
     calls: int
@@ -95,11 +43,11 @@ class ServiceCalls:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What to ask. *about* is the page it is asked for (None: no page), *tries* how often at most.
+    """What to ask. *page_id* is the page it is about (None: none), *tries* the highest number of attempts.
 
-    *hide* masks personal data in the service's own words. A call that *must_complete* is still made when a stop was
-    requested meanwhile. *tries_on_500* bounds the tries at the service's own 500s, where the caller finds out whether
-    they are about this one call.
+    *hide* masks personal data in the service's message. A call that *must_complete* is still made after a stop was
+    requested. *tries_on_500* bounds the attempts that meet the service's own 500, where the caller finds out whether
+    the 500 is about this one call.
     """
 
     method: str
@@ -114,6 +62,30 @@ class Call:
     tries_on_500: int = TRIES
 
 
+class Access:
+    """How calls of one kind are made: their pace, what each carries, what to do when one is refused.
+
+    This one is for calls without credentials.
+    """
+
+    def __init__(self, limiter: AdaptiveRateLimiter) -> None:
+        self.limiter = limiter
+
+    def prepare(self, call: Call) -> Call:
+        """*call* as it is sent, with its credentials. Raises ServiceError when there are none to be had."""
+        return call
+
+    def recover(self, call: Call, error: ServiceError) -> bool:  # noqa: ARG002
+        """Whether the *call* that was sent should be prepared and sent anew, now with other credentials.
+
+        Called with an *error* that no retry helps. May raise a better one instead.
+        """
+        return False
+
+    def succeeded(self, call: Call) -> None:
+        """The *call* that was sent got a good answer."""
+
+
 class ApiSession:
     """Calls one service. Threads share it; each has its own connection."""
 
@@ -125,18 +97,16 @@ class ApiSession:
         clock: Clock,
         redact: Redactor,
         timeout: float,
-        tries: int | None = None,
+        tries: int = TRIES,
     ) -> None:
-        """*check* raises our errors for what the service's envelope says; *timeout* is seconds of silence; *tries*
-        bounds those of every call.
+        """*check* raises our error for an answer whose envelope is one; *timeout* is seconds without a byte; *tries*
+        bounds the attempts of every call.
         """
         self.requests_by_page: Counter[str | None] = Counter()
         self.too_many = 0
-        """How many of them the service met with a 429, in either dress."""
-        self._dates: deque[tuple[str, float]] = deque(maxlen=_DATES)
-        """The service's last Dates, each with our time when it came."""
+        """How many of them the service answered with a 429, as a status or in its envelope."""
+        self._clocks_ahead: deque[float] = deque(maxlen=_DATES)
         self._service = service
-        self._name = service.name
         self._base_url = service.base_url.rstrip("/")
         self._check = check
         self._clock = clock
@@ -146,47 +116,53 @@ class ApiSession:
         self._counting = threading.Lock()
         self._threads = threading.local()
 
-    def call(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
-        """The service's answer to one call, tried again while that can help.
+    def call(self, call: Call, access: Access) -> Answer:
+        """The service's answer, retried while that can help.
 
-        Raises Unreachable when the tries ran out, and what *check* raises.
+        Raises Unreachable when the attempts are used up, what the envelope's check raises, and StopRequested.
         """
-        tries = min(call.tries, self._tries or call.tries)
-        waits: Iterator[float] | None = None
-        for tried in count(1):
+        sent = access.prepare(call)
+        retries = self._retries(sent)
+        while True:
             try:
-                return self._call_once(call, limiter)
-            except Unreachable as error:
-                if tried == tries or (isinstance(error, ServerError) and tried >= call.tries_on_500):
-                    error.problem += f" {_times(tried)}" if tried > 1 else ""
+                answer = self._call_once(sent, access.limiter)
+            except ServiceError as error:
+                if isinstance(error, Unreachable) and retries.wait(error):
+                    continue
+                if not access.recover(sent, error):
                     raise
-                waits = waits or _growing_waits()
-                self._pause(next(waits), error, call)
-        raise AssertionError  # The loop has no other end.
+                sent = access.prepare(call)
+                retries = self._retries(sent)
+            else:
+                access.succeeded(sent)
+                return answer
 
-    def _pause(self, usual: float, error: Unreachable, call: Call) -> None:
-        wait = max(usual, error.retry_after)
-        log.log(logging.INFO if wait > _LONG_WAIT else logging.DEBUG, "%s; trying again in %.1f s", error, wait)
-        try:
-            self._clock.sleep(wait)
-        except TimeIsUp:
-            problem = f"{error.sentence}; the next try, in {wait:.0f} s, would be after the time limit (--max-runtime)"
-            raise TimeIsUp(problem) from None
-        except StopRequested:
-            if not call.must_complete:
-                raise
+    @property
+    def clock_ahead(self) -> float | None:
+        """How far the service's clock is ahead of ours, seconds; None while unknown.
+
+        The median of the last answers: a single wrong Date does not count.
+        """
+        ahead = sorted(self._clocks_ahead.copy(), key=abs)
+        return ahead[(len(ahead) - 1) // 2] if ahead else None
+
+    def _retries(self, call: Call) -> Retries:
+        tries = min(call.tries, self._tries)
+        return Retries(self._clock, tries, call.tries_on_500, must_complete=call.must_complete)
 
     def _call_once(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
+        """One attempt, paced and counted."""
         allowed_at = self._await_turn(call, limiter)
         with self._counting:
             self.requests_by_page[call.page_id] += 1
         try:
             answer = self._send(call, limiter)
-            self._check_envelope(call, answer)
+            self._check_answer(call, answer)
         except Unreachable as error:
             if error.too_many:
-                self._count_too_many()
                 limiter.too_many(allowed_at)
+                with self._counting:
+                    self.too_many += 1
             limiter.pause(error.retry_after)
             raise
         finally:
@@ -194,232 +170,88 @@ class ApiSession:
         limiter.succeeded()
         return answer
 
-    def _count_too_many(self) -> None:
-        with self._counting:
-            self.too_many += 1
-
     def _await_turn(self, call: Call, limiter: AdaptiveRateLimiter) -> float:
         try:
             self._clock.check()
             return limiter.wait()
         except StopRequested as stop:
-            if call.must_complete:  # One call more than the service wants is better than work half done.
+            if call.must_complete:  # One call above the service's limit is better than work half done.
                 return limiter.take()
             if isinstance(stop, TimeIsUp) and (held_for := limiter.held_for()) > _LONG_WAIT:
-                problem = f"{self._name} takes no call for {held_for:.0f} s, longer than the time limit (--max-runtime)"
-                raise TimeIsUp(problem) from None
-            raise
-
-    def _check_envelope(self, call: Call, answer: Answer) -> None:
-        try:
-            self._check(answer)
-        except ServiceError as error:
-            error.server_message = self._words(call, answer.body)
-            if isinstance(error, Unreachable):
-                error.retry_after = self._retry_after(answer.headers)
+                problem = f"{self._service.name} accepts no call for {held_for:.0f} s, longer than the time limit"
+                raise TimeIsUp(f"{problem} (--max-runtime)") from None
             raise
 
     def _send(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
-        """One request on the wire. Raises ServiceError when no JSON object with a good status came back."""
-        started = self._clock.monotonic()
+        """One request on the wire. Raises ServiceError where no complete answer comes, or a good one without JSON."""
+        body, started = self._encode(call.body), self._clock.monotonic()
+        timeouts = min(_CONNECT_TIMEOUT, self._timeout), self._timeout
         try:
-            with self._connection().send(
+            with self._session().request(
                 call.method,
-                call.path,
-                call.params,
-                {"Content-Type": "application/json", **(call.headers or {})},
-                None if call.body is None else self._encode(call.body),
-                (min(CONNECT_TIMEOUT, self._timeout), self._timeout),
+                self._base_url + call.path,
+                params=call.params,
+                data=body,
+                headers={"Content-Type": "application/json", **(call.headers or {})},
+                timeout=timeouts,
+                stream=True,
             ) as response:
                 limiter.answered(response.headers)
-                if date := response.headers.get("Date"):
-                    self._dates.append((date, self._clock.now()))
                 text = self._read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            # `from None`: the library's own text carries the address, and with it the token.
-            raise self._connection_error(error, self._clock.monotonic() - started) from None
-        status = response.status_code
+            if self._clock.monotonic() - started >= _WHOLE_CALL_TIMEOUT:
+                timeouts = timeouts[0], _WHOLE_CALL_TIMEOUT
+            # `from None`: the library's own text contains the address, and with it the token.
+            raise connection_error(error, self._service, self._redact(self._base_url), timeouts) from None
+        status, took = response.status_code, self._clock.monotonic() - started
         if log.isEnabledFor(logging.DEBUG):
-            took = self._clock.monotonic() - started
-            target = unquote_plus(str(response.request.path_url))  # Not the whole address: a login may stand there.
-            log.debug(self._redact(f"{self._name}: {call.method} {target} → {status}, {len(text)} bytes, {took:.3f} s"))
-        return Answer(status, response.headers, self._parse(call, status, response.headers, text))
+            target = unquote_plus(str(response.request.path_url))  # Not the whole address, which may hold a login.
+            line = f"{self._service.name}: {call.method} {target} → {status}, {len(text)} bytes, {took:.3f} s"
+            log.debug(self._redact(line))
+        json_object = read_json_object(text)
+        if json_object is None and 200 <= status < 300:
+            kind = self._redact(response.headers.get("Content-Type", "no type"))[:60]
+            raise Unreachable(self._service.name, f"answered {status} without a JSON object ({kind})", status=status)
+        return Answer(status, response.headers, json_object or {})
 
-    @property
-    def clock_ahead(self) -> float | None:
-        """How far the service's clock is ahead of ours, seconds; None while it has not told the time.
-
-        Each Date is compared with our time when it came. What most of them tell counts: one that is wrong is no clock.
-        """
-        told = [(read_http_date(text), now) for text, now in self._dates.copy()]
-        ahead = sorted((date - now for date, now in told if date is not None), key=abs)
-        return ahead[(len(ahead) - 1) // 2] if ahead else None
-
-    def _encode(self, body: Any) -> bytes:
+    def _check_answer(self, call: Call, answer: Answer) -> None:
+        """Raises the error of the status, or else of the envelope, with the service's own message."""
+        if (date := answer.date) is not None:
+            self._clocks_ahead.append(date - self._clock.now())
         try:
-            return json.dumps(body, allow_nan=False).encode()
-        except ValueError:
-            raise Refused(self._name, "was not asked, because a number is too large for JSON") from None
-        except RecursionError:
-            raise Refused(self._name, "was not asked, because the data is nested too deep for JSON") from None
+            check_status(self._service, answer, self._redact)
+            self._check(answer)
+        except ServiceError as error:
+            error.server_message = self._message(call, answer.body)
+            if isinstance(error, Unreachable):
+                error.retry_after = read_retry_after(answer, self._clock.now())
+            raise
+
+    def _message(self, call: Call, body: Mapping[str, Any]) -> str:
+        """The service's own code and message, without secrets and personal data."""
+        nested = body.get("error")  # Firebase nests its errors.
+        body = nested if isinstance(nested, dict) else body
+        parts = [str(body[key]) for key in ("error_code", "code", "message") if isinstance(body.get(key), str | int)]
+        return call.hide(self._redact(": ".join(parts)))
+
+    def _encode(self, body: Any) -> bytes | None:
+        try:
+            return None if body is None else json.dumps(body, allow_nan=False).encode()
+        except (ValueError, RecursionError):
+            problem = "was not called: a number is too large, or the data nested too deeply, for JSON"
+            raise Refused(self._service.name, problem) from None
 
     def _read(self, response: requests.Response) -> bytes:
-        """The body, as long as it is not too large."""
         text = bytearray()
-        response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one unless told.
+        response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one by default.
         while chunk := response.raw.read(65536, decode_content=True):
             text += chunk
-            if len(text) > LARGEST_ANSWER:
-                raise ContractBroken(self._name, f"sent an answer larger than {LARGEST_ANSWER >> 20} MiB")
+            if len(text) > _MAX_ANSWER:
+                raise ContractBroken(self._service.name, f"sent an answer larger than {_MAX_ANSWER >> 20} MiB")
         return bytes(text)
 
-    def _parse(self, call: Call, status: int, headers: Mapping[str, str], text: bytes) -> dict[str, Any]:
-        try:
-            body = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            body = None
-        if 200 <= status < 300 and not isinstance(body, dict):
-            kind = self._redact(headers.get("Content-Type", "no type"))[:60]
-            raise Unreachable(self._name, f"answered {status} without a JSON object ({kind})", status=status)
-        if not 200 <= status < 300:
-            self._raise_for(call, status, headers, body if isinstance(body, dict) else {})
-        return body  # type: ignore[no-any-return]
-
-    def _raise_for(self, call: Call, status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> NoReturn:
-        problem, said = f"answered {status}", self._words(call, body)
-        code = body["code"] if isinstance(body.get("code"), str) else ""
-        if status in _TRY_AGAIN_STATUSES or status >= 500:
-            kind = ServerError if status == INTERNAL_ERROR and code else Unreachable
-            wait, too_many = self._retry_after(headers), status == 429
-            raise kind(
-                self._name, problem, server_message=said, status=status, code=code, retry_after=wait, too_many=too_many
-            )
-        if status in (UNAUTHORIZED, FORBIDDEN):
-            raise TokenRefused(
-                self._name, problem, self._service.token_step, server_message=said, status=status, code=code
-            )
-        if 300 <= status < 400:
-            target = self._redact(headers.get("Location", "nowhere"))[:_LONGEST_MESSAGE]
-            step = f"Set {self._service.address_setting} to the new address."
-            raise Refused(self._name, problem, step, server_message=f"moved to {target}", status=status)
-        step = f"Check {self._service.address_setting} and the paths." if status == MISSING else ""
-        raise Refused(self._name, problem, step, server_message=said, status=status, code=code)
-
-    def _retry_after(self, headers: Mapping[str, str]) -> float:
-        # A date is told by the service's own clock.
-        now = read_http_date(headers.get("Date"))
-        return _read_retry_after(headers.get("Retry-After"), self._clock.now() if now is None else now)
-
-    def _words(self, call: Call, body: Mapping[str, Any]) -> str:
-        """What the service itself said in *body*, fit to be shown: its code and its message."""
-        nested = body.get("error")  # Firebase's errors stand one level deeper.
-        body = nested if isinstance(nested, dict) else body
-        said = [str(body[key]) for key in ("error_code", "code", "message") if isinstance(body.get(key), str | int)]
-        return call.hide(self._redact(": ".join(said)))[:_LONGEST_MESSAGE]
-
-    def _connection_error(self, error: Exception, took: float) -> ServiceError:
-        address, setting = self._redact(self._base_url), self._service.address_setting
-        if isinstance(error, _NO_ADDRESS):
-            return Refused(self._name, f"cannot be called at {address}", f"Check {setting}, and HTTPS_PROXY if set.")
-        if distrust := self._distrust(error):
-            return Refused(self._name, f"cannot be trusted at {address} ({distrust})", "Check REQUESTS_CA_BUNDLE.")
-        if isinstance(error, requests.exceptions.ProxyError):
-            problem = f"could not be reached through the proxy at {address}"
-            return Unreachable(self._name, problem, "Check HTTPS_PROXY and NO_PROXY. The next run tries again.")
-        if isinstance(error, requests.exceptions.ConnectTimeout):
-            problem = f"could not be connected to within {min(CONNECT_TIMEOUT, self._timeout):g} s at {address}"
-        elif isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
-            whole = took >= WHOLE_CALL_TIMEOUT
-            late = f"took longer than {WHOLE_CALL_TIMEOUT:g} s for one answer"
-            problem = f"{late if whole else f'did not answer within {self._timeout:g} s'} at {address}"
-        elif isinstance(reason := _reason(error), _NO_SUCH_HOST):
-            problem = f"could not be found at {address}"
-        elif isinstance(reason, urllib3.exceptions.NewConnectionError):
-            problem = f"refused the connection at {address}"
-        else:
-            problem = f"broke the connection off at {address}"
-        return Unreachable(self._name, problem, f"Is {setting} right and {self._name} up? The next run tries again.")
-
-    def _distrust(self, error: Exception) -> str:
-        """Why the service's certificate is not trusted; nothing where that is not the trouble."""
-        connection: Connection | None = getattr(self._threads, "connection", None)
-        bundle = connection.trusted if connection else None
-        if self._base_url.startswith("https:") and isinstance(bundle, str) and not _holds_certificates(bundle):
-            return f"{bundle} holds no certificate"
-        cause = getattr(_reason(error), "args", (None,))[0]
-        return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
-
-    def _connection(self) -> Connection:
-        connection: Connection | None = getattr(self._threads, "connection", None)
-        if connection is None:
-            connection = Connection(self._base_url, self._clock, WHOLE_CALL_TIMEOUT)
-            self._threads.connection = connection
-        return connection
-
-
-def post(
-    url: str, body: bytes, headers: Mapping[str, str], clock: Clock, seconds: float, *, method: str = "POST"
-) -> str:
-    """Sends it once, with the login that the address may hold; *seconds* to connect, and for the answer.
-
-    Returns what went wrong in few words, none of them the address.
-    """
-    parts, login = urlsplit(url), {}
-    if parts.username is not None:
-        user_and_password = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        login["Authorization"] = f"Basic {b64encode(user_and_password.encode()).decode()}"
-    try:
-        with closing(Connection(urldefragauth(url), clock, seconds)) as connection:
-            answer = connection.send(method, "", {}, {**headers, **login}, body, (seconds, seconds))
-            answer.close()
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        return type(error).__name__
-    return "" if 200 <= answer.status_code < 300 else f"it answered {answer.status_code}"
-
-
-def read_http_date(text: str | None) -> float | None:
-    """Unix seconds of an HTTP date, which is UTC where it names no zone; None when it is none."""
-    try:
-        moment = parsedate_to_datetime(text or "")
-    except (ValueError, OverflowError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _read_retry_after(text: str | None, now: float) -> float:
-    """Seconds to wait, from `Retry-After` as seconds or as a date; 0 for nonsense, and more than a day is nonsense."""
-    if text and text.strip().isdecimal():
-        wait = float(text)
-    else:
-        date = read_http_date(text)
-        wait = 0.0 if date is None else date - now
-    return wait if 0 < wait <= _LONGEST_RETRY_AFTER else 0.0
-
-
-def _growing_waits() -> Iterator[float]:
-    """Seconds between tries: about 0.5, 1, 2, 4, never quite the same."""
-    import backoff  # Slow to load, and most runs need no second try.
-
-    return (wait * random.uniform(0.75, 1.25) for wait in backoff.expo(base=2, factor=_FIRST_WAIT) if wait is not None)
-
-
-def _reason(error: Exception) -> object:
-    """What requests has wrapped, twice."""
-    return getattr(error.args[0], "reason", None) if error.args else None
-
-
-def _holds_certificates(bundle: str) -> bool:
-    """Whether what REQUESTS_CA_BUNDLE names can be used: a directory, or a file with certificates."""
-    try:
-        ssl.create_default_context(cafile=None if Path(bundle).is_dir() else bundle)
-    except OSError:
-        return False
-    return True
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _times(count: int) -> str:
-    return {2: "twice", 3: "three times", 4: "four times", 5: "five times"}.get(count, f"{count} times")
+    def _session(self) -> BoundedSession:
+        session: BoundedSession | None = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = BoundedSession(self._clock, _WHOLE_CALL_TIMEOUT)
+        return session

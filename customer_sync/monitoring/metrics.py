@@ -13,7 +13,7 @@ from typing import Any
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.core.streams import printable
-from customer_sync.http.session import post
+from customer_sync.http.transport import post
 from customer_sync.results.result import PageResult, PassResult, Status, SyncedPage
 
 try:

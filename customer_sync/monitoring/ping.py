@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from customer_sync.core.clock import Clock
-from customer_sync.http.session import post
+from customer_sync.http.transport import post
 from customer_sync.results.result import PassResult
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Pancake and FolkForm as the settings describe them, ready to be asked."""
+"""Pancake and FolkForm as the settings describe them, ready to be called."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,23 +10,25 @@ from customer_sync.core.locks import PageLocks
 from customer_sync.core.page import Page
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
-from customer_sync.http.session import Answer, ApiSession, Service, ServiceCalls
+from customer_sync.http.retry import TRIES
+from customer_sync.http.service import Answer, Service
+from customer_sync.http.session import Access, ApiSession, ServiceCalls
 from customer_sync.services import folkform_access, pancake, sign_in
 from customer_sync.services.folkform import FolkFormClient
 from customer_sync.services.folkform_access import FolkFormAccess
 from customer_sync.services.folkform_pages import FolkFormPages
 from customer_sync.services.page_token import PageToken, RenewalDisabled
 from customer_sync.services.pancake import PancakeClient
-from customer_sync.services.sign_in import BearerToken, Credentials, SignIn
+from customer_sync.services.sign_in import BearerToken, SignIn
 
 SWITCHED_OFF = RenewalDisabled(
-    "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids to make a new one",
-    "Store a token that works in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
+    "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids a new one",
+    "Store a valid token in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
 )
 
 
 class Services:
-    """The two services, with one session each. Every secret they bring along is hidden from then on."""
+    """The two services, with one session each. Their secrets are redacted from then on."""
 
     def __init__(
         self,
@@ -35,15 +37,14 @@ class Services:
         redact: Redactor,
         locks: PageLocks | None,
         *,
-        forbidden: RenewalDisabled | None = None,
-        tries: int | None = None,
+        renewal_disabled: RenewalDisabled | None = None,
+        tries: int = TRIES,
         renews: bool = True,
     ) -> None:
-        """*forbidden* tells why this run may make no page token; None where it may, as far as the settings allow, and
-        then *locks* keep others from it.
+        """*renewal_disabled* is why this run may make no page token; None where the settings decide, and then *locks*
+        keep other processes from it. Without *renews* a refused page token is not even read again.
 
-        *tries* bounds those of every call. Where it does not *renew*, a page token that Pancake refuses is not even
-        looked for anew.
+        *tries* bounds the attempts of every call.
         """
         self._settings = settings
         self._clock = clock
@@ -51,7 +52,7 @@ class Services:
         self._locks = locks
         self._tries = tries
         self._renews = renews
-        self._forbidden = forbidden or (None if settings.renew_tokens else SWITCHED_OFF)
+        self._renewal_disabled = renewal_disabled or (None if settings.renew_tokens else SWITCHED_OFF)
         self._sessions: dict[str, ApiSession] = {}
         redact.add(settings.folkform_token, settings.folkform_password)
         redact.add(settings.firebase_api_key, settings.pancake_access_token)
@@ -59,24 +60,8 @@ class Services:
             Service(pancake.SERVICE, settings.pancake_base_url, "PANCAKE_BASE_URL", pancake.RENEW_TOKEN),
             pancake.check_envelope,
         )
-        session = self._open(
-            Service(
-                folkform_access.SERVICE,
-                settings.folkform_base_url,
-                "FOLKFORM_BASE_URL",
-                folkform_access.CHECK_TOKEN,
-            ),
-            folkform_access.check_envelope,
-        )
-        limiter = self.folkform_limiter = AdaptiveRateLimiter(clock)
-        access = FolkFormAccess(
-            session,
-            limiter,
-            AdaptiveRateLimiter(clock),
-            token=BearerToken(settings.folkform_token, self._sign_in(partial(session.call, limiter=limiter)), clock),
-            role_id=settings.folkform_role_id,
-            customer_path=settings.folkform_customer_path,
-        )
+        self.folkform_limiter = AdaptiveRateLimiter(clock)
+        access = self._folkform_access()
         self.folkform = FolkFormClient(access)
         self._page_records = FolkFormPages(access)
 
@@ -88,23 +73,19 @@ class Services:
         return pages
 
     def pancake(self, page: Page) -> PancakeClient:
-        """A client for one page, with a pace of its own."""
-        token = PageToken(
+        """A client for one page, with its own pace."""
+        access = PageToken(
             page,
+            self._pancake,
+            AdaptiveRateLimiter(self._clock, self._settings.pancake_rps),
             self._page_records,
             self._redact,
             partial(self._locks.held, "token", page.page_id, wait=True) if self._locks else nullcontext,
             user_token=self._settings.pancake_access_token,
-            forbidden=self._forbidden,
+            renewal_disabled=self._renewal_disabled,
+            renews=self._renews,
         )
-        return PancakeClient(
-            self._pancake,
-            page.page_id,
-            token,
-            self._clock,
-            self._settings.pancake_rps,
-            renew=self._renews,
-        )
+        return PancakeClient(self._pancake, page.page_id, access)
 
     def requests(self, page_id: str | None = None) -> int:
         """How many requests were made, for a page or in all."""
@@ -112,14 +93,14 @@ class Services:
         return sum(count.total() if page_id is None else count[page_id] for count in counts)
 
     def calls(self) -> list[ServiceCalls]:
-        """What was asked of each service."""
+        """How many requests each service received."""
         return [
             ServiceCalls(name, session.requests_by_page.total(), session.too_many)
             for name, session in self._sessions.items()
         ]
 
     def clocks(self) -> dict[str, float]:
-        """How far the clock of each service that has told the time is ahead of ours, seconds."""
+        """How far each service's clock is ahead of ours, seconds, where known."""
         ahead = {name: session.clock_ahead for name, session in self._sessions.items()}
         return {name: seconds for name, seconds in ahead.items() if seconds is not None}
 
@@ -129,7 +110,26 @@ class Services:
         self._sessions[service.name] = session
         return session
 
-    def _sign_in(self, folkform: sign_in.CallFn) -> SignIn | None:
+    def _folkform_access(self) -> FolkFormAccess:
+        settings, clock, limiter = self._settings, self._clock, self.folkform_limiter
+        service = Service(
+            folkform_access.SERVICE,
+            settings.folkform_base_url,
+            "FOLKFORM_BASE_URL",
+            folkform_access.CHECK_TOKEN,
+            folkform_access.CHECK_PATH,
+        )
+        session = self._open(service, folkform_access.check_envelope)
+        return FolkFormAccess(
+            session,
+            limiter,
+            AdaptiveRateLimiter(clock),
+            token=BearerToken(settings.folkform_token, self._sign_in(session), clock),
+            role_id=settings.folkform_role_id,
+            customer_path=settings.folkform_customer_path,
+        )
+
+    def _sign_in(self, folkform: ApiSession) -> SignIn | None:
         """How to get a bearer token; None where the settings do not say."""
         settings = self._settings
         if not (settings.folkform_email and settings.folkform_password and settings.firebase_api_key):
@@ -138,6 +138,9 @@ class Services:
             Service(sign_in.SERVICE, settings.firebase_base_url, "FIREBASE_BASE_URL", sign_in.CHECK_SIGN_IN),
             sign_in.check_firebase,
         )
-        credentials = Credentials(settings.folkform_email, settings.folkform_password, settings.firebase_api_key)
-        paced = partial(firebase.call, limiter=AdaptiveRateLimiter(self._clock))
-        return SignIn(paced, folkform, credentials, self._redact)
+        return SignIn(
+            partial(firebase.call, access=Access(AdaptiveRateLimiter(self._clock))),
+            partial(folkform.call, access=Access(self.folkform_limiter)),
+            settings,
+            self._redact,
+        )

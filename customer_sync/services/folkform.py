@@ -59,7 +59,7 @@ class FolkFormClient:
         call = Call(
             "POST", "/upsert-one", params, body, page_id=customer.page_id, hide=customer.hide, tries_on_500=tries_on_500
         )
-        self._access.at_customers(call)
+        self._access.session.call(call, self._access.customer_path)
 
     def look_up(self, customer: Customer) -> Filter:
         """Which record to update where FolkForm refused the customer with 500: it stores Pancake's id once, and an

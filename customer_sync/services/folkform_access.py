@@ -1,31 +1,35 @@
-"""How FolkForm is called: signed in, in a role, at the path of its customers, and not again and again while it is down.
+"""How FolkForm is called: signed in, in a role, and not again and again while it is down.
 
-Facts: `tests/conformance/`, and `GET /system/health`, which needs no sign-in and is not counted by the limiter.
+Facts: `tests/conformance/`. `GET /system/health` needs no sign-in, and FolkForm's limit does not count it.
 """
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from customer_sync.core.errors import ContractBroken, Refused, ServerError, ServiceError, TokenRefused, Unreachable
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
-from customer_sync.http.session import INTERNAL_ERROR, MISSING, UNAUTHORIZED, Answer, ApiSession, Call
+from customer_sync.http.service import Answer
+from customer_sync.http.session import Access, ApiSession, Call
 from customer_sync.services.customer_path import CustomerPath
 from customer_sync.services.role import ActiveRole, Role, missing_permission, read_roles
 from customer_sync.services.sign_in import RENEWED_IN_VAIN, BearerToken
 
 SERVICE = "FolkForm"
-CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and what that role may do."
-_SHORTEST_TOKEN = 20
+CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and the permissions of that role."
+CHECK_PATH = "Check that FOLKFORM_BASE_URL ends in /api/v1, and FOLKFORM_CUSTOMER_PATH."
+_ROLES = "/auth/roles"
+_BEARER, _ROLE = "Bearer ", "X-Active-Role-ID"
+_MIN_TOKEN = 20
 # A proxy with no server behind it, or a server that fails at everything.
-_NOT_UP = (INTERNAL_ERROR, 502, 503, 504)
+_NOT_UP = (500, 502, 503, 504)
 _NO_ROLE, _WRONG_VALUE = "AUTH_003", "VAL_002"
 
 
-class FolkFormAccess:
-    """Calls FolkForm. Threads share it."""
+class FolkFormAccess(Access):
+    """Access to everything but the customers, which are at `customer_path`. Threads share it."""
 
     def __init__(
         self,
@@ -37,169 +41,139 @@ class FolkFormAccess:
         role_id: str | None,
         customer_path: str | None,
     ) -> None:
-        """*unlimited* paces what FolkForm's limit does not count. *role_id* and *customer_path* are found out where
-        they are None.
+        """*unlimited* paces the calls that FolkForm's limit does not count. *role_id* and *customer_path* are found
+        out where they are None.
         """
+        super().__init__(limiter)
+        self.session = session
         self.role = ActiveRole(role_id, self.roles)
-        self.customer_path = CustomerPath(customer_path)
-        self._session = session
-        self._limiter = limiter
-        self._unlimited = unlimited
+        self.customer_path = CustomerPath(customer_path, self, session)
+        self._uncounted = Access(unlimited)
         self._token = token
         self._roles: list[Role] | None = None
-        self._in_role = False
-        """Whether FolkForm has answered in a role: then it is not the role that it finds a wrong value in."""
         self._has_answered = False
+        self._has_answered_in_role = False
+        """From then on a wrong value is not the role."""
         self._down = threading.Event()
 
     def min_duration(self, calls: int) -> float:
         """How long FolkForm's limit makes so many calls last at least, seconds."""
-        return self._limiter.takes(calls)
+        return self.limiter.min_duration(calls)
 
-    def get(self, path: str, params: dict[str, str], *, page_id: str | None = None) -> Any:
-        """The `data` of an answer; *about* is the page that it is asked for."""
-        return self.data(Call("GET", path, params, page_id=page_id))
+    def prepare(self, call: Call) -> Call:
+        headers = {"Authorization": _BEARER + self._token.current()}
+        if self.role.current and call.path != _ROLES:
+            headers[_ROLE] = self.role.current
+        return replace(call, headers=headers, tries=1 if self._down.is_set() else call.tries)
 
-    def data(self, call: Call) -> Any:
-        """The `data` of an answer. When the tries to read run out, FolkForm counts as down."""
-        try:
-            return self._answered(call, self._call_in_role).body["data"]
-        except Unreachable:
+    def recover(self, call: Call, error: ServiceError) -> bool:
+        if isinstance(error, Unreachable):
+            if isinstance(error, ServerError) and not self._has_answered:
+                self._suspect_token(error)
             if call.method == "GET":
                 self._down.set()
-            raise
+            return False
+        self._note_answer()
+        return self._renew_token(call, error) or self._replace_role(call, error)
+
+    def succeeded(self, call: Call) -> None:
+        self._note_answer()
+        self._has_answered_in_role = self._has_answered_in_role or call.path != _ROLES
+
+    def data(self, call: Call) -> Any:
+        """The `data` of an answer."""
+        return self.session.call(call, self).body["data"]
+
+    def get(self, path: str, params: dict[str, str], *, page_id: str | None = None) -> Any:
+        """The `data` of an answer to a GET about a page."""
+        return self.data(Call("GET", path, params, page_id=page_id))
 
     def at_customers(self, call: Call) -> Any:
         """The `data` of an answer to a call whose path begins behind that of the customers."""
-        path = self.customer_path.current
-        try:
-            data = self.data(replace(call, path=path + call.path))
-        except Refused as error:
-            self.customer_path.replace(path, error, self._exists)
-            return self.at_customers(call)
-        self.customer_path.exists(path)
-        return data
-
-    def _exists(self, path: str) -> bool:
-        try:
-            self.get(f"{path}/count", {"filter": '{"pageId":""}'})
-        except Refused as error:
-            if error.status == MISSING:
-                return False
-            raise
-        return True
+        return self.session.call(call, self.customer_path).body["data"]
 
     def roles(self) -> list[Role] | None:
         """The roles of the token's user, asked once; None where an older server does not know roles."""
         if self._roles is None:
             with suppress(Refused, ContractBroken):
-                answer = self._answered(Call("GET", "/auth/roles", {}), self._call_signed_in)
-                self._roles = read_roles(answer.body["data"])
+                self._roles = read_roles(self.get(_ROLES, {}))
         return self._roles
 
     def take_another_role(self) -> bool:
-        """FolkForm shows nothing: it is empty, or we are in a role that sees nothing. Whether another one was taken.
+        """Whether another role was taken, because FolkForm looks empty: in a wrong role it may show nothing.
 
-        Raises SettingsError where it is not clear which.
+        Raises SettingsError where the user has several roles, or none.
         """
         try:
-            roles = self.roles()
+            return bool(self.roles()) and self.role.another_than(self.role.current) is not None
         except ServiceError:  # It may well be empty.
             return False
-        return bool(roles) and self.role.another_than(self.role.current, roles) is not None
 
     def ping(self, page_id: str | None) -> None:
-        """Asks whether FolkForm is up, once, without a sign-in: its limit does not count that. Any answer will do.
+        """Asks once whether FolkForm is up, without a sign-in; any answer means that it is.
 
-        Raises Unreachable, and counts FolkForm as down, when there is none.
+        Raises Unreachable when there is none; FolkForm then counts as down.
         """
         try:
-            self._session.call(Call("GET", "/system/health", {}, page_id=page_id, tries=1), self._unlimited)
+            self.session.call(Call("GET", "/system/health", {}, page_id=page_id, tries=1), self._uncounted)
         except Unreachable as error:
-            if error.status and error.status not in _NOT_UP:
-                return  # Too many requests, or a text: it is there.
-            self._down.set()
-            raise
+            if not error.status or error.status in _NOT_UP:  # Anything else, such as a 429, is a sign of life.
+                self._down.set()
+                raise
         except ServiceError:
             pass
 
     def ensure_up(self, page_id: str) -> None:
-        """After an outage, one call that is not counted before any other. Raises Unreachable while it lasts."""
+        """Pings FolkForm where it counts as down. Raises Unreachable while it is."""
         if self._down.is_set():
             self.ping(page_id)
 
-    def _answered(self, call: Call, ask: Callable[[Call], Answer]) -> Answer:
-        """While FolkForm is down every call is tried once; the first answer, good or bad, ends that."""
-        call = replace(call, tries=1) if self._down.is_set() else call
-        try:
-            answer = ask(call)
-        except ServerError as error:
-            if self._has_answered:
-                raise
-            raise self._suspect_token(error) from None
-        except (Refused, TokenRefused, ContractBroken):
-            self._has_answered = True
-            self._down.clear()
-            raise
+    def _note_answer(self) -> None:
+        """Any answer, good or bad, ends an outage, during which every call gets one attempt."""
         self._has_answered = True
         self._down.clear()
-        return answer
 
-    def _suspect_token(self, error: ServerError) -> ServiceError:
-        """What the very first call's 500 means: a FolkForm of 2025-12 gives it to a token that is cut off."""
+    def _suspect_token(self, error: ServerError) -> None:
+        """The first call of a run got 500: a FolkForm of 2025-12 answers so to a token that is too short.
+
+        Raises TokenRefused where that is the cause, and adds to *error* where it may be.
+        """
+        length = self._token.given_length
         try:
             self.ping(None)
         except Unreachable:
-            return error
-        if (length := self._token.given_length) is None:
-            return error
-        step = "FolkForm is up otherwise: if this lasts, FOLKFORM_TOKEN is the likely cause; check that it is whole."
-        if length >= _SHORTEST_TOKEN:
-            error.next_step = step
-            return error
-        problem = f"answered 500 to a token of {length} characters"
-        return TokenRefused(
-            SERVICE, problem, step, server_message=error.server_message, status=error.status, code=error.code
-        )
+            return
+        if length is None:
+            return
+        step = "FolkForm itself is up: if this persists, check that FOLKFORM_TOKEN is complete."
+        if length < _MIN_TOKEN:
+            problem, message = f"answered 500 to a token of {length} characters", error.server_message
+            raise TokenRefused(SERVICE, problem, step, server_message=message, status=error.status, code=error.code)
+        error.next_step = step
 
-    def _call_in_role(self, call: Call) -> Answer:
-        role_id = self.role.current
-        try:
-            answer = self._call_signed_in(call, role_id)
-        except (Refused, TokenRefused) as error:
-            about_role = error.code == _NO_ROLE or (error.code == _WRONG_VALUE and not self._in_role)
-            another = self.role.another_than(role_id) if about_role else None
-            if another is None:
-                if error.code == _NO_ROLE and role_id:
-                    error.next_step = missing_permission(role_id)
-                raise
-            return self._call_signed_in(call, another)
-        self._in_role = True
-        return answer
+    def _renew_token(self, call: Call, error: ServiceError) -> bool:
+        if not isinstance(error, TokenRefused) or error.status != HTTPStatus.UNAUTHORIZED:
+            return False
+        if self._token.renew((call.headers or {})["Authorization"].removeprefix(_BEARER)) is not None:
+            return True
+        if self._token.is_renewed:
+            error.next_step = RENEWED_IN_VAIN
+        return False
 
-    def _call_signed_in(self, call: Call, role_id: str | None = None) -> Answer:
-        token = self._token.current()
-        try:
-            return self._call_with(token, role_id, call)
-        except TokenRefused as error:
-            renewed = self._token.renew(token) if error.status == UNAUTHORIZED else None
-            if renewed is None:
-                raise
-            return self._call_with(renewed, role_id, call)
-
-    def _call_with(self, token: str, role_id: str | None, call: Call) -> Answer:
-        role = {"X-Active-Role-ID": role_id} if role_id else {}
-        call = replace(call, headers={"Authorization": f"Bearer {token}", **role})
-        try:
-            return self._session.call(call, self._limiter)
-        except TokenRefused as error:
-            if error.status == UNAUTHORIZED and self._token.is_renewed:
-                error.next_step = RENEWED_IN_VAIN
-            raise
+    def _replace_role(self, call: Call, error: ServiceError) -> bool:
+        wrong_role = error.code == _NO_ROLE or (error.code == _WRONG_VALUE and not self._has_answered_in_role)
+        if call.path == _ROLES or not wrong_role:
+            return False
+        role_id = (call.headers or {}).get(_ROLE)
+        if self.role.another_than(role_id) is not None:
+            return True
+        if error.code == _NO_ROLE and role_id:
+            error.next_step = missing_permission(role_id)
+        return False
 
 
 def check_envelope(answer: Answer) -> None:
-    """Raises when an answer is not FolkForm's `{"status": "success", "data": …}`."""
+    """Raises unless an answer is FolkForm's `{"status": "success", "data": …}`."""
     if answer.body.get("status") == "error":
         raise Refused(SERVICE, "refused the request")
     if answer.body.get("status") != "success" or "data" not in answer.body:

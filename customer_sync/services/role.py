@@ -1,4 +1,4 @@
-"""The role that FolkForm is asked in: the one that was set, or else the only one that the token's user has.
+"""The role that FolkForm is called in: the one that was set, or else the only one that the token's user has.
 
 Facts: FolkForm's `X-Active-Role-ID`; `GET /auth/roles` needs none. Without a role today's servers answer 400 AUTH_003,
 to one of a wrong form 400 VAL_002, to one that is not the user's 403 AUTH_003; older ones may look empty.
@@ -39,54 +39,49 @@ class ActiveRole:
         self._ask = ask
         self._lock = threading.Lock()
 
-    def another_than(self, refused: str | None, roles: list[Role] | None = None) -> str | None:
-        """The role to use where FolkForm does not take the *refused* one (None: none was set); *roles* are the user's,
-        where they are known.
+    def another_than(self, refused: str | None) -> str | None:
+        """The role to use in place of the *refused* one (None: none was sent).
 
-        Returns None where the role is not the trouble: it is the user's, or the server knows no roles. Raises
+        Returns None where the role is not the cause: it is the user's, or the server does not know roles. Raises
         SettingsError where the user has no role, or several.
         """
         with self._lock:
             if self.current != refused:
                 return self.current
-            roles = self._ask() if roles is None else roles
+            roles = self._ask()
             if roles is None or refused in [role.role_id for role in roles]:
                 return None
-            if len(roles) != 1:
-                raise _unclear(refused, roles)
-            (role,) = roles
             why = f"{VARIABLE} {refused} is not a role of the token's user" if refused else f"{VARIABLE} is not set"
-            log.info("%s; using the only one there is: %s", why, role)
-            self.current = role.role_id
+            if len(roles) != 1:
+                raise _unclear(why, roles)
+            log.info("%s; using the only one there is: %s", why, roles[0])
+            self.current = roles[0].role_id
             return self.current
 
 
 def read_roles(data: Any) -> list[Role]:
     """The roles of `[{"roleId", "roleName", "organizationName", …}]` or `{"roles": […]}`."""
-    listed = data.get("roles") if isinstance(data, dict) else data
-    records = listed if isinstance(listed, list) else []
-    roles = [_read(record) for record in records if isinstance(record, dict)]
+    records = data.get("roles") if isinstance(data, dict) else data
+    roles = [_read(record) for record in records or [] if isinstance(record, dict)] if isinstance(records, list) else []
     return [role for role in roles if role.role_id]
 
 
 def choose(roles: list[Role]) -> str:
-    """The next step where one of several roles is to be set."""
+    """The next step where one of several roles must be set."""
     return "\n  ".join([f"Set {VARIABLE} to one of the user's roles:", *map(str, roles)])
 
 
 def missing_permission(role_id: str) -> str:
-    """The next step where the user's own role may not do something."""
-    return (
-        f"Allow it to the role {role_id} in FolkForm (Customer.Insert, .Read, .Update), or set {VARIABLE} to another."
-    )
+    """The next step where the user's own role lacks a permission."""
+    step = f"Give the role {role_id} the permissions Customer.Insert, .Read and .Update in FolkForm"
+    return f"{step}, or set {VARIABLE} to another role."
 
 
-def _unclear(refused: str | None, roles: list[Role]) -> SettingsError:
-    problem = f"{VARIABLE} {refused} is not the user's" if refused else f"{VARIABLE} is not set"
+def _unclear(why: str, roles: list[Role]) -> SettingsError:
     if roles:
-        return SettingsError([f"{problem}, and the token's user has {len(roles)} roles"], choose(roles))
+        return SettingsError([f"{why}, and the user has {len(roles)} roles"], choose(roles))
     step = "Give the user a role in FolkForm, or set another FOLKFORM_TOKEN."
-    return SettingsError([f"{problem}, and the token's user has no role"], step)
+    return SettingsError([f"{why}, and the user has no role"], step)
 
 
 def _read(record: dict[str, Any]) -> Role:

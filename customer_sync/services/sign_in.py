@@ -1,44 +1,38 @@
-"""The bearer token that FolkForm knows us by: given, or got by signing in through Firebase as FolkForm's agents do.
+"""FolkForm's bearer token: given, or obtained by signing in through Firebase as FolkForm's agents do.
 
-Firebase: `accounts:signInWithPassword` of the Identity Toolkit gives an `idToken`; FolkForm's `/auth/login/firebase`
-takes it and gives the bearer token.
+Firebase: `accounts:signInWithPassword` of the Identity Toolkit returns an `idToken`; FolkForm's `/auth/login/firebase`
+takes it and returns the bearer token.
 """
 
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ContractBroken, Refused, ServiceError, TokenRefused
 from customer_sync.http.redact import Redactor
-from customer_sync.http.session import Answer, Call
+from customer_sync.http.service import Answer
+from customer_sync.http.session import Call
 
 SERVICE = "Firebase"
 CHECK_SIGN_IN = "Check FOLKFORM_EMAIL, FOLKFORM_PASSWORD and FIREBASE_API_KEY."
-RENEWED_IN_VAIN = "A new sign-in did not help: check FOLKFORM_ROLE_ID, and who else signs in as FOLKFORM_EMAIL."
+RENEWED_IN_VAIN = (
+    "A new sign-in did not help: check FOLKFORM_ROLE_ID, and whether another program signs in as FOLKFORM_EMAIL."
+)
 _HARDWARE_ID = "customer-sync"
-_SHORTEST_LIFE = 60.0
+_MIN_LIFE = 60.0
 
 CallFn = Callable[[Call], Answer]
-"""How one service is called, paced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a sign-in needs."""
-
-    email: str
-    password: str = field(repr=False)
-    api_key: str = field(repr=False)
+"""Calls one service."""
 
 
 class BearerToken:
-    """The present bearer token. Threads share it."""
+    """The token in use. Threads share it."""
 
     def __init__(self, token: str | None, sign_in: Callable[[], str] | None, clock: Clock) -> None:
-        """*token* was given; else *sign_in* gets one when it is first needed. It gets another one when that has died,
-        but not when the new one dies at once: somebody else is signing in, or the token is not the trouble.
+        """*token* was given; without one *sign_in* returns it when it is first needed. It is renewed when it dies, but
+        not when it dies at once: another program signs in, or the token is not the cause.
         """
         self._token = token
         self._sign_in = sign_in
@@ -56,22 +50,22 @@ class BearerToken:
 
     @property
     def given_length(self) -> int | None:
-        """How long the token is that was given; None where one is got by signing in."""
+        """The length of the token that was given; None where it comes from a sign-in."""
         return None if self._sign_in or self._token is None else len(self._token)
 
     @property
     def is_renewed(self) -> bool:
-        """Whether it was renewed, and died, lately."""
-        return self._clock.monotonic() - self._renewed_at < _SHORTEST_LIFE
+        """Whether it was renewed within the last minute."""
+        return self._clock.monotonic() - self._renewed_at < _MIN_LIFE
 
     def renew(self, refused: str) -> str | None:
-        """Another token than the *refused* one; None when there is none: given, or renewed lately."""
+        """Another token than the *refused* one; None when there is none. Raises what the sign-in raises."""
         with self._lock:
             if self._token != refused:
                 return self._token
             if self._sign_in is None or self.is_renewed:
                 return None
-            if self._failure is not None:  # Every worker meets the refusal; one of them has tried for all.
+            if self._failure is not None:  # One of the workers has tried for all.
                 raise self._failure
             try:
                 self._token = self._sign_in()
@@ -83,43 +77,43 @@ class BearerToken:
 
 
 class SignIn:
-    """Signs in through Firebase."""
+    """Signs in through Firebase, with the credentials of the settings."""
 
-    def __init__(self, firebase: CallFn, folkform: CallFn, credentials: Credentials, redact: Redactor) -> None:
+    def __init__(self, firebase: CallFn, folkform: CallFn, settings: Settings, redact: Redactor) -> None:
         self._firebase = firebase
         self._folkform = folkform
-        self._credentials = credentials
+        self._settings = settings
         self._redact = redact
 
     def __call__(self) -> str:
         """A new bearer token. Raises TokenRefused, Unreachable, ContractBroken."""
-        id_token = self._id_token()
+        email, password, key = (
+            self._settings.folkform_email,
+            self._settings.folkform_password,
+            self._settings.firebase_api_key,
+        )
+        body = {"email": email, "password": password, "returnSecureToken": True}
+        call = Call("POST", "/accounts:signInWithPassword", {"key": key or ""}, body)
+        try:
+            id_token = self._secret(SERVICE, self._firebase(call).body.get("idToken"))
+        except Refused as error:
+            raise _refusal(SERVICE, CHECK_SIGN_IN, error) from None
         call = Call("POST", "/auth/login/firebase", {}, {"idToken": id_token, "hwid": _HARDWARE_ID})
         try:
             data = self._folkform(call).body["data"]
         except TokenRefused as error:
-            step = "Is FOLKFORM_EMAIL a user of this FolkForm?"
-            raise TokenRefused("FolkForm", "refused the sign-in", step, server_message=error.server_message) from None
-        token = data.get("token") if isinstance(data, dict) else None
+            raise _refusal("FolkForm", "Check that FOLKFORM_EMAIL is a user of this FolkForm.", error) from None
+        return self._secret("FolkForm", data.get("token") if isinstance(data, dict) else None)
+
+    def _secret(self, service: str, token: object) -> str:
         if not isinstance(token, str) or not token:
-            raise ContractBroken("FolkForm", "signed us in without a token")
+            raise ContractBroken(service, "accepted the sign-in and returned no token")
         self._redact.add(token)
         return token
 
-    def _id_token(self) -> str:
-        who = self._credentials
-        body = {"email": who.email, "password": who.password, "returnSecureToken": True}
-        call = Call("POST", "/accounts:signInWithPassword", {"key": who.api_key}, body)
-        try:
-            id_token = self._firebase(call).body.get("idToken")
-        except Refused as error:
-            raise TokenRefused(
-                SERVICE, "refused the sign-in", CHECK_SIGN_IN, server_message=error.server_message
-            ) from None
-        if not isinstance(id_token, str) or not id_token:
-            raise ContractBroken(SERVICE, "signed us in without an idToken")
-        self._redact.add(id_token)
-        return id_token
+
+def _refusal(service: str, next_step: str, error: ServiceError) -> TokenRefused:
+    return TokenRefused(service, "refused the sign-in", next_step, server_message=error.server_message)
 
 
 def check_firebase(_: Answer) -> None:

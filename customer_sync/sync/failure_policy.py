@@ -16,11 +16,12 @@ row are not about customers: the page ends.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Protocol, TypeGuard
 
 from customer_sync.core.customer import Customer
 from customer_sync.core.errors import Refused, ServerError, ServiceError, TokenRefused, Unreachable
-from customer_sync.http.session import FORBIDDEN, TRIES
+from customer_sync.http.retry import TRIES
 from customer_sync.services.folkform import Filter
 from customer_sync.services.folkform_access import SERVICE
 
@@ -183,4 +184,4 @@ def is_about_customer(error: Exception) -> TypeGuard[ServiceError]:
     """Whether an upsert may have failed because of the customer: not when none can be written any more."""
     if not isinstance(error, ServiceError) or isinstance(error, Unreachable) or error.code.startswith(_ABOUT_US):
         return False
-    return not isinstance(error, TokenRefused) or error.status == FORBIDDEN
+    return not isinstance(error, TokenRefused) or error.status == HTTPStatus.FORBIDDEN

@@ -9,8 +9,8 @@ from typing import Any
 
 from customer_sync.core.customer import parse_customer_updated_at
 from customer_sync.core.errors import Refused, ServerError, ServiceError, TokenRefused, Unreachable
-from customer_sync.http.rate_limiter import AdaptiveRateLimiter
-from customer_sync.http.session import Answer, ApiSession, Call
+from customer_sync.http.service import Answer
+from customer_sync.http.session import Access, ApiSession, Call
 from customer_sync.services.folkform_access import SERVICE
 from tests.histories.clock import WorldTime
 from tests.histories.turns import Wrong
@@ -103,8 +103,15 @@ class FolkFormWire(ApiSession):
         self._folkform = folkform
         self._pass_on = pass_on
 
-    def call(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:  # noqa: ARG002
-        data = self._pass_on(call, lambda: self._answer(call))
+    def call(self, call: Call, access: Access) -> Answer:
+        sent = access.prepare(call)
+        try:
+            data = self._pass_on(sent, lambda: self._answer(sent))
+        except ServiceError as error:
+            if access.recover(sent, error):
+                return self.call(call, access)
+            raise
+        access.succeeded(sent)
         return Answer(200, {}, {"code": 200, "status": "success", "data": data})
 
     def _answer(self, call: Call) -> Any:

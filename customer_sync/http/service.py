@@ -1,0 +1,58 @@
+"""A service and its answers."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service to call, and what the user can do when that fails."""
+
+    name: str
+    base_url: str
+    address_setting: str
+    """The variable that holds the base address."""
+    token_step: str
+    """What to do when the service refuses the token."""
+    not_found_step: str = ""
+    """What to do when the service has no such path (404)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A service's answer: HTTP status, headers, and the JSON object in its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+    @property
+    def date(self) -> float | None:
+        """The service's clock at that moment, Unix seconds; None when it sent none."""
+        return read_http_date(self.headers.get("Date"))
+
+
+def read_json_object(text: bytes) -> dict[str, Any] | None:
+    """The JSON object in a body; None when it holds anything else."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_http_date(text: str | None) -> float | None:
+    """Unix seconds of an HTTP date, UTC unless it names a zone; None when it is not a date."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except (ValueError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

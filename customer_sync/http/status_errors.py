@@ -1,0 +1,31 @@
+"""What an HTTP status means: 401 and 403 refuse the token, 408, 409, 425, 429 and 5xx may pass, the rest is final."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from customer_sync.core.errors import Refused, ServerError, TokenRefused, Unreachable
+from customer_sync.http.service import Answer, Service
+
+_RETRIED = frozenset({408, 409, 425, 429})
+_MAX_ADDRESS = 300
+
+
+def check_status(service: Service, answer: Answer, redact: Callable[[str], str]) -> None:
+    """Raises ServiceError unless the status is 2xx. The error is without the service's own message."""
+    status = answer.status
+    if 200 <= status < 300:
+        return
+    problem = f"answered {status}"
+    code = answer.body["code"] if isinstance(answer.body.get("code"), str) else ""
+    if status in _RETRIED or status >= 500:
+        kind = ServerError if status == HTTPStatus.INTERNAL_SERVER_ERROR and code else Unreachable
+        raise kind(service.name, problem, status=status, code=code, too_many=status == HTTPStatus.TOO_MANY_REQUESTS)
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise TokenRefused(service.name, problem, service.token_step, status=status, code=code)
+    step = ""
+    if 300 <= status < 400:
+        problem += f" (moved to {redact(answer.headers.get('Location', 'nowhere'))[:_MAX_ADDRESS]})"
+        step = f"Set {service.address_setting} to the new address."
+    elif status == HTTPStatus.NOT_FOUND:
+        step = service.not_found_step or f"Check {service.address_setting}."
+    raise Refused(service.name, problem, step, status=status, code=code)
