@@ -5,7 +5,7 @@ raises its upper end and writes the oldest first, a backfill lowers its lower en
 any moment, neither leaves a hole inside it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from itertools import takewhile
 
@@ -107,7 +107,8 @@ class _PageSync:
             for one in coming:
                 self._note_read(skipped_before + one.skipped, one.malformed)
                 until, covered_until = one.until, one.covered_until
-                self._write(writer, one.customers, is_stored)
+                for customer in self._changed(one.customers, is_stored):
+                    writer.write(customer)
         self._result.since, self._result.until = plan.window.since, until
         return Window(plan.window.since, covered_until)
 
@@ -148,7 +149,8 @@ class _PageSync:
             for number, batch in enumerate(coming, start=1):
                 self._note_read(skipped_before + batch.skipped, batch.malformed)
                 self._result.expected = None if batch.total is None else read_before + batch.total
-                self._write(writer, batch.customers, is_stored)
+                for customer in self._changed(batch.customers, is_stored):
+                    writer.write(customer)
                 if number % BATCHES_PER_PROGRESS_CHECK == 0 and not (options.full or options.dry_run):
                     progress.check(self._folkform.oldest_customers(self._page_id, self._span))
         return plan.window.since
@@ -217,15 +219,12 @@ class _PageSync:
             return lambda customer: False  # noqa: ARG005
         return VersionsAtWatermark(documents, watermark, partial(self._folkform.versions, self._page_id)).holds
 
-    def _write(
-        self, writer: CustomerWriter, customers: Iterable[Customer], is_stored: Callable[[Customer], bool]
-    ) -> None:
-        for customer in customers:
-            self._result.read += 1
-            if is_stored(customer):
-                self._result.unchanged += 1
-            else:
-                writer.write(customer)
+    def _changed(self, customers: list[Customer], is_stored: Callable[[Customer], bool]) -> list[Customer]:
+        """The customers whose version FolkForm does not store; the others count as unchanged."""
+        changed = [customer for customer in customers if not is_stored(customer)]
+        self._result.read += len(customers)
+        self._result.unchanged += len(customers) - len(changed)
+        return changed
 
     def _note_read(self, skipped: int, malformed: list[Malformed]) -> None:
         self._result.skipped = skipped
