@@ -234,7 +234,7 @@ MUTANTS = [
     Mutant(
         "12 who is passed over is named at the end only",
         "output.console",
-        (("        self._problem(result, problem)\n", ""),),
+        (("        self.problem(result, problem)\n", ""),),
         "trap_12",
     ),
     Mutant(

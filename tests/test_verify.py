@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from customer_sync.results.result import PassResult
+from customer_sync.results.pass_result import PassResult
 from customer_sync.results.verified_page import VerifiedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.sync.passes import BACKFILL

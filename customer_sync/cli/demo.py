@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from customer_sync.check.cron_check import COMMAND, own_path
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.output.console import Screen
-from customer_sync.results.table import Cell, Column, Table
+from customer_sync.output.summary import print_table
+from customer_sync.results.table import Cell, Table
 
 if TYPE_CHECKING:
     from customer_sync.sandbox import Sandbox
@@ -94,9 +95,9 @@ def _compare(screen: Screen, sandbox: "Sandbox") -> int:
         for page_id, page in difference.pages.items()
     ]
     counts = ("Pancake", "FolkForm", "Missing", "Stale", "Altered", "Equal")
-    columns = [Column("Page"), *(Column(title, numbers=True) for title in counts)]
+    columns = ["Page", *counts]
     screen.print("")
-    screen.table(Table("Both sides, compared customer by customer and field by field", columns, rows))
+    print_table(screen, Table("Both sides, compared customer by customer and field by field", columns, rows))
     if difference.equal:
         screen.print("Both sides are equal: nobody is missing, nobody is stale, nothing was altered on the way.")
         return ExitCode.OK

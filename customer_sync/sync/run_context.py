@@ -12,7 +12,7 @@ from customer_sync.core.clock import Clock
 from customer_sync.core.customer import Customer
 from customer_sync.core.locks import PageLocks
 from customer_sync.core.page import Page
-from customer_sync.results.result import PageResult, Problem, SyncedPage
+from customer_sync.results.page_result import PageResult, Problem, SyncedPage
 from customer_sync.services.folkform import FolkFormClient
 from customer_sync.sync.read_ahead import ReadAhead
 from customer_sync.sync.slices import LARGEST_SLICE
