@@ -136,7 +136,7 @@ class Screen:
         """Standard output cannot be written to."""
         self.unwritable = True
         silence(sys.stdout)
-        text = f"Error: cannot write the result to standard output ({error.strerror})"
+        text = f"Error: the result cannot be written to standard output ({error.strerror})"
         self.log(text, "red", event="error", next_step="Check the file or program that standard output goes to.")
 
     def _line(self, console: Console, text: str, style: str = "") -> None:

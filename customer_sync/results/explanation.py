@@ -102,6 +102,7 @@ class Explanation(PageResult):
     """One customer of one page, on both sides."""
 
     IS_REPORT = True
+    SHOWS_STATUS = False
 
     customer: str = field(kw_only=True)
     """The psid or Pancake id that was asked for."""

@@ -80,6 +80,8 @@ class PageResult:
     """Whether the lines about each page are the command's result, not only its progress."""
     RESUMABLE: ClassVar[bool] = False
     """Whether the next run continues after a time limit; if not, a part of the result is worth nothing."""
+    SHOWS_STATUS: ClassVar[bool] = True
+    """Whether the summary begins with the status and the number of pages."""
     HAS_PROGRESS: ClassVar[bool] = True
     """Whether *read* of *expected* shows the progress of a page."""
 
