@@ -34,9 +34,9 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
 
     def ready(sandbox: "Sandbox") -> None:
         for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
-            screen.hand_over(f"export {variable}={value}")
+            screen.print_raw(f"export {variable}={value}")
         if shutil.which(COMMAND) is None:
-            screen.hand_over(f'export PATH={shlex.quote(str(own_path().parent))}:"$PATH"')
+            screen.print_raw(f'export PATH={shlex.quote(str(own_path().parent))}:"$PATH"')
         counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
         screen.info(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C ends it.")
 

@@ -1,5 +1,6 @@
 """What `customer-sync check` prints: each finding with its next step, and one line about all."""
 
+import json
 import sys
 
 from rich.console import Console
@@ -54,7 +55,7 @@ class CheckReport:
         if options.log_json:
             screen.final_facts = {"message": summary, "result": result.as_json()}
         if options.json:
-            screen.print_json(result.as_json())
+            screen.print_raw(json.dumps(result.as_json()))
         elif not options.log_json and (not options.quiet or result.exit_code):
             if result.stopped is not None:
                 screen.log(result.stopped.sentence)

@@ -42,8 +42,7 @@ class Screen:
         """What the last object of a JSON log contains."""
         self._run_facts: dict[str, Any] = {}
         """What every object of a JSON log contains."""
-        shows_progress = is_terminal(self.err) and not (options.quiet or options.log_json)
-        self._progress = _progress(self.err) if shows_progress else None
+        self._progress: ProgressDisplay | None = None
         package = logging.getLogger("customer_sync")
         package.handlers = [_LogLines(self)]
         package.setLevel(logging.DEBUG if options.verbose or options.debug else logging.INFO)
@@ -54,8 +53,10 @@ class Screen:
     def watching(self, result: PassResult[Any]) -> Iterator[None]:
         """Shows the pages at work inside, on a terminal."""
         self._run_facts = {"pass": result.name, "run": token_hex(4)}
-        if self._progress is not None:
-            self._progress.watch(result)
+        if is_terminal(self.err) and not (self.options.quiet or self.options.log_json):
+            from customer_sync.output.progress import ProgressDisplay  # Slow to load, and only terminals show it.
+
+            self._progress = ProgressDisplay(self.err, result)
         try:
             yield
         finally:
@@ -112,12 +113,8 @@ class Screen:
         """A line of how the run ended: on stdout, but on stderr with `--quiet`."""
         self._line(self.err if self.options.quiet else self.out, text)
 
-    def print_json(self, result: Any) -> None:
-        """The result as one object."""
-        self.render(self.out, Text(json.dumps(result)))
-
-    def hand_over(self, text: str) -> None:
-        """A line of the result with its secrets."""
+    def print_raw(self, text: str) -> None:
+        """A line of the result, secrets included."""
         self.render(self.out, Text(printable(text)))
 
     def clean(self, text: str) -> str:
@@ -163,14 +160,11 @@ class Screen:
 
     def error(self, error: CustomerSyncError) -> None:
         """Why the run could not begin, and the next step."""
-        facts = {"exit_code": error.exit_code, "next_step": error.next_step or error.exit_code.next_step}
-        if isinstance(error, SettingsError):
-            for problem in error.problems:
-                self.log(f"Error: {problem}", "red", event="error", **facts)
-            for line in [] if self.options.log_json else error.next_step.splitlines():
-                self.log(line)
-        else:
-            self.log(f"Error: {error}", "red", event="error", message=f"Error: {error.sentence}", **facts)
+        step = error.next_step or error.exit_code.next_step
+        for problem in error.problems if isinstance(error, SettingsError) else [error.sentence]:
+            self.log(f"Error: {problem}", "red", event="error", exit_code=error.exit_code, next_step=step)
+        for line in [] if self.options.log_json else error.next_step.splitlines():
+            self.log(line)
         self.traceback(error)
 
     def unexpected(self, error: Exception) -> None:
@@ -224,9 +218,3 @@ class _LogLines(logging.Handler):
 def is_terminal(console: Console) -> bool:
     """Whether a person is watching; FORCE_COLOR asks for colours, not for a live display."""
     return console.file.isatty() and not console.is_dumb_terminal
-
-
-def _progress(console: Console) -> "ProgressDisplay":
-    from customer_sync.output.progress import ProgressDisplay  # Slow to load, and only terminals show it.
-
-    return ProgressDisplay(console)
