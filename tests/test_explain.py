@@ -265,15 +265,6 @@ def test_an_id_that_another_page_has(sandbox: StartSandbox, passes: Passes, psid
     assert all(name in page["sentence"] for name in ("id-p", "theirs", "another"))
 
 
-@pytest.mark.parametrize("value", [2**63, 1.0, "\ud83d!"])
-def test_what_folkform_cannot_keep(sandbox: StartSandbox, passes: Passes, value: Any) -> None:
-    """A customer is up to date if FolkForm holds what it can hold."""
-    box = _filled(sandbox, 3)
-    box.pancake.add_customer(only_page(box), person("x", 90, amount=value))
-    fill_folkform(box)
-    assert _verdict(_explain(passes, box, "x")) == (0, "in_order", None)
-
-
 # The search in Pancake
 
 
@@ -352,18 +343,6 @@ def test_every_kind_of_pancake(sandbox: StartSandbox, passes: Passes, behaviour:
         "p0090": "only_in_folkform",
     }
     assert {customer: _verdict(_explain(passes, box, customer))[1] for customer in expected} == expected
-
-
-@pytest.mark.parametrize("form", ["status", "body"])
-def test_pancakes_limit(sandbox: StartSandbox, run: Command, form: str) -> None:
-    """A search that Pancake answers with 429, in either form, is retried and finds the customer."""
-    asked = []
-    for limit in (None, 1):
-        box = _filled(sandbox, 60, pancake_limit=limit, pancake_429=form, page_size_cut=30)
-        box.folkform.delete(only_page(box), "p0055")
-        assert _verdict(_page(_ran(run, box, "p0055")))[1] == "next_backfill"
-        asked.append(_asked(box, "/page_customers"))
-    assert asked[0] < asked[1]
 
 
 # Output

@@ -76,7 +76,7 @@ class BothSides:
 
 
 def record_of(stored: StoredVersion) -> str | None:
-    """What tells a customer's records apart."""
+    """The identity of one of a customer's records."""
     return stored.record_id or stored.version
 
 
