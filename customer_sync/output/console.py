@@ -160,11 +160,14 @@ class Screen:
 
     def error(self, error: CustomerSyncError) -> None:
         """Why the run could not begin, and the next step."""
-        step = error.next_step or error.exit_code.next_step
-        for problem in error.problems if isinstance(error, SettingsError) else [error.sentence]:
-            self.log(f"Error: {problem}", "red", event="error", exit_code=error.exit_code, next_step=step)
-        for line in [] if self.options.log_json else error.next_step.splitlines():
-            self.log(line)
+        facts = {"exit_code": error.exit_code, "next_step": error.next_step or error.exit_code.next_step}
+        if isinstance(error, SettingsError):
+            for problem in error.problems:
+                self.log(f"Error: {problem}", "red", event="error", **facts)
+            for line in [] if self.options.log_json else error.next_step.splitlines():
+                self.log(line)
+        else:
+            self.log(f"Error: {error}", "red", event="error", message=f"Error: {error.sentence}", **facts)
         self.traceback(error)
 
     def unexpected(self, error: Exception) -> None:

@@ -70,7 +70,7 @@ def _print_run_problems(screen: Screen, result: PassResult[Any]) -> None:
     if result.error is not None:
         screen.error(result.error)
     if result.stopped is not None:
-        abandoned = "" if result.in_time else "; requests in flight did not end in time and were abandoned"
+        abandoned = "" if result.in_time else "; requests in flight did not end in time and were given up"
         text = f"{result.stopped.sentence}{abandoned}"
         write(text, "red" if code else "", event="stopped", exit_code=code, next_step=code.next_step)
     for warning in result.warnings:
