@@ -46,11 +46,9 @@ def count_page(context: RunContext, result: CountedPage) -> None:
         raise CustomerSyncError(problem, "Run verify without --quick.")
     result.pancake, result.folkform = total, context.folkform.count(page_id)
     if result.pancake != result.folkform:
-        why = "malformed customers and those of the last minutes count in Pancake only"
-        if result.folkform > result.pancake:
-            why = "customers merged or deleted in Pancake count in FolkForm only"
         counts = f"Pancake counts {result.pancake:,} customers, FolkForm {result.folkform:,}"
-        result.warnings.append(f"{counts}; {why}: customer-sync verify --page {page_id} lists the differences")
+        why = "malformed and recent ones count in Pancake only, merged and deleted ones in FolkForm only"
+        result.warnings.append(f"{counts} ({why}): customer-sync verify --page {page_id} lists the differences")
 
 
 def prepare_comparison(context: RunContext, results: list[VerifiedPage]) -> None:

@@ -79,7 +79,7 @@ class Screen:
             self._progress.end_page(result)
         elif not self.options.quiet and not result.IS_REPORT:
             facts = {"status": result.status, **{name: getattr(result, name) for name in result.COUNTS}}
-            counts = ", ".join([result.status, *result.words(), counted(result.requests, "request")])
+            counts = ", ".join([result.status.shown, *result.words(), counted(result.requests, "request")])
             self.log(f"{result.page.title}: {counts}", event="page_ended", page_id=result.page.page_id, **facts)
 
     def problem(self, page: PageResult, problem: Problem) -> None:

@@ -26,6 +26,11 @@ class Status(StrEnum):
     OFF = "off"
     """The page is switched off (isSync): nothing was done."""
 
+    @property
+    def shown(self) -> str:
+        """The status in tables and sentences."""
+        return "locked" if self is Status.BUSY else self.value
+
 
 _TONES = {Status.OK: Tone.GOOD, Status.FAILED: Tone.BAD, Status.OFF: Tone.QUIET}
 _TITLES = {"folkform": "FolkForm"}
@@ -139,7 +144,7 @@ class PageResult:
         return ["Page", "Status", *titles], rows
 
     def status_cell(self) -> Cell:
-        return Cell(self.status.value, tone=_TONES.get(self.status, Tone.DOUBTFUL))
+        return Cell(self.status.shown, tone=_TONES.get(self.status, Tone.DOUBTFUL))
 
     def add_malformed(self, malformed: Malformed) -> None:
         self.read += 1
