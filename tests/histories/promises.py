@@ -161,7 +161,7 @@ class Promises:
 
 
 def _nobody_readable(error: BaseException) -> bool:
-    return "not one of them can be read" in str(error)
+    return "all of them malformed" in str(error)
 
 
 def _failed(process: Process) -> set[tuple[str, str]]:
