@@ -207,6 +207,11 @@ class SyncedPage(PageResult):
             parts["not reached"] = not_reached
         return f"{totals['read']:,} read = " + " + ".join(f"{count:,} {name}" for name, count in parts.items())
 
+    @classmethod
+    def table(cls, pages: Sequence[Self]) -> tuple[list[str], list[list[Cell]]]:
+        titles, rows = super().table(pages)
+        return [_done(pages).capitalize() if title == "Upserted" else title for title in titles], rows
+
     def details(self) -> dict[str, Any]:
         return {"since": self.since, "until": self.until}
 
