@@ -34,7 +34,6 @@ _A_DAY = 86_400
 _MAX_LOOKS = 3
 # With more, the next backfill reports the conflicts as it writes.
 _MAX_IDS_LOOKED_UP = 500
-_MANY_PAGES = 20
 
 
 def count_page(context: RunContext, result: CountedPage) -> None:
@@ -53,8 +52,6 @@ def count_page(context: RunContext, result: CountedPage) -> None:
 
 def prepare_comparison(context: RunContext, results: list[VerifiedPage]) -> None:
     """Counts both sides of every page, and logs what the comparison will cost."""
-    if len(results) > _MANY_PAGES:
-        log.info("counting the customers of %d pages", len(results))
     with ThreadPoolExecutor(context.settings.pages_at_once, thread_name_prefix="page") as pool:
         list(pool.map(partial(_count_both_sides, context), results))
     settings = context.settings

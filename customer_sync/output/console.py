@@ -145,17 +145,6 @@ class Screen:
         clean = {name: self.redact(value) if isinstance(value, str) else value for name, value in entry.items()}
         self.render(self.err, Text(json.dumps(clean)))
 
-    def log_record(self, record: logging.LogRecord) -> None:
-        """A record of the program's log: each request with `-v`, tracebacks with `--debug`."""
-        if record.levelno >= logging.WARNING:
-            self.info(record.getMessage(), "yellow", event="warning")
-        elif record.levelno >= logging.INFO:
-            self.info(record.getMessage())
-        elif self.options.verbose or (self.options.debug and record.exc_info):
-            self.log(record.getMessage(), "dim", event="debug")
-        if record.exc_info and record.exc_info[1]:
-            self.traceback(record.exc_info[1])
-
     # Errors
 
     def error(self, error: CustomerSyncError) -> None:
@@ -208,14 +197,22 @@ class _Console(Console):
 
 
 class _LogLines(logging.Handler):
-    """Passes the program's log to the screen."""
+    """Prints the program's log: each request with `-v`, tracebacks with `--debug`."""
 
     def __init__(self, screen: Screen) -> None:
         super().__init__()
         self._screen = screen
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._screen.log_record(record)
+        screen, options, text = self._screen, self._screen.options, record.getMessage()
+        if record.levelno >= logging.WARNING:
+            screen.info(text, "yellow", event="warning")
+        elif record.levelno >= logging.INFO:
+            screen.info(text)
+        elif options.verbose or (options.debug and record.exc_info):
+            screen.log(text, "dim", event="debug")
+        if record.exc_info and record.exc_info[1]:
+            screen.traceback(record.exc_info[1])
 
 
 def is_terminal(console: Console) -> bool:

@@ -9,10 +9,9 @@ from rich.text import Text
 from customer_sync.output.console import Screen, is_terminal
 from customer_sync.results.page_result import FAILED, PageResult, Status
 from customer_sync.results.pass_result import PassResult
-from customer_sync.results.table import Cell, Table, Tone
+from customer_sync.results.table import Cell, Table
 
 _MAX_LISTED = 20
-_STYLES = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.DOUBTFUL: "yellow", Tone.BAD: "red", Tone.QUIET: "dim"}
 
 
 def print_result(screen: Screen, result: PassResult[Any]) -> None:
@@ -51,7 +50,7 @@ def print_table(screen: Screen, table: Table) -> None:
 
 
 def _drawn(screen: Screen, cell: Cell) -> RenderableType:
-    text = Text(screen.clean(cell.text), _STYLES[cell.tone])
+    text = Text(screen.clean(cell.text), cell.style)
     return Group(text, Text(screen.clean(cell.detail), "dim")) if cell.detail else text
 
 

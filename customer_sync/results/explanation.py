@@ -9,7 +9,7 @@ from customer_sync.core.clock import ago, local_time
 from customer_sync.core.customer import parse_customer_updated_at, read_identifier
 from customer_sync.results.field_diff import Difference, differences, masked
 from customer_sync.results.page_result import PageResult
-from customer_sync.results.table import Cell, Tone
+from customer_sync.results.table import BAD, DOUBTFUL, GOOD, Cell
 
 _VERSION = "updated_at"
 _IN_EVERY_TABLE = (_VERSION, "psid", "id")
@@ -180,25 +180,25 @@ class Explanation(PageResult):
     def rows(self) -> list[list[Cell]]:
         """The version, the ids, each record if FolkForm has several, and each difference."""
         sides = self.pancake, self.folkform
-        others, tone = [one for one in self.differences if one.field not in _IN_EVERY_TABLE], Tone.DOUBTFUL
+        others, style = [one for one in self.differences if one.field not in _IN_EVERY_TABLE], DOUBTFUL
         if all(sides) and not others:
-            others, tone = [Difference("other fields", "the same", "the same")], Tone.GOOD
+            others, style = [Difference("other fields", "the same", "the same")], GOOD
         records = self.records if len(self.records) > 1 else []
         return [
             [Cell("version"), *map(self._version, sides)],
             [Cell("psid"), *(_identifier(side.psid if side else None) for side in sides)],
             [Cell("id"), *(_identifier(side.pancake_id if side else None) for side in sides)],
             *([Cell(f"record {one.record_id}"), Cell("none"), self._version(one)] for one in records),
-            *([Cell(one.field), Cell(one.pancake, tone=tone), Cell(one.folkform, tone=tone)] for one in others),
+            *([Cell(one.field), Cell(one.pancake, style=style), Cell(one.folkform, style=style)] for one in others),
         ]
 
     def _version(self, side: Side | None) -> Cell:
         if side is None:
-            return Cell("none" if self.verdict else "unknown", tone=Tone.BAD)
+            return Cell("none" if self.verdict else "unknown", style=BAD)
         same = self.pancake and self.folkform and self.pancake.version == self.folkform.version
         when = f"{local_time(side.time)}, {ago(self.asked_at - side.time)}" if side.time else ""
-        return Cell(side.shown_version or "none", when, Tone.GOOD if same else Tone.DOUBTFUL)
+        return Cell(side.shown_version or "none", when, GOOD if same else DOUBTFUL)
 
 
 def _identifier(identifier: str | None) -> Cell:
-    return Cell(identifier or "none", tone=Tone.PLAIN if identifier else Tone.BAD)
+    return Cell(identifier or "none", style="" if identifier else BAD)

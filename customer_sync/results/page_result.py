@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from customer_sync.core.customer import Customer, Malformed
 from customer_sync.core.errors import CustomerSyncError, StopRequested
 from customer_sync.core.page import Page
-from customer_sync.results.table import Cell, Tone
+from customer_sync.results.table import BAD, DOUBTFUL, GOOD, QUIET, Cell
 
 
 class Status(StrEnum):
@@ -32,7 +32,7 @@ class Status(StrEnum):
         return "locked" if self is Status.BUSY else self.value
 
 
-_TONES = {Status.OK: Tone.GOOD, Status.FAILED: Tone.BAD, Status.OFF: Tone.QUIET}
+_STYLES = {Status.OK: GOOD, Status.FAILED: BAD, Status.OFF: QUIET}
 _TITLES = {"folkform": "FolkForm"}
 FAILED = "failed"
 _BACKFILL = "Run customer-sync backfill --page {}."
@@ -144,7 +144,7 @@ class PageResult:
         return ["Page", "Status", *titles], rows
 
     def status_cell(self) -> Cell:
-        return Cell(self.status.shown, tone=_TONES.get(self.status, Tone.DOUBTFUL))
+        return Cell(self.status.shown, style=_STYLES.get(self.status, DOUBTFUL))
 
     def add_malformed(self, malformed: Malformed) -> None:
         self.read += 1

@@ -9,7 +9,7 @@ from typing import Any, Self
 from customer_sync.core.clock import ago, local_time, span_in_words
 from customer_sync.core.locks import Holder
 from customer_sync.results.page_result import PageResult, Status, counted
-from customer_sync.results.table import Cell, Tone
+from customer_sync.results.table import BAD, DOUBTFUL, GOOD, QUIET, Cell
 
 _UP_TO_MINUTES = len("2026-01-31 14:00")
 _RANKS = {Status.FAILED: 0, Status.OK: 2, Status.OFF: 3}
@@ -144,9 +144,9 @@ class PageStatus(PageResult):
         return [page, self._state(), *times, _covered(self.folkform, self.pancake), locks]
 
     def _state(self) -> Cell:
-        text, tone = self._how_far()
+        text, style = self._how_far()
         off = "" if self.page.is_sync or self.status is Status.OFF else "switched off"
-        return Cell(text, ", ".join(filter(None, (self._waits(), off))), tone)
+        return Cell(text, ", ".join(filter(None, (self._waits(), off))), style)
 
     def _waits(self) -> str:
         """On a quiet page the lag is long after one change; this shows how long that change has been waiting."""
@@ -156,22 +156,22 @@ class PageStatus(PageResult):
             return f"{self.waiting:,}+ waiting"
         return f"{self.waiting:,} waiting {span_in_words(max(self.asked_at - self.waiting_since, 0))}"
 
-    def _how_far(self) -> tuple[str, Tone]:
+    def _how_far(self) -> tuple[str, str]:
         if self.status is not Status.OK:
-            return self.status.value, self.status_cell().tone
+            return self.status.value, self.status_cell().style
         if self._is_empty:
-            return "empty", Tone.BAD
+            return "empty", BAD
         if self.folkform == self.pancake == 0:
-            return "no customers", Tone.GOOD
+            return "no customers", GOOD
         if self.lag is None:
-            return "lag unknown", Tone.DOUBTFUL
+            return "lag unknown", DOUBTFUL
         if self.lag:
-            return f"{span_in_words(self.lag)} behind", Tone.DOUBTFUL
-        return (f"{self.missing:,} missing", Tone.DOUBTFUL) if self.missing > 0 else ("up to date", Tone.GOOD)
+            return f"{span_in_words(self.lag)} behind", DOUBTFUL
+        return (f"{self.missing:,} missing", DOUBTFUL) if self.missing > 0 else ("up to date", GOOD)
 
     def _moment(self, time: int | None) -> Cell:
         if time is None:
-            return Cell("unknown" if self.folkform is None else "none", tone=Tone.QUIET)
+            return Cell("unknown" if self.folkform is None else "none", style=QUIET)
         return Cell(local_time(time)[:_UP_TO_MINUTES], self._ago(time))
 
     def _ago(self, time: int) -> str:
@@ -182,5 +182,5 @@ def _covered(folkform: int | None, pancake: int | None) -> Cell:
     """How many of Pancake's customers FolkForm holds."""
     counts = " of ".join("?" if count is None else f"{count:,}" for count in (folkform, pancake))
     if folkform is None or not pancake:
-        return Cell("all" if folkform == pancake == 0 else "unknown", counts, Tone.QUIET)
-    return Cell(f"{100 * folkform // pancake} %", counts, Tone.GOOD if folkform >= pancake else Tone.DOUBTFUL)
+        return Cell("all" if folkform == pancake == 0 else "unknown", counts, QUIET)
+    return Cell(f"{100 * folkform // pancake} %", counts, GOOD if folkform >= pancake else DOUBTFUL)

@@ -1,17 +1,9 @@
-"""A table as data: rows of cells and what their colours mean; `output.summary` draws it."""
+"""A table as data: rows of cells with their colours; `output.summary` draws it."""
 
 from dataclasses import dataclass
-from enum import Enum, auto
 
-
-class Tone(Enum):
-    """What a text means; each tone has its colour."""
-
-    PLAIN = auto()
-    GOOD = auto()
-    DOUBTFUL = auto()
-    BAD = auto()
-    QUIET = auto()
+# The colour of a text shows what it means.
+GOOD, DOUBTFUL, BAD, QUIET = "green", "yellow", "red", "dim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +12,7 @@ class Cell:
 
     text: str
     detail: str = ""
-    tone: Tone = Tone.PLAIN
+    style: str = ""
 
     def __str__(self) -> str:
         return f"{self.text} ({self.detail})" if self.detail else self.text
