@@ -18,7 +18,8 @@ from customer_sync.core.errors import (
 )
 from customer_sync.core.locks import PageLocked
 from customer_sync.core.page import Page
-from customer_sync.results.result import PassResult, Status, SyncedPage
+from customer_sync.results.page_result import Status, SyncedPage
+from customer_sync.results.pass_result import PassResult
 
 PAGE = Page("104", "Trà sữa", is_sync=True, page_access_token="page-token", access_token="user-token")
 
@@ -184,13 +185,12 @@ def test_no_pages_at_all(error: ServiceError, code: int) -> None:
 
 
 def test_totals_add_up() -> None:
-    """The totals are the pages' sums; the requests are those of the whole pass."""
+    """The totals are the pages' sums."""
     result = pass_result([OK, PARTIAL])
     for number, page in enumerate(result.pages, start=1):
-        page.read, page.upserted, page.unchanged, page.failed, page.requests = 10 * number, number, 9, number, 5
-    result.requests_of = lambda page_id: 12 if page_id is None else 5
+        page.read, page.upserted, page.unchanged, page.failed = 10 * number, number, 9, number
     totals = result.totals
-    assert (totals["pages"], totals["requests"]) == (2, 12)
+    assert totals["pages"] == 2
     assert (totals["read"], totals["upserted"], totals["unchanged"], totals["failed"]) == (30, 3, 18, 3)
     assert (totals["skipped"], totals["malformed"]) == (0, 0)
 

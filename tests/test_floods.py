@@ -11,7 +11,8 @@ from typing import Any, get_args
 import pytest
 
 from customer_sync.core.errors import ExitCode
-from customer_sync.results.result import PassResult, Status, SyncedPage
+from customer_sync.results.page_result import Status, SyncedPage
+from customer_sync.results.pass_result import PassResult
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault, FaultKind
 from customer_sync.sandbox.times import microseconds

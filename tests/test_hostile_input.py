@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from customer_sync.core.errors import CustomerSyncError, ExitCode
-from customer_sync.results.result import PassResult, Status, SyncedPage
+from customer_sync.results.page_result import Status, SyncedPage
+from customer_sync.results.pass_result import PassResult
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.kept import kept
 from customer_sync.sync.passes import BACKFILL, INCREMENTAL

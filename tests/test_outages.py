@@ -9,7 +9,7 @@ import pytest
 
 from customer_sync.core.errors import ExitCode, Unreachable
 from customer_sync.http.retry import TRIES
-from customer_sync.results.result import Status
+from customer_sync.results.page_result import Status
 from customer_sync.sandbox import Sandbox
 from customer_sync.sandbox.faults import Fault
 from customer_sync.sync.passes import BACKFILL, INCREMENTAL

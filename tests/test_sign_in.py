@@ -9,7 +9,8 @@ import pytest
 
 from customer_sync.config.settings import load_settings
 from customer_sync.core.errors import SettingsError
-from customer_sync.results.result import PassResult, SyncedPage
+from customer_sync.results.page_result import SyncedPage
+from customer_sync.results.pass_result import PassResult
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.firebase_api import API_KEY, PASSWORD
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role

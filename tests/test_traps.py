@@ -20,7 +20,8 @@ from customer_sync.config.settings import load_settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import CustomerSyncError, ExitCode, Unreachable
 from customer_sync.http.redact import Redactor
-from customer_sync.results.result import PassResult, Status, SyncedPage
+from customer_sync.results.page_result import Status, SyncedPage
+from customer_sync.results.pass_result import PassResult
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sync.plan import PassOptions
 from customer_sync.sync.watermarks import SPAN

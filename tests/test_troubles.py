@@ -1,4 +1,4 @@
-"""README's table "When something is wrong": every message in it is provoked for real, and ends with its exit code."""
+"""README's table "When something is wrong": every message in it is provoked, with its exit code."""
 
 import re
 import socket
@@ -32,7 +32,7 @@ class Row:
 
     @property
     def pattern(self) -> str:
-        """The message as it is looked for; its ellipsis stands for anything within a line."""
+        """The message as a pattern; its ellipsis matches anything within a line."""
         return ".+".join(re.escape(part.strip()) for part in self.message.split("…"))
 
 
@@ -49,7 +49,7 @@ ROWS = list(_rows())
 
 @dataclass
 class Scene:
-    """What a provocation works with."""
+    """The environment of a provocation."""
 
     sandbox: StartSandbox
     run: Command
@@ -115,7 +115,7 @@ def _user_token(scene: Scene) -> Outcome:
 
 @contextmanager
 def _address(*, listens: bool) -> Iterator[str]:
-    """An address that takes connections and never answers, or one where nobody listens."""
+    """An address that accepts connections and never answers, or one that refuses them."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         if listens:
@@ -123,17 +123,17 @@ def _address(*, listens: bool) -> Iterator[str]:
         yield f"http://127.0.0.1:{holder.getsockname()[1]}/api/v1"
 
 
-def _nobody_listens(scene: Scene) -> Outcome:
+def _refused_connection(scene: Scene) -> Outcome:
     with _address(listens=False) as address:
         return scene.run(scene.sandbox(), "incremental", FOLKFORM_BASE_URL=address)
 
 
-def _nobody_answers(scene: Scene) -> Outcome:
+def _no_answer(scene: Scene) -> Outcome:
     with _address(listens=True) as address:
         return scene.run(scene.sandbox(), "incremental", FOLKFORM_BASE_URL=address, CUSTOMER_SYNC_TIMEOUT="0.2")
 
 
-def _busy(scene: Scene) -> Outcome:
+def _locked(scene: Scene) -> Outcome:
     box = scene.sandbox()
     with PageLocks(scene.run.lock_dir, Clock(), "incremental").held("incremental", only_page(box)):
         return scene.run(box, "incremental")
@@ -178,16 +178,16 @@ def _nothing_on(scene: Scene) -> Outcome:
 PROVOCATIONS: dict[str, Provocation] = {
     "customer-sync: … not found": _not_found,
     "is missing: set": _no_setting,
-    "FolkForm knows no page": _unknown_page,
+    "page … not found in FolkForm": _unknown_page,
     "CUSTOMER_SYNC_LOCK_DIR … cannot be used": _lock_directory,
     "FOLKFORM_ROLE_ID is not set": _role,
     "FolkForm answered 401": _bearer_token,
     "cannot be trusted at": _certificate,
     "and there is no user token to make one": _page_token,
     "and the user token that should make a new one": _user_token,
-    "refused the connection at": _nobody_listens,
-    "did not answer within": _nobody_answers,
-    "is locked by another run": _busy,
+    "refused the connection at": _refused_connection,
+    "did not answer within": _no_answer,
+    "is locked by another run": _locked,
     "The time limit (--max-runtime) was reached": _too_slow,
     "psid … failed:": _refused,
     "malformed: id is missing": _malformed,
@@ -198,14 +198,14 @@ PROVOCATIONS: dict[str, Provocation] = {
 
 
 def test_every_row_is_provoked() -> None:
-    """No row is without a provocation, and none is provoked that is not told."""
+    """Every row has a provocation, and every provocation a row."""
     assert [row.message for row in ROWS] == list(PROVOCATIONS)
     assert all(row.cause and row.what_to_do for row in ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.message)
 def test_a_trouble(row: Row, sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
-    """The situation ends with the exit code of its row, and says the message of its row."""
+    """The situation ends with the exit code and the message of its row."""
     outcome = PROVOCATIONS[row.message](Scene(sandbox, run, tmp_path))
     assert outcome.code == row.code, outcome.output
     assert re.search(row.pattern, outcome.err), outcome.output

@@ -22,6 +22,7 @@ from customer_sync.core.errors import StopRequested
 from customer_sync.core.interrupt import stop_on_signals
 from customer_sync.core.page import Page
 from customer_sync.http.redact import Redactor
+from customer_sync.output.check_report import CheckReport
 from customer_sync.output.console import Screen
 from customer_sync.results.findings import CheckResult, Listener, Report, State
 from customer_sync.services.factory import Services
@@ -41,6 +42,7 @@ def run_check(screen: Screen, page_ids: Sequence[str]) -> int:
     started = clock.monotonic()
     result = CheckResult(clock.now())
     finishing = threading.Lock()
+    report = CheckReport(screen)
 
     def finish() -> int:
         with finishing:
@@ -49,7 +51,7 @@ def run_check(screen: Screen, page_ids: Sequence[str]) -> int:
             result.ended = True
             result.stopped = clock.stopping if clock.signalled else result.stopped
             result.duration = clock.monotonic() - started
-            screen.checked(result)
+            report.end(result)
         return result.exit_code
 
     def give_up() -> NoReturn:
@@ -58,7 +60,7 @@ def run_check(screen: Screen, page_ids: Sequence[str]) -> int:
         os._exit(code)
 
     stop_on_signals(clock, give_up)
-    fill_in(result, page_ids, os.environ, clock, redact=screen.redact, listener=screen)
+    fill_in(result, page_ids, os.environ, clock, redact=screen.redact, listener=report)
     return finish()
 
 

@@ -9,8 +9,8 @@ from customer_sync.inspect.explain import EXPLAIN, explain_customer
 from customer_sync.inspect.status import STATUS, announce_status, ask_page
 from customer_sync.inspect.verify import VERIFY, compare_page, count_page, prepare_comparison
 from customer_sync.results.explanation import Explanation
+from customer_sync.results.page_result import Status, SyncedPage
 from customer_sync.results.page_status import PageStatus
-from customer_sync.results.result import Status, SyncedPage
 from customer_sync.results.verified_page import CountedPage, VerifiedPage
 from customer_sync.services.page_token import RenewalDisabled
 from customer_sync.sync.passes import (
@@ -97,7 +97,7 @@ def explain(customer: str) -> Command[Explanation]:
     return Command(
         EXPLAIN,
         Explanation,
-        new_result=lambda page, now: Explanation(page, who=customer, asked_at=now),
+        new_result=lambda page, now: Explanation(page, customer=customer, asked_at=now),
         work=explain_customer,
         renewal=_READ_ONLY,
     )

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from customer_sync.check.cron_check import COMMAND, own_path
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.output.console import Screen
-from customer_sync.results.table import Cell, Column, Table
+from customer_sync.output.summary import print_table
+from customer_sync.results.table import Cell, Table
 
 if TYPE_CHECKING:
     from customer_sync.sandbox import Sandbox
@@ -33,9 +34,9 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
 
     def ready(sandbox: "Sandbox") -> None:
         for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
-            screen.hand_over(f"export {variable}={value}")
+            screen.print_raw(f"export {variable}={value}")
         if shutil.which(COMMAND) is None:
-            screen.hand_over(f'export PATH={shlex.quote(str(own_path().parent))}:"$PATH"')
+            screen.print_raw(f'export PATH={shlex.quote(str(own_path().parent))}:"$PATH"')
         counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
         screen.info(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C ends it.")
 
@@ -94,9 +95,9 @@ def _compare(screen: Screen, sandbox: "Sandbox") -> int:
         for page_id, page in difference.pages.items()
     ]
     counts = ("Pancake", "FolkForm", "Missing", "Stale", "Altered", "Equal")
-    columns = [Column("Page"), *(Column(title, numbers=True) for title in counts)]
+    columns = ["Page", *counts]
     screen.print("")
-    screen.table(Table("Both sides, compared customer by customer and field by field", columns, rows))
+    print_table(screen, Table("Both sides, compared customer by customer and field by field", columns, rows))
     if difference.equal:
         screen.print("Both sides are equal: nobody is missing, nobody is stale, nothing was altered on the way.")
         return ExitCode.OK

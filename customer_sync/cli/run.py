@@ -24,7 +24,9 @@ from customer_sync.http.redact import Redactor
 from customer_sync.monitoring.monitor import Monitor
 from customer_sync.output.console import Screen
 from customer_sync.output.options import OutputOptions
-from customer_sync.results.result import PageResult, PassResult, Status
+from customer_sync.output.summary import print_result
+from customer_sync.results.page_result import PageResult, Status
+from customer_sync.results.pass_result import PassResult
 from customer_sync.services.factory import Services
 from customer_sync.services.page_token import RenewalDisabled
 from customer_sync.sync.run_context import Listener, RunContext
@@ -103,7 +105,7 @@ def run_command(
             with finishing:
                 if not result.ended:
                     result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
-                    screen.result(result)
+                    print_result(screen, result)
                     monitor.ended()
             return result.exit_code
 
@@ -135,8 +137,7 @@ def run_pages(
     services = Services(
         settings, clock, redact, locks if command.takes_locks else None, renewal_disabled=command.renewal
     )
-    result.requests_of, result.calls = services.requests, services.calls
-    result.held_for = services.folkform_limiter.held_for
+    result.services = services
     result.warnings += warnings(settings)
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)

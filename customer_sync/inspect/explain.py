@@ -1,7 +1,7 @@
-"""One customer on both sides, and which pass would bring her; nothing is changed.
+"""One customer on both sides, and the pass that will copy it; nothing is changed.
 
-Pancake has no look-up by psid. Most customers stand where FolkForm's version says, so that second is read first; then
-from now down to it, since a customer who changes moves up; and only then the rest of the page.
+Pancake has no lookup by psid. Most customers are where FolkForm's version says, so that second is read first; then from
+now down to it, because a customer that changes moves up; and only then the rest of the page.
 """
 
 import logging
@@ -15,8 +15,9 @@ from customer_sync.results.explanation import Explanation, Side, Verdict
 from customer_sync.services.folkform import conflict
 from customer_sync.services.pancake import CustomerList
 from customer_sync.sync.list_reader import CustomerSource
+from customer_sync.sync.plan import LOOK_BACK
 from customer_sync.sync.run_context import RunContext
-from customer_sync.sync.walk import SETTLE_SECONDS, Batch, CustomerWalk
+from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk
 from customer_sync.sync.watermarks import SPAN, clamp_start, newest_watermark, oldest_watermark
 
 log = logging.getLogger(__name__)
@@ -25,20 +26,38 @@ EXPLAIN = "explain"
 
 
 def explain_customer(context: RunContext, result: Explanation) -> None:
-    """Looks for the customer on both sides and fills *result* in. Raises ServiceError, StopRequested."""
-    question = _Question(context, result)
-    question.answer()
-    result.warnings += question.clock_warning()
+    """Searches both sides for the customer and fills in *result*. Raises ServiceError, StopRequested."""
+    _look_up(context, result, result.customer)
+    finder = CustomerFinder(context.pancake(result.page), result)
+    _search(context, result, finder)
+    result.warnings += clocks_differ(finder.clock_ahead)
+    if finder.found is None:
+        result.verdict = Verdict.EXTRA if result.records else Verdict.UNKNOWN
+        return
+    result.pancake = Side.of(finder.found)
+    customer = read_customer(finder.found, result.page.page_id)
+    if isinstance(customer, Malformed):
+        result.verdict, result.flaw = Verdict.MALFORMED, customer.reason
+        return
+    if customer.psid and customer.psid != result.customer:
+        _look_up(context, result, customer.psid)
+    _judge(context, result, customer)
+
+
+def _look_up(context: RunContext, result: Explanation, name: str) -> None:
+    """Replaces the records by those of this psid or Pancake id, if there are any."""
+    if found := context.folkform.customers(result.page.page_id, name):
+        result.records = [Side.of(one.data, one.psid, one.pancake_id, one.record_id) for one in found]
 
 
 class CustomerFinder:
-    """Pancake's list, watched for one customer: a walk gives out only whom a pass would sync, and she may not be."""
+    """Pancake's list, watched for one customer: a walk skips customers that no pass would copy."""
 
     def __init__(self, pancake: CustomerSource, result: Explanation) -> None:
         self.found: Mapping[str, Any] | None = None
-        """What Pancake says about her."""
+        """The customer as Pancake lists it."""
         self.pancake_now = 0.0
-        """Pancake's clock, Unix seconds; 0 where it does not say."""
+        """Pancake's clock, Unix seconds; 0 if unknown."""
         self._pancake = pancake
         self._result = result
 
@@ -51,133 +70,89 @@ class CustomerFinder:
         self._result.read += len(listed.customers)
         self.pancake_now = max(self.pancake_now, listed.date or 0.0)
         if self.found is None:
-            self.found = next(filter(self._is_she, listed.customers), None)
+            self.found = next(filter(self._matches, listed.customers), None)
         return listed
 
-    def _is_she(self, data: Any) -> bool:
+    def _matches(self, data: Any) -> bool:
         if not isinstance(data, dict):
             return False
-        stored = self._result.folkform
         psid, pancake_id = read_identifier(data.get("psid")), read_identifier(data.get("id"))
-        if self._result.who in (psid, pancake_id):
+        if self._result.customer in (psid, pancake_id):
             return True
+        # The customer may have got or lost its psid since FolkForm stored it.
+        stored = self._result.folkform
         if stored is None:
             return False
-        # The psid may have come, or gone, since FolkForm got the customer.
-        return (
-            psid == stored.psid if psid and stored.psid else pancake_id is not None and pancake_id == stored.pancake_id
-        )
+        if psid and stored.psid:
+            return psid == stored.psid
+        return pancake_id is not None and pancake_id == stored.pancake_id
 
 
-class _Question:
-    """Where one customer stands."""
+def _search(context: RunContext, result: Explanation, finder: CustomerFinder) -> None:
+    page_size = context.settings.page_size
+    for window in _windows(context, result, finder):
+        walk = CustomerWalk(finder, result.page.page_id, window, page_size)
+        for number, batch in enumerate(walk):
+            if finder.found is not None:
+                return
+            if number == 0 and window.since == 0 and (batch.total or 0) > page_size:
+                _announce(result, batch.total or 0, page_size)
 
-    def __init__(self, context: RunContext, result: Explanation) -> None:
-        self._context = context
-        self._result = result
-        self._page_id = result.page.page_id
-        self._finder = CustomerFinder(context.pancake(result.page), result)
-        self._total = 0
-        """How many customers the last walk's window held, and all before it."""
 
-    def answer(self) -> None:
-        """Raises ServiceError, StopRequested."""
-        result = self._result
-        self._look_up(result.who)
-        self._search()
-        if self._finder.found is None:
-            result.verdict = Verdict.EXTRA if result.folkform else Verdict.UNKNOWN
-            return
-        result.pancake = Side.of(self._finder.found)
-        customer = read_customer(self._finder.found, self._page_id)
-        if isinstance(customer, Malformed):
-            result.verdict, result.flaw = Verdict.MALFORMED, customer.reason
-            return
-        if customer.psid and customer.psid != result.who:
-            self._look_up(customer.psid)
-        self._judge(customer)
+def _windows(context: RunContext, result: Explanation, finder: CustomerFinder) -> Iterator[Window]:
+    """Where the customer may be, the likeliest window first."""
 
-    def _look_up(self, name: str) -> None:
-        """Notes the documents of this psid or id; what is known stays where there is none."""
-        if found := self._context.folkform.customers(self._page_id, name):
-            self._result.records = [Side.of(one.data, one.psid, one.pancake_id, one.record_id) for one in found]
-
-    def _search(self) -> None:
-        for window, older in self._windows():
-            walk = CustomerWalk(self._finder, self._page_id, window, self._context.settings.page_size)
-            for number, batch in enumerate(walk):
-                if self._finder.found is not None:
-                    return
-                if number == 0:
-                    self._announce(batch, window, older)
-                self._total = batch.total or 0
-
-    def _windows(self) -> Iterator[tuple[Window, int | None]]:
-        """Where she may be, the likeliest first; with how many customers are older, None where few are read."""
-        began, second = self._now(), self._result.folkform.time if self._result.folkform else None
-        if second is None:
-            yield Window(0, self._now()), 0
-        else:
-            yield Window(second, second), None
-            yield Window(second, self._now()), self._total
-            yield Window(0, second - 1), 0
-        # Whoever changes meanwhile moves up, past a walk that comes down.
-        yield Window(began - SETTLE_SECONDS, self._now()), None
-
-    def clock_warning(self) -> list[str]:
-        """What our clock may delay."""
-        return clocks_differ(self._finder.clock_ahead)
-
-    def _now(self) -> int:
+    def now() -> int:
         """By the clock that is ahead."""
-        return int(max(self._context.clock.now(), self._finder.pancake_now))
+        return int(max(context.clock.now(), finder.pancake_now))
 
-    def _announce(self, batch: Batch, window: Window, older: int | None) -> None:
-        """Says what is about to be read, where that is more than one answer."""
-        if not batch.honours_window:
-            older = 0
-        if older is None:
-            return
-        among = f"customers of page {self._page_id}"
-        if batch.total is None:
-            if window.since == 0:
-                log.info("looking for her among all %s; Pancake does not tell how many", among)
-        elif (left := batch.total - older) > self._context.settings.page_size:
-            self._result.expected = self._result.read + left
-            requests = ceil(left / self._context.settings.page_size)
-            log.info("looking for her among %s %s: about %s requests", f"{left:,}", among, f"{requests:,}")
+    began, second = now(), result.folkform.time if result.folkform else None
+    if second is None:
+        yield Window(0, now())
+    else:
+        yield Window(second, second)
+        yield Window(second, now())
+        yield Window(0, second - 1)
+    # A customer that changes meanwhile moves up, past a walk that comes down.
+    yield Window(began - SETTLE_SECONDS, now())
 
-    def _judge(self, customer: Customer) -> None:
-        result, page = self._result, f" --page {self._page_id}"
-        stored = result.folkform
-        same_psid = stored is not None and customer.psid in (None, stored.psid)
-        if stored and same_psid and stored.version == customer.version:
-            result.verdict = Verdict.ALTERED if result.differences else Verdict.IN_ORDER
-            result.remedy = f"customer-sync backfill{page} --rewrite" if result.differences else None
-            if len(result.records) > 1:
-                result.verdict = Verdict.DUPLICATE
-            return
-        if blocked := self._blocked(customer):
-            result.verdict, result.flaw = Verdict.BLOCKED, blocked
-            return
-        result.verdict = self._next_pass(customer.updated_at)
-        command = "customer-sync incremental" if result.verdict is Verdict.INCREMENTAL else "customer-sync backfill"
-        result.remedy = command + (page if result.verdict is Verdict.PASSED_BY or not result.page.is_sync else "")
-        if not result.page.is_sync and result.verdict is not Verdict.PASSED_BY:
-            result.verdict = Verdict.OFF
 
-    def _blocked(self, customer: Customer) -> str:
-        """Why FolkForm refuses the customer: it holds the id elsewhere; empty where it does not."""
-        held = self._context.folkform.records_of([customer.pancake_id], page_id=self._page_id).get(customer.pancake_id)
-        return conflict(self._page_id, customer.updated_at, held) if held else ""
+def _announce(result: Explanation, total: int, page_size: int) -> None:
+    result.expected = result.read + total
+    text = "searching %s customers of page %s: about %s requests"
+    log.info(text, f"{total:,}", result.page.page_id, f"{ceil(total / page_size):,}")
 
-    def _next_pass(self, time: int) -> Verdict:
-        """Which pass would bring a customer of this time, as the marks stand."""
-        folkform, until = self._context.folkform, int(self._context.clock.now()) - SETTLE_SECONDS
-        mark = newest_watermark(folkform.last_customers(self._page_id, SPAN, until), until)
-        if time >= mark:
-            return Verdict.INCREMENTAL
-        oldest = oldest_watermark(folkform.oldest_customers(self._page_id, SPAN))
-        if time >= clamp_start(mark, mark - self._context.settings.overlap, oldest):
-            return Verdict.INCREMENTAL
-        return Verdict.BACKFILL if oldest is None or time <= oldest else Verdict.PASSED_BY
+
+def _judge(context: RunContext, result: Explanation, customer: Customer) -> None:
+    """Sets the verdict and the remedy."""
+    page_id, stored = result.page.page_id, result.folkform
+    this_page = f" --page {page_id}"
+    if stored and customer.psid in (None, stored.psid) and stored.version == customer.version:
+        result.verdict = Verdict.ALTERED if result.differences else Verdict.UP_TO_DATE
+        result.remedy = f"customer-sync backfill{this_page} --rewrite" if result.differences else None
+        if len(result.records) > 1:
+            result.verdict = Verdict.DUPLICATE
+        return
+    held = context.folkform.records_of([customer.pancake_id], page_id=page_id).get(customer.pancake_id)
+    if held and (reason := conflict(page_id, customer.updated_at, held)):
+        result.verdict, result.flaw = Verdict.ID_TAKEN, reason
+        return
+    verdict = _next_pass(context, page_id, customer.updated_at)
+    command = "customer-sync incremental" if verdict is Verdict.INCREMENTAL else "customer-sync backfill"
+    must_be_named = verdict is Verdict.REPAIR or not result.page.is_sync
+    result.remedy = command + (this_page if must_be_named else "")
+    result.verdict = verdict if result.page.is_sync or verdict is Verdict.REPAIR else Verdict.OFF
+
+
+def _next_pass(context: RunContext, page_id: str, time: int) -> Verdict:
+    """The pass that will copy a customer of this time, by the watermarks."""
+    folkform, until = context.folkform, int(context.clock.now()) - SETTLE_SECONDS
+    newest = newest_watermark(folkform.last_customers(page_id, SPAN, until), until)
+    if time >= newest:
+        return Verdict.INCREMENTAL
+    oldest = oldest_watermark(folkform.oldest_customers(page_id, SPAN))
+    if time >= clamp_start(newest, newest - context.settings.overlap, oldest):
+        return Verdict.INCREMENTAL
+    if oldest is None or time <= oldest or time >= clamp_start(newest, newest - LOOK_BACK, oldest):
+        return Verdict.BACKFILL
+    return Verdict.REPAIR

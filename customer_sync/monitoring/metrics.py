@@ -14,7 +14,8 @@ from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.core.streams import printable
 from customer_sync.http.transport import post
-from customer_sync.results.result import PageResult, PassResult, Status, SyncedPage
+from customer_sync.results.page_result import PageResult, Status, SyncedPage
+from customer_sync.results.pass_result import PassResult
 
 try:
     from prometheus_client import CollectorRegistry, pushadd_to_gateway, write_to_textfile
@@ -122,8 +123,9 @@ def _of_services(result: PassResult[Any], previous: PreviousSamples) -> Iterator
     }
     if not (result.complete or result.page_result.RESUMABLE):
         counts = previous.get(_CUSTOMERS, {})  # A comparison cut short has not found that nobody is missing.
-    calls: Samples = {_labels(result, service=one.service): one.calls for one in result.calls()}
-    too_many: Samples = {_labels(result, service=one.service): one.too_many for one in result.calls()}
+    services = result.services.calls() if result.services else []
+    calls: Samples = {_labels(result, service=one.service): one.calls for one in services}
+    too_many: Samples = {_labels(result, service=one.service): one.too_many for one in services}
     yield _CUSTOMERS, "Customers of the last run", counts
     yield "requests", "Requests of the last run", calls
     yield "too_many_requests", "How many of them met a 429", too_many

@@ -12,7 +12,7 @@ from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode
 from customer_sync.http.redact import Redactor
 from customer_sync.monitoring.ping import Ping, check_of
-from customer_sync.results.result import PassResult
+from customer_sync.results.pass_result import PassResult
 
 log = logging.getLogger(__name__)
 

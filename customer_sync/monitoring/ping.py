@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from customer_sync.core.clock import Clock
 from customer_sync.http.transport import post
-from customer_sync.results.result import PassResult
+from customer_sync.results.pass_result import PassResult
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""What a command found or did: counts, problems, exit codes; nothing of how it is printed."""
+"""What a command did or found: counts, problems, exit codes; not how it is printed."""

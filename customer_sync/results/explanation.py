@@ -1,32 +1,34 @@
-"""What `customer-sync explain` tells of a customer: both sides, what differs, and which pass would bring her."""
+"""One customer on both sides, as `customer-sync explain` shows it: versions, differences, the next pass."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from customer_sync.core.clock import ago, local_time
 from customer_sync.core.customer import parse_customer_updated_at, read_identifier
 from customer_sync.results.field_diff import Difference, differences, masked
-from customer_sync.results.result import PageResult, PassResult
-from customer_sync.results.table import Cell, Column, Table, Tone
+from customer_sync.results.page_result import PageResult
+from customer_sync.results.table import BAD, DOUBTFUL, GOOD, Cell
 
 _VERSION = "updated_at"
+_IN_EVERY_TABLE = (_VERSION, "psid", "id")
 
 
 class Verdict(StrEnum):
-    """Where a customer stands."""
+    """The state of a customer."""
 
-    IN_ORDER = "in_order"
+    UP_TO_DATE = "in_order"
     ALTERED = "altered"
-    """The same version on both sides, with other fields."""
+    """The same version on both sides, with different fields."""
     DUPLICATE = "duplicate"
     """The same version on both sides, and another record in FolkForm."""
-    BLOCKED = "id_taken"
-    """FolkForm refuses the customer, since another record has Pancake's id."""
+    ID_TAKEN = "id_taken"
+    """FolkForm refuses the customer because another record has the same Pancake id."""
     INCREMENTAL = "next_incremental"
     BACKFILL = "next_backfill"
-    PASSED_BY = "passed_by"
+    REPAIR = "passed_by"
+    """No scheduled pass will revisit that time."""
     OFF = "page_is_off"
     MALFORMED = "malformed"
     EXTRA = "only_in_folkform"
@@ -34,29 +36,29 @@ class Verdict(StrEnum):
 
 
 _SENTENCES = {
-    Verdict.IN_ORDER: "FolkForm holds her as Pancake has her",
-    Verdict.ALTERED: "FolkForm holds her version, but not all of it is as in Pancake; {remedy} sends her page again",
-    Verdict.DUPLICATE: "FolkForm holds {count} records of the customer, the newest up to date; delete the others",
-    Verdict.BLOCKED: "{lacks}: it {flaw}; no pass can write the customer until that record is corrected in FolkForm",
-    Verdict.INCREMENTAL: "{lacks}; the next incremental brings her: {remedy}",
-    Verdict.BACKFILL: "{lacks}; the next backfill brings her: {remedy}",
-    Verdict.PASSED_BY: "{lacks}, and no pass looks at her time again; the repair of her page does: {remedy}",
-    Verdict.OFF: "{lacks}, and her page is off (isSync), so only a pass that names it brings her: {remedy}",
-    Verdict.MALFORMED: "Pancake lists her malformed ({flaw}), so no pass can bring her; only Pancake can mend that",
-    Verdict.EXTRA: "FolkForm holds her and Pancake does not list her: merged or deleted there; in FolkForm she stays",
-    Verdict.UNKNOWN: "Neither side has a customer {who} of this page; check the psid and the page",
+    Verdict.UP_TO_DATE: "up to date in FolkForm",
+    Verdict.ALTERED: "same version, but some fields differ; to resend the page: {remedy}",
+    Verdict.DUPLICATE: "{count} records in FolkForm, the newest up to date; delete the others",
+    Verdict.ID_TAKEN: "{state}: FolkForm {flaw}; no pass can write the customer until that record is corrected",
+    Verdict.INCREMENTAL: "{state}; the next incremental will copy this customer: {remedy}",
+    Verdict.BACKFILL: "{state}; the next backfill will copy this customer: {remedy}",
+    Verdict.REPAIR: "{state}; no scheduled pass will revisit that time; repair the page: {remedy}",
+    Verdict.OFF: "{state}; the page is switched off (isSync), only a pass that names it copies the customer: {remedy}",
+    Verdict.MALFORMED: "invalid record in Pancake ({flaw}); fix it there",
+    Verdict.EXTRA: "only in FolkForm (merged or deleted in Pancake); kept",
+    Verdict.UNKNOWN: "customer {customer} is on neither side of this page; check the psid and the page",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A customer as one of the services has her."""
+    """A customer as one of the services has it."""
 
     psid: str | None
     pancake_id: str | None
     version: str | None
     data: Mapping[str, Any] = field(repr=False)
-    """All fields that Pancake gives, or gave."""
+    """All fields that Pancake has, or had."""
     record_id: str | None = None
     """FolkForm's own id of the record."""
 
@@ -68,13 +70,19 @@ class Side:
         pancake_id: str | None = None,
         record_id: str | None = None,
     ) -> "Side":
-        """*psid* and *pancake_id* are those that FolkForm keeps the customer under."""
-        psid, pancake_id = psid or read_identifier(data.get("psid")), pancake_id or read_identifier(data.get("id"))
-        return cls(psid, pancake_id, _text(data.get(_VERSION)), data, record_id)
+        """*psid* and *pancake_id* are the ones in FolkForm's record."""
+        version = data.get(_VERSION)
+        return cls(
+            psid or read_identifier(data.get("psid")),
+            pancake_id or read_identifier(data.get("id")),
+            version if isinstance(version, str) else None,
+            data,
+            record_id,
+        )
 
     @property
     def time(self) -> int | None:
-        """The second of her version."""
+        """The second of the version; None if it is not readable."""
         try:
             return parse_customer_updated_at(self.version)
         except ValueError:
@@ -82,7 +90,7 @@ class Side:
 
     @property
     def shown_version(self) -> str | None:
-        """Her version, unless it is none and may be something personal."""
+        """The version; masked if it is not a time and may be personal."""
         return self.version and masked(_VERSION, self.version)
 
     def as_json(self) -> dict[str, Any]:
@@ -94,18 +102,19 @@ class Explanation(PageResult):
     """One customer of one page, on both sides."""
 
     IS_REPORT = True
+    SHOWS_STATUS = False
 
-    who: str = field(kw_only=True)
-    """Her psid, or her id in Pancake."""
+    customer: str = field(kw_only=True)
+    """The psid or Pancake id that was asked for."""
     asked_at: float = field(kw_only=True)
     """The present, from which ages count."""
     pancake: Side | None = None
     records: list[Side] = field(default_factory=list)
-    """FolkForm's records of the customer, the newest first; one, unless another program has written too."""
+    """FolkForm's records of the customer, the newest first; several only if another program writes too."""
     flaw: str | None = None
-    """Why the customer is malformed in Pancake, or refused by FolkForm."""
+    """Why Pancake's record is malformed, or FolkForm refuses it."""
     verdict: Verdict | None = None
-    """None while it is not known."""
+    """None while it is unknown."""
 
     @property
     def folkform(self) -> Side | None:
@@ -114,7 +123,7 @@ class Explanation(PageResult):
 
     @property
     def has_problems(self) -> bool:
-        return self.verdict not in (Verdict.IN_ORDER, Verdict.ALTERED)
+        return self.verdict not in (Verdict.UP_TO_DATE, Verdict.ALTERED)
 
     @property
     def differences(self) -> list[Difference]:
@@ -129,114 +138,67 @@ class Explanation(PageResult):
         """The verdict, with the command that helps."""
         if self.verdict is None:
             return None
-        facts = {"lacks": self._lacks(), "remedy": self.remedy, "flaw": self.flaw, "who": self.who}
-        facts["count"] = str(len(self.records))
-        return _SENTENCES[self.verdict].format(**facts)
-
-    def _lacks(self) -> str:
-        if self.folkform is None:
-            return "FolkForm does not hold her"
-        newer = self.pancake.time if self.pancake else None
-        is_older = newer is not None and self.folkform.time is not None and self.folkform.time < newer
-        return f"FolkForm holds {'an older' if is_older else 'another'} version of her"
+        return _SENTENCES[self.verdict].format(
+            state="stale in FolkForm" if self.folkform else "missing in FolkForm",
+            remedy=self.remedy,
+            flaw=self.flaw,
+            customer=self.customer,
+            count=len(self.records),
+        )
 
     def details(self) -> dict[str, Any]:
+        malformed = self.flaw if self.verdict is Verdict.MALFORMED else None
         return {
             "on": self.page.is_sync,
-            "who": self.who,
+            "who": self.customer,
             "verdict": self.verdict,
             "sentence": self.sentence,
             "remedy": self.remedy,
-            "pancake": self.pancake
-            and {**self.pancake.as_json(), "malformed": self.flaw if self.verdict is Verdict.MALFORMED else None},
+            "pancake": self.pancake and {**self.pancake.as_json(), "malformed": malformed},
             "folkform": self.folkform and self.folkform.as_json(),
             "records": [{"record": one.record_id, **one.as_json()} for one in self.records],
-            "differences": [
-                {"field": one.field, "pancake": one.pancake, "folkform": one.folkform} for one in self.differences
-            ],
+            "differences": [asdict(one) for one in self.differences],
         }
 
-    @staticmethod
-    def opening(result: "PassResult[Explanation]") -> str:
-        return ", ".join((page.verdict or page.status).replace("_", " ") for page in result.pages) or result.status
-
-    @staticmethod
-    def sum_up(result: "PassResult[Explanation]") -> str:  # noqa: ARG004
-        return ""  # The sentence has said it.
-
-    @staticmethod
-    def next_steps(result: "PassResult[Explanation]") -> list[str]:
-        return [page.sentence for page in result.pages if page.sentence]
-
-    @staticmethod
-    def lines(result: "PassResult[Explanation]") -> list[str]:
-        return [line for page in result.pages for line in page.facts()]
-
-    def facts(self) -> list[str]:
-        """Both sides, then each difference, a line each."""
-        sides = {"Pancake": self.pancake, "FolkForm": self.folkform}
-        return [
-            *(f"{name}: {self._words(side)}" for name, side in sides.items()),
-            *(f"FolkForm record {one.record_id}: {self._words(one)}" for one in self._several),
-            *(f"{one.field}: {one.pancake} in Pancake, {one.folkform} in FolkForm" for one in self._other_differences),
-        ]
-
-    def _words(self, side: Side | None) -> str:
-        if side is None:
-            return self._absent
-        version = ", ".join(filter(None, (side.shown_version or "none", self._when(side))))
-        return f"version {version}, psid {side.psid or 'none'}, id {side.pancake_id or 'none'}"
+    @classmethod
+    def sum_up(cls, pages: Sequence[Self], totals: Mapping[str, int]) -> str:  # noqa: ARG003
+        return ", ".join(page.verdict.replace("_", " ") if page.verdict else "no verdict" for page in pages)
 
     @classmethod
-    def table(cls, result: "PassResult[Explanation]") -> Table:
-        (page,) = result.pages
-        title = f"customer-sync {result.name} {page.who}, page {page.page.title}"
-        return Table(title, [Column(""), Column("Pancake"), Column("FolkForm")], page.rows())
+    def next_steps(cls, pages: Sequence[Self]) -> list[str]:
+        return [page.sentence for page in pages if page.sentence]
+
+    @classmethod
+    def table(cls, pages: Sequence[Self]) -> tuple[list[str], list[list[Cell]]]:
+        customers = ", ".join(page.customer for page in pages)
+        return [customers, "Pancake", "FolkForm"], [row for page in pages for row in page.rows()]
+
+    def lines(self) -> list[str]:
+        """The rows of the table, a line each."""
+        return [f"{name}: {pancake} in Pancake, {folkform} in FolkForm" for name, pancake, folkform in self.rows()]
 
     def rows(self) -> list[list[Cell]]:
-        """Both sides, then each difference, a row each."""
+        """The version, the ids, each record if FolkForm has several, and each difference."""
         sides = self.pancake, self.folkform
-        others = [(one.field, one.pancake, one.folkform, Tone.DOUBTFUL) for one in self._other_differences]
+        others, style = [one for one in self.differences if one.field not in _IN_EVERY_TABLE], DOUBTFUL
         if all(sides) and not others:
-            others = [("other fields", "the same", "the same", Tone.GOOD)]
+            others, style = [Difference("other fields", "the same", "the same")], GOOD
+        records = self.records if len(self.records) > 1 else []
         return [
             [Cell("version"), *map(self._version, sides)],
-            [Cell("psid"), *(_known(side.psid) if side else Cell("") for side in sides)],
-            [Cell("id"), *(_known(side.pancake_id) if side else Cell("") for side in sides)],
-            *([Cell(f"record {one.record_id}"), Cell(""), self._version(one)] for one in self._several),
-            *(
-                [Cell(name), Cell(pancake, tone=tone), Cell(folkform, tone=tone)]
-                for name, pancake, folkform, tone in others
-            ),
+            [Cell("psid"), *(_identifier(side.psid if side else None) for side in sides)],
+            [Cell("id"), *(_identifier(side.pancake_id if side else None) for side in sides)],
+            *([Cell(f"record {one.record_id}"), Cell("none"), self._version(one)] for one in records),
+            *([Cell(one.field), Cell(one.pancake, style=style), Cell(one.folkform, style=style)] for one in others),
         ]
-
-    @property
-    def _several(self) -> list[Side]:
-        """FolkForm's records, where there is more than one."""
-        return self.records if len(self.records) > 1 else []
-
-    @property
-    def _other_differences(self) -> list[Difference]:
-        """But for what is told of each side in any case."""
-        return [one for one in self.differences if one.field not in (_VERSION, "psid", "id")]
 
     def _version(self, side: Side | None) -> Cell:
         if side is None:
-            return Cell(self._absent, tone=Tone.BAD)
+            return Cell("none" if self.verdict else "unknown", style=BAD)
         same = self.pancake and self.folkform and self.pancake.version == self.folkform.version
-        return Cell(side.shown_version or "none", self._when(side), Tone.GOOD if same else Tone.DOUBTFUL)
-
-    @property
-    def _absent(self) -> str:
-        return "not there" if self.verdict else "unknown"
-
-    def _when(self, side: Side) -> str:
-        return f"{local_time(side.time)} ({ago(self.asked_at - side.time)})" if side.time else ""
+        when = f"{local_time(side.time)}, {ago(self.asked_at - side.time)}" if side.time else ""
+        return Cell(side.shown_version or "none", when, GOOD if same else DOUBTFUL)
 
 
-def _known(identity: str | None) -> Cell:
-    return Cell(identity or "none", tone=Tone.PLAIN if identity else Tone.BAD)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _identifier(identifier: str | None) -> Cell:
+    return Cell(identifier or "none", style="" if identifier else BAD)

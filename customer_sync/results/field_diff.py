@@ -1,4 +1,4 @@
-"""What two versions of a customer differ in, field by field, without telling anything personal."""
+"""The fields in which two versions of a customer differ, with personal values masked."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from customer_sync.core.customer import looks_like_time
 from customer_sync.core.pii import IMPERSONAL
 from customer_sync.core.stored_value import kept_value
-from customer_sync.results.result import counted
+from customer_sync.results.page_result import counted
 
 _LONGEST = 80
 _TIMES = {"updated_at", "inserted_at"}
@@ -17,7 +17,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field that is not the same on both sides, each side as it may be shown."""
+    """A field that differs, each side masked where it is personal."""
 
     field: str
     pancake: str
@@ -25,7 +25,7 @@ class Difference:
 
 
 def differences(pancake: Mapping[str, Any], folkform: Mapping[str, Any]) -> list[Difference]:
-    """Every field that differs from what FolkForm would keep of it, in Pancake's order."""
+    """Every field that differs once FolkForm has stored it, in Pancake's order."""
     found = []
     for name in dict.fromkeys((*pancake, *folkform)):
         ours, theirs = pancake.get(name, _ABSENT), folkform.get(name, _ABSENT)
@@ -36,21 +36,21 @@ def differences(pancake: Mapping[str, Any], folkform: Mapping[str, Any]) -> list
 
 
 def masked(name: str, value: Any) -> str:
-    """What may be shown of a field: itself where that tells nobody who she is, else what kind of value it is."""
+    """The value of a field if it is not personal, else its kind."""
     if value is _ABSENT:
         return "absent"
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, str):
-        tells_nobody = name in IMPERSONAL and (name not in _TIMES or looks_like_time(value))
-        return value[:_LONGEST] if tells_nobody else f"text of {counted(len(value), 'character')}"
+        is_impersonal = name in IMPERSONAL and (name not in _TIMES or looks_like_time(value))
+        return value[:_LONGEST] if is_impersonal else f"text of {counted(len(value), 'character')}"
     if isinstance(value, list):
         return f"list of {len(value):,}"
     return f"object of {counted(len(value), 'field')}" if isinstance(value, dict) else "number"
 
 
 def _text(value: Any) -> str:
-    """The same for equal values only, unlike `==`, for which 1 is true."""
+    """Equal for equal values only, unlike `==`, for which 1 equals true."""
     try:
         return "" if value is _ABSENT else json.dumps(kept_value(value), sort_keys=True)
     except RecursionError:

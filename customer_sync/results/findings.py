@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from customer_sync.core.errors import CustomerSyncError, ExitCode, ServiceError, StopRequested
-from customer_sync.results.result import Status, utc_text
+from customer_sync.results.page_result import Status
+from customer_sync.results.pass_result import utc_text
 
 log = logging.getLogger(__name__)
 

@@ -1,43 +1,27 @@
-"""What a terminal shows in rows and columns: the words and what they mean, nothing of how they are drawn."""
+"""A table as data: rows of cells with their colours; `output.summary` draws it."""
 
 from dataclasses import dataclass
-from enum import Enum, auto
 
-
-class Tone(Enum):
-    """What a text means; each tone has its colour."""
-
-    PLAIN = auto()
-    GOOD = auto()
-    DOUBTFUL = auto()
-    BAD = auto()
-    QUIET = auto()
+# The colour of a text shows what it means.
+GOOD, DOUBTFUL, BAD, QUIET = "green", "yellow", "red", "dim"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A place in a table."""
+    """One cell of a table; *detail* is a second line in small print."""
 
     text: str
     detail: str = ""
-    """A second line, quieter."""
-    tone: Tone = Tone.PLAIN
-    share: float | None = None
-    """From 0 to 1, drawn as a bar before the text."""
+    style: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of cells, which may be numbers."""
-
-    title: str
-    numbers: bool = False
+    def __str__(self) -> str:
+        return f"{self.text} ({self.detail})" if self.detail else self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of as many cells as there are columns."""
+    """Rows of as many cells as there are column titles."""
 
     title: str
-    columns: list[Column]
+    columns: list[str]
     rows: list[list[Cell]]

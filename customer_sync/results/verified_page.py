@@ -1,37 +1,35 @@
-"""What `customer-sync verify` tells of a page: how its two sides compare, by version or by count."""
+"""How the two sides of one page compare, by version (`verify`) or by count (`verify --quick`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from customer_sync.results.result import PageResult, PassResult, Problem, Status, counted
+from customer_sync.results.page_result import PageResult, Problem, Status, counted
 
 _STATES = ("missing", "stale", "extra", "duplicate", "malformed")
 
 
 @dataclass
 class VerifiedPage(PageResult):
-    """How the two sides of one page compare."""
+    """How the versions of the two sides of one page compare."""
 
     COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "duplicate", "malformed", "requests")
     PROBLEM_STATUS = Status.DIFFERS
 
     allow_extra: bool = field(default=False, kw_only=True)
-    """Whether whom FolkForm alone holds is no trouble."""
+    """Whether extra customers are no problem."""
     folkform: int = 0
     """How many customers FolkForm holds."""
-    counted_in_folkform: int = 0
-    """How many it counted before the comparison."""
     missing: int = 0
     """In Pancake only."""
     stale: int = 0
-    """In both, at different versions."""
+    """On both sides, at different versions."""
     extra: int = 0
     """In FolkForm only."""
     duplicate: int = 0
     """Second records of a customer in FolkForm."""
     unlisted: int = 0
-    """Whom Pancake counts and does not list, so that nobody can compare them."""
+    """How many customers Pancake counts and does not list."""
 
     @property
     def pancake(self) -> int:
@@ -40,9 +38,8 @@ class VerifiedPage(PageResult):
 
     @property
     def has_problems(self) -> bool:
-        return bool(
-            self.missing or self.stale or self.duplicate or self.unlisted or (self.extra and not self.allow_extra)
-        )
+        extra = 0 if self.allow_extra else self.extra
+        return any((self.missing, self.stale, self.duplicate, self.unlisted, extra))
 
     def add(self, problem: Problem) -> None:
         """*problem* is missing, stale, extra or duplicate."""
@@ -51,15 +48,14 @@ class VerifiedPage(PageResult):
 
     def words(self) -> list[str]:
         if not self.complete:
-            return ["not compared to its end"]
-        return [_both_sides(self.pancake, self.folkform), *_findings(vars(self))]
+            return ["not fully compared"]
+        return [_both_sides(self.pancake, self.folkform), *_states(vars(self))]
 
-    @staticmethod
-    def sum_up(result: PassResult[Any]) -> str:
-        totals = result.totals
-        unfinished = sum(not page.complete for page in result.pages)
-        more = [f"{counted(unfinished, 'page')} not compared to the end"] if unfinished else []
-        return f"{_both_sides(totals['pancake'], totals['folkform'])}: {', '.join([*_findings(totals), *more])}"
+    @classmethod
+    def sum_up(cls, pages: Sequence[Self], totals: Mapping[str, int]) -> str:
+        unfinished = sum(not page.complete for page in pages)
+        more = [f"{counted(unfinished, 'page')} not fully compared"] if unfinished else []
+        return f"{_both_sides(totals['pancake'], totals['folkform'])}: {', '.join([*_states(totals), *more])}"
 
     def details(self) -> dict[str, Any]:
         return {"remedy": self.remedy}
@@ -73,7 +69,7 @@ class CountedPage(PageResult):
     PROBLEM_STATUS = Status.DIFFERS
 
     allow_extra: bool = field(default=False, kw_only=True)
-    """Whether it is no trouble that FolkForm holds more."""
+    """Whether a higher count in FolkForm is no problem."""
     pancake: int = 0
     folkform: int = 0
 
@@ -84,10 +80,9 @@ class CountedPage(PageResult):
     def words(self) -> list[str]:
         return [_both_sides(self.pancake, self.folkform)]
 
-    @staticmethod
-    def sum_up(result: PassResult[Any]) -> str:
-        totals = result.totals
-        agree = "agree" if all(page.pancake == page.folkform for page in result.pages) else "differ"
+    @classmethod
+    def sum_up(cls, pages: Sequence[Self], totals: Mapping[str, int]) -> str:
+        agree = "agree" if all(page.pancake == page.folkform for page in pages) else "differ"
         return f"{_both_sides(totals['pancake'], totals['folkform'])}: counts {agree}, versions not compared"
 
 
@@ -95,7 +90,6 @@ def _both_sides(pancake: int, folkform: int) -> str:
     return f"{pancake:,} in Pancake, {folkform:,} in FolkForm"
 
 
-def _findings(counts: Mapping[str, int]) -> list[str]:
-    """What was found; duplicates are rare and named only where there are some."""
-    named = [name for name in _STATES if counts[name] or name != "duplicate"]
-    return [f"{counts[name]:,} {name}" for name in named]
+def _states(counts: Mapping[str, int]) -> list[str]:
+    """Duplicates are rare, and named only if there are some."""
+    return [f"{counts[name]:,} {name}" for name in _STATES if counts[name] or name != "duplicate"]

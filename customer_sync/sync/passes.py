@@ -12,7 +12,7 @@ from itertools import takewhile
 from customer_sync.core.clock import clocks_differ
 from customer_sync.core.customer import Customer, Malformed, Window, read_customer
 from customer_sync.core.errors import ContractBroken, ServiceError
-from customer_sync.results.result import SyncedPage
+from customer_sync.results.page_result import SyncedPage
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import Filter
 from customer_sync.services.folkform_access import SERVICE as FOLKFORM

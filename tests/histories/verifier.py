@@ -1,4 +1,4 @@
-"""A comparison of both sides, as a process that nobody disturbs."""
+"""A comparison of both sides, as a process that nothing interrupts."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ class Verifier(Process):
         self.verified = [VerifiedPage(Page(page_id, page_id, True, "")) for page_id in world.kind.page_ids]
 
     def live(self) -> None:
-        """Runs to its end."""
+        """Compares every page."""
         context = self.context()
         prepare_comparison(context, self.verified)
         for result in self.verified:
@@ -30,7 +30,7 @@ class Verifier(Process):
 
     @property
     def findings(self) -> set[tuple[str, str, str]]:
-        """Kind, page and name of every customer that is named but the malformed."""
+        """Kind, page and name of every customer reported, without the malformed ones."""
         return {
             (problem.problem, page.page.page_id, name_of(problem.pancake_id or ""))
             for page in self.verified
