@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from customer_sync.config.settings import read_duration
+from customer_sync.config.readers import read_duration
 
 from .conftest import COMMAND, Command, Outcome, StartSandbox
 

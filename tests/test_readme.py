@@ -27,7 +27,7 @@ _OPTIONS = {
     if option.startswith("-")
 } | {"--help", "-h"}
 _VARIABLES = (
-    {declaration["variable"] for declaration in declared().values()}
+    {declaration.variable for declaration in declared().values()}
     | {
         variable
         for command in _COMMANDS.values()
@@ -37,7 +37,7 @@ _VARIABLES = (
     }
     | {SHARDS}
 )
-_SECRET_FILES = {f"{declaration['variable']}_FILE" for declaration in declared().values() if declaration["secret"]}
+_SECRET_FILES = {f"{declaration['variable']}_FILE" for declaration in declared().values() if declaration.secret}
 
 
 @pytest.mark.parametrize("command", sorted(_COMMANDS))
