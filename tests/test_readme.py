@@ -37,7 +37,7 @@ _VARIABLES = (
     }
     | {SHARDS}
 )
-_SECRET_FILES = {f"{declaration['variable']}_FILE" for declaration in declared().values() if declaration.secret}
+_SECRET_FILES = {f"{declaration.variable}_FILE" for declaration in declared().values() if declaration.secret}
 
 
 @pytest.mark.parametrize("command", sorted(_COMMANDS))
