@@ -446,7 +446,9 @@ def test_a_proxy_and_a_bundle(shop: Sandbox, run: Command, certificate: tuple[Pa
             "NO_PROXY": "127.0.0.1",
         }
         named = "https://folkform.example/folkform/api/v1"
-        outcome = run(shop, "incremental", "-v", "--workers", "1", **{**settings, "FOLKFORM_BASE_URL": named})
+        outcome = run(
+            shop, "incremental", "-v", **{**settings, "CUSTOMER_SYNC_WORKERS": "1", "FOLKFORM_BASE_URL": named}
+        )
         assert (outcome.code, "secret" in outcome.output) == (0, False)
         assert set(asked) == {"folkform.example:443"}
         assert shop.difference().equal

@@ -143,7 +143,7 @@ def test_signals(sandbox: StartSandbox, run: Command, command: str, sent: signal
     """A signal in the middle: what is in flight arrives, the summary is true, and the next runs lose nobody."""
     box = sandbox(folkform_latency=0.05)
     box.pancake.add_customers(only_page(box), people(300, 60, 20_000))
-    process = run.start(box, command, "--json", "--workers", "4")
+    process = run.start(box, command, "--json", CUSTOMER_SYNC_WORKERS="4")
     wait_until(lambda: writes(box) >= (20 if command == "incremental" else 150))
     process.send_signal(sent)
     outcome = run.end(process)

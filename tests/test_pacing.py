@@ -46,7 +46,7 @@ def test_two_runs_share_folkforms_limit(sandbox: StartSandbox, run: Command) -> 
 def test_pancakes_429_slows_down(sandbox: StartSandbox, run: Command, dress: Any, retry_after: str | None) -> None:
     """Told that it asks too often, in either dress, a page is asked more slowly, and nobody is missing."""
     box = sandbox(customers=40, pancake_limit=5, pancake_429=dress, pancake_retry_after=retry_after)
-    outcome = run(box, "backfill", "--json", "-v", "--page-size", "4")
+    outcome = run(box, "backfill", "--json", "-v", CUSTOMER_SYNC_PAGE_SIZE="4")
     assert (outcome.code, outcome.totals["failed"]) == (0, 0)
     assert 1 <= outcome.err.count("trying again") <= 10
     assert box.difference().equal
@@ -55,7 +55,7 @@ def test_pancakes_429_slows_down(sandbox: StartSandbox, run: Command, dress: Any
 def test_each_page_has_its_own_pace(sandbox: StartSandbox, run: Command) -> None:
     """PANCAKE_RPS bounds each page by itself: two pages together are asked twice as often."""
     box = sandbox(pages=2, customers=60)
-    assert run(box, "backfill", "--page-size", "10", CUSTOMER_SYNC_PANCAKE_RPS="10").code == 0
+    assert run(box, "backfill", CUSTOMER_SYNC_PANCAKE_RPS="10", CUSTOMER_SYNC_PAGE_SIZE="10").code == 0
     for page_id in box.pancake.page_ids():
         moments = [
             request.time

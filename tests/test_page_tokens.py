@@ -113,7 +113,7 @@ def test_one_new_token_a_page(shop: Shop, run: Command, refusal: int | None) -> 
     pages = box.pancake.page_ids()
     for page_id, trouble in zip(pages, ["missing", "dead", "dies"], strict=True):
         _lose(box, trouble, page_id)
-    outcome = run(box, "backfill", "--json", "-v", "--debug", "--page-size", "3")
+    outcome = run(box, "backfill", "--json", "-v", "--debug", CUSTOMER_SYNC_PAGE_SIZE="3")
     assert (outcome.code, outcome.json["status"]) == (0, "ok")
     assert (box.difference().equal, writes(box)) == (True, 18)
     assert _pages_asked(box, MAKE) == sorted(pages)
@@ -128,7 +128,7 @@ def test_every_refusal(shop: Shop, run: Command, passed: int) -> None:
     box = shop(len(REFUSALS))
     for page_id, refusal in zip(box.pancake.page_ids(), REFUSALS, strict=True):
         box.faults.add(_refusal(refusal, page_id, skip=passed))
-    outcome = run(box, "backfill", "--page-size", "3", "--pages-at-once", "8")
+    outcome = run(box, "backfill", CUSTOMER_SYNC_PAGE_SIZE="3", CUSTOMER_SYNC_PAGES_AT_ONCE="8")
     assert (outcome.code, _asked(box, RECORD, MAKE, STORE)) == (0, [len(REFUSALS)] * 3)
     assert _pages_asked(box, MAKE) == sorted(box.pancake.page_ids())
     assert (_all_stored(box), box.difference().equal) == (True, True)
@@ -174,15 +174,15 @@ def test_answers_that_are_lost(shop: Shop, passes: Passes) -> None:
 # Somebody else's new token
 
 
-@pytest.mark.parametrize("options", [("--dry-run",), ("--renew-tokens", "0")], ids=" ".join)
-def test_somebody_else_has_renewed_it(shop: Shop, run: Command, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("options", "renews"), [(("--dry-run",), "1"), ((), "0")], ids=["dry run", "switched off"])
+def test_somebody_else_has_renewed_it(shop: Shop, run: Command, options: tuple[str, ...], renews: str) -> None:
     """A newer token in FolkForm's record is taken and none is made, so that runs that may make none go on as well."""
     box = shop(2)
     missing, dead = box.pancake.page_ids()
     _lose(box, "missing", missing)
     _lose(box, "dead", dead)
     with box.faults.add(Fault("hang", service="folkform", endpoint="/find", times=None)):
-        process = run.start(box, "incremental", "-v", *options)
+        process = run.start(box, "incremental", "-v", *options, CUSTOMER_SYNC_RENEW_TOKENS=renews)
         box.requests.wait_for(lambda request: request.fault == "hang")
         for page_id in (missing, dead):
             box.folkform.set_page(page_id, pageAccessToken=box.pancake.make_page_token(page_id))
@@ -330,12 +330,14 @@ def test_none_is_made(shop: Shop, run: Command, options: list[str], environment:
     assert _hides_tokens(outcome)
 
 
-@pytest.mark.parametrize("options", [("--dry-run",), ("--renew-tokens", "0")], ids=" ".join)
-def test_none_is_made_on_the_way(shop: Shop, run: Command, passes: Passes, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("options", "renews"), [(("--dry-run",), "1"), ((), "0")], ids=["dry run", "switched off"])
+def test_none_is_made_on_the_way(
+    shop: Shop, run: Command, passes: Passes, options: tuple[str, ...], renews: str
+) -> None:
     """A token that dies where none may be made ends the page; what was written counts, and the next run goes on."""
     box = shop()
     _lose(box, "dies")
-    outcome = run(box, "backfill", "--json", "--page-size", "3", *options)
+    outcome = run(box, "backfill", "--json", *options, CUSTOMER_SYNC_PAGE_SIZE="3", CUSTOMER_SYNC_RENEW_TOKENS=renews)
     assert (outcome.code, outcome.page(only_page(box))["complete"]) == (3, False)
     assert "Pancake refuses the token" in _error(outcome, only_page(box))
     assert _asked(box, MAKE, STORE) == [0, 0]

@@ -119,7 +119,7 @@ def test_no_page(sandbox: StartSandbox, run: Command) -> None:
 def test_more_pages_than_one_answer_holds(sandbox: StartSandbox, run: Command) -> None:
     """FolkForm answers fifty page records at once; all 55 pages are synced."""
     box = sandbox(pages=55, customers=3)
-    outcome = run(box, "backfill", "--json", "--pages-at-once", "8")
+    outcome = run(box, "backfill", "--json", CUSTOMER_SYNC_PAGES_AT_ONCE="8")
     assert (outcome.code, outcome.totals["pages"], outcome.totals["upserted"]) == (0, 55, 165)
     assert box.difference().equal
 
@@ -367,9 +367,8 @@ def test_acceptance(sandbox: StartSandbox, run: Command, dialect: str) -> None:
     """3 pages × 5,000 customers (`make acceptance`; else 300) with ties and every time format arrive unaltered."""
     customers = int(os.environ.get("ACCEPTANCE_CUSTOMERS", "300"))
     box = sandbox(pages=3, customers=customers, dialect=dialect)
-    fast = ("--workers", "16", "--json")
-    recent = run(box, "incremental", *fast)
-    history = run(box, "backfill", *fast)
+    recent = run(box, "incremental", "--json", CUSTOMER_SYNC_WORKERS="16")
+    history = run(box, "backfill", "--json", CUSTOMER_SYNC_WORKERS="16")
     assert (recent.code, history.code) == (0, 0)
     assert recent.totals["upserted"] + history.totals["upserted"] == 3 * customers
     assert box.difference().equal

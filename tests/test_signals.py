@@ -79,7 +79,7 @@ def test_what_is_in_flight_arrives(
     box = sandbox()
     box.pancake.add_customers(only_page(box), people(300, 60, 20_000))
     held = _hold(box, _UPSERTS, skip=before)
-    process = run.start(box, command, "--json", "--workers", "4")
+    process = run.start(box, command, "--json", CUSTOMER_SYNC_WORKERS="4")
     _await_hanging(box, 4)
     process.send_signal(sent)
     _still_runs(process)
@@ -100,7 +100,7 @@ def test_the_time_limit_is_soft(sandbox: StartSandbox, run: Command) -> None:
     box = sandbox()
     box.pancake.add_customers(only_page(box), people(300, 60, 20_000))
     held = _hold(box, _UPSERTS)
-    process = run.start(box, "incremental", "--json", "--workers", "4", "--max-runtime", "2s")
+    process = run.start(box, "incremental", "--json", "--max-runtime", "2s", CUSTOMER_SYNC_WORKERS="4")
     _await_hanging(box, 4)
     _still_runs(process, 2.0)
     asked = box.requests.count()
@@ -119,7 +119,7 @@ def test_whom_a_pass_in_time_has_passed_over_is_a_failure(sandbox: StartSandbox,
     box = sandbox(folkform_latency=0.1)
     box.pancake.add_customers(only_page(box), people(300, 60, 60))
     box.faults.add(Fault("status", service="folkform", psid="p0290", status=400, message="taken"))
-    outcome = run(box, "incremental", "--json", "--workers", "4", "--max-runtime", "4s")
+    outcome = run(box, "incremental", "--json", "--max-runtime", "4s", CUSTOMER_SYNC_WORKERS="4")
     assert (outcome.code, outcome.json["status"], outcome.totals["failed"]) == (1, "interrupted", 1)
     assert outcome.totals["upserted"] < 299
     assert "psid p0290 failed" in outcome.err
