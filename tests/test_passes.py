@@ -225,7 +225,7 @@ def test_since_grows_an_incremental(sandbox: StartSandbox, run: Command) -> None
     assert box.difference().equal
 
 
-@pytest.mark.parametrize(("option", "days"), [("--until", 300), ("--until", 1), ("--since", 200), ("--since", 35)])
+@pytest.mark.parametrize(("option", "days"), [("--until", 300), ("--until", 1), ("--since", 200), ("--since", 50)])
 def test_a_backfill_by_hand_opens_no_gap(sandbox: StartSandbox, run: Command, option: str, days: int) -> None:
     """`--until` below the mark skips nobody, and after a backfill that ended early the next one brings the rest."""
     box = sandbox()
@@ -435,4 +435,4 @@ def test_a_list_that_nobody_can_read_fails_the_page(sandbox: StartSandbox, run: 
         box.pancake.add_customer(only_page(box), broken)
     outcome = run(box, "backfill", "-q")
     assert outcome.code == 3
-    assert "not one of them can be read" in outcome.err
+    assert "all of them malformed" in outcome.err
