@@ -178,7 +178,7 @@ def _nothing_on(scene: Scene) -> Outcome:
 PROVOCATIONS: dict[str, Provocation] = {
     "customer-sync: … not found": _not_found,
     "is missing: set": _no_setting,
-    "FolkForm knows no page": _unknown_page,
+    "page … not found in FolkForm": _unknown_page,
     "CUSTOMER_SYNC_LOCK_DIR … cannot be used": _lock_directory,
     "FOLKFORM_ROLE_ID is not set": _role,
     "FolkForm answered 401": _bearer_token,
