@@ -288,6 +288,14 @@ def test_jitter(sandbox: StartSandbox, run: Command) -> None:
     assert box.difference().equal
 
 
+@pytest.mark.parametrize("arguments", [["status"], ["check"], ["explain", "unknown", "--page", "{}"]], ids=" ".join)
+def test_an_operator_does_not_wait(unsynced: Sandbox, run: Command, arguments: list[str]) -> None:
+    """The commands that no scheduler runs ignore the jitter."""
+    arguments = [argument.format(only_page(unsynced)) for argument in arguments]
+    outcome = run(unsynced, *arguments, "--json", CUSTOMER_SYNC_JITTER="10h")
+    assert outcome.json["duration_s"] < _AT_ONCE
+
+
 def test_jitter_leaves_time(unsynced: Sandbox, run: Command) -> None:
     """A jitter that can use up the whole time limit is a settings error before any request."""
     outcome = run(unsynced, "incremental", "--jitter", "4m", CUSTOMER_SYNC_MAX_RUNTIME="4m")

@@ -28,7 +28,7 @@ class Arguments:
     quick: bool = False
     psid: str | None = None
     scheduled: bool = True
-    """Whether a scheduler runs this command: then it takes a shard, and a run over everything notifies the monitors."""
+    """Whether a scheduler runs this command: then it takes a shard, waits the jitter and notifies the monitors."""
 
     @property
     def is_monitored(self) -> bool:
@@ -59,13 +59,14 @@ def read_input(arguments: Arguments, note: Callable[[str], None]) -> RunInput:
     if arguments.psid is not None and not arguments.psid.strip():
         problems.append("PSID is empty")
     shard, settings = None, None
+    jitter = arguments.jitter if arguments.scheduled else "0"
     try:
         if arguments.shard is not None or (arguments.scheduled and not arguments.page_ids):
             shard = load_shard(os.environ, arguments.shard)
     except SettingsError as error:
         problems += error.problems
     try:
-        settings = load_settings(os.environ, {"max_runtime": arguments.max_runtime, "jitter": arguments.jitter})
+        settings = load_settings(os.environ, {"max_runtime": arguments.max_runtime, "jitter": jitter})
     except SettingsError as error:
         problems += error.problems
     if settings is None or problems:
