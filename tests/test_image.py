@@ -37,7 +37,7 @@ def _only(stage: list[tuple[str, str]], instruction: str) -> str:
 
 
 def test_one_python_for_both_stages() -> None:
-    """Both stages have the same slim Python, pinned to a minor version that we support."""
+    """Both stages have the same slim Python, pinned to a supported minor version."""
     base = _only(IMAGE, "FROM")
     assert _only(BUILD, "FROM") == f"{base} AS build"
     version = re.fullmatch(r"python:(3\.\d+)-slim", base)
@@ -47,21 +47,21 @@ def test_one_python_for_both_stages() -> None:
 
 
 def test_it_runs_the_command_and_nothing_else() -> None:
-    """The command is the entry point itself, without a shell that would keep signals from it."""
+    """The command is the entry point itself, without a shell, which would not pass signals on."""
     assert json.loads(_only(IMAGE, "ENTRYPOINT")) == list(_PROJECT["scripts"])
     assert json.loads(_only(IMAGE, "CMD")) == ["--help"]
 
 
 def test_it_runs_as_a_numbered_user() -> None:
-    """From the last instruction of root on, it is a user whom Kubernetes can see not to be root."""
+    """After root's last instruction the user is a number, so that Kubernetes can see that it is not root."""
     user, group = map(int, _only(IMAGE, "USER").split(":"))
     assert user > 0 < group
     after = [name for name, _ in IMAGE[IMAGE.index(("USER", f"{user}:{group}")) + 1 :]]
     assert after == ["ENTRYPOINT", "CMD"]
 
 
-def test_nothing_of_the_building_is_left() -> None:
-    """Only the environment leaves the first stage; it has no pip, and the image's own is removed."""
+def test_no_build_tool_is_left() -> None:
+    """Only the environment is copied from the first stage; it has no pip, and the image's own is removed."""
     assert "python -m venv --without-pip /opt/customer-sync" in _all(BUILD, "RUN")
     assert _only(IMAGE, "COPY") == "--from=build /opt/customer-sync /opt/customer-sync"
     removal, compilation = _all(IMAGE, "RUN")
@@ -69,8 +69,8 @@ def test_nothing_of_the_building_is_left() -> None:
     assert compilation == "customer-sync --version"
 
 
-def test_no_secret_can_get_into_it() -> None:
-    """No argument and no variable but the path; what is copied is named, and the rest never reaches Docker."""
+def test_no_secret_can_be_copied() -> None:
+    """No argument and no variable except PATH; the copied files are named, and Docker sees no other."""
     assert not _all(BUILD, "ARG") + _all(IMAGE, "ARG") + _all(BUILD, "ENV")
     assert _only(IMAGE, "ENV") == 'PATH="/opt/customer-sync/bin:$PATH"'
     everything, *rules = [
@@ -81,12 +81,12 @@ def test_no_secret_can_get_into_it() -> None:
 
 
 def _copied() -> list[str]:
-    """What the first stage takes from the repository."""
+    """What the first stage copies from the repository."""
     return sorted(source for rest in _all(BUILD, "COPY") for source in rest.split()[:-1])
 
 
 def test_its_labels() -> None:
-    """The image says what it is, of which version, as the package does."""
+    """The labels are those of the package."""
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', _only(IMAGE, "LABEL")))
     assert labels == {
         "title": _PROJECT["name"],
