@@ -5,10 +5,9 @@ nothing of FolkForm.
 """
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn
+from functools import partial
 
 from customer_sync.check.folkform_check import FolkFormCheck
 from customer_sync.check.machine_check import MACHINE, check_clocks, check_locks
@@ -17,7 +16,7 @@ from customer_sync.check.settings_check import check_settings
 from customer_sync.config.settings import Settings, read_settings, usable_settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import StopRequested
-from customer_sync.core.interrupt import stop_on_signals
+from customer_sync.core.interrupt import run_until_stopped
 from customer_sync.core.page import Page
 from customer_sync.http.redact import Redactor
 from customer_sync.output.console import Screen
@@ -37,25 +36,15 @@ def run_check(screen: Screen, page_ids: Sequence[str]) -> int:
     clock = Clock()
     started = clock.monotonic()
     result = CheckResult(clock.now())
-    finishing = threading.Lock()
 
-    def finish() -> int:
-        with finishing:
-            if not result.ended:
-                result.ended = True
-                result.stopped = clock.stopping if clock.signalled else result.stopped
-                result.duration = clock.monotonic() - started
-                screen.checked(result)
+    def report(_: bool) -> int:
+        result.stopped = clock.stopping if clock.signalled else result.stopped
+        result.duration = clock.monotonic() - started
+        screen.checked(result)
         return result.exit_code
 
-    def exit_at_once() -> NoReturn:
-        code = finish()
-        screen.ended(code)
-        os._exit(code)
-
-    stop_on_signals(clock, exit_at_once)
-    check(result, page_ids, os.environ, clock, redact=screen.redact, listener=screen)
-    return finish()
+    work = partial(check, result, page_ids, os.environ, clock, redact=screen.redact, listener=screen)
+    return run_until_stopped(clock, work, report, screen.ended)
 
 
 def check(

@@ -1,22 +1,20 @@
 """One run of a command: settings, services, every page, the result, the exit code."""
 
 import logging
-import os
 import random
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 import typer
 
 from customer_sync.config.settings import Settings, warnings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
-from customer_sync.core.interrupt import stop_on_signals
+from customer_sync.core.interrupt import run_until_stopped
 from customer_sync.core.locks import PageLocked, PageLocks
 from customer_sync.core.page import Page
 from customer_sync.core.shard import Shard
@@ -96,28 +94,19 @@ def run_command(
     clock = Clock()
     started = clock.monotonic()
     result = PassResult(command.name, clock.now(), command.page_type, command.dry_run, shard)
-    finishing = threading.Lock()
     with Monitor(settings if monitored else None, result, screen.redact, clock) as monitor:
 
-        def finish(*, in_time: bool = True) -> int:
-            with finishing:
-                if not result.ended:
-                    result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
-                    screen.result(result)
-                    monitor.ended()
+        def work() -> None:
+            with screen.watching(result):
+                run_pages(command, result, settings, clock, page_ids, redact=screen.redact, listener=screen)
+
+        def report(in_time: bool) -> int:
+            result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
+            screen.result(result)
+            monitor.ended()
             return result.exit_code
 
-        stop_on_signals(clock, partial(_exit_after, screen, partial(finish, in_time=False)))
-        with screen.watching(result):
-            run_pages(command, result, settings, clock, page_ids, redact=screen.redact, listener=screen)
-        return finish()
-
-
-def _exit_after(screen: Screen, finish: Callable[[], int]) -> NoReturn:
-    """Calls and lookups that hang must not hold the process."""
-    code = finish()
-    screen.ended(code)
-    os._exit(code)
+        return run_until_stopped(clock, work, report, screen.ended)
 
 
 def run_pages(

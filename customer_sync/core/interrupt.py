@@ -23,11 +23,34 @@ def end_at_once_on_signals() -> None:
         signal.signal(number, lambda received, _: os._exit(128 + received))
 
 
-def stop_on_signals(clock: Clock, give_up: Callable[[], NoReturn]) -> None:
-    """The first signal stops *clock*, the second one ends the process.
+def run_until_stopped(
+    clock: Clock, work: Callable[[], None], report: Callable[[bool], int], ended: Callable[[int], None]
+) -> int:
+    """Runs *work*, then *report*: with True, or with False when the work hangs after a signal. Returns its exit code.
 
-    When the process still runs GRACE_SECONDS after the first one, *give_up* is called: it reports and exits.
+    The first signal stops *clock*, the second one ends the process. When the work still runs GRACE_SECONDS after the
+    first one, the process reports, calls *ended* with the exit code, and exits.
     """
+    reporting = threading.Lock()
+    codes: list[int] = []
+
+    def report_once(in_time: bool) -> int:
+        with reporting:
+            if not codes:
+                codes.append(report(in_time))
+            return codes[0]
+
+    def give_up() -> NoReturn:
+        code = report_once(False)
+        ended(code)
+        os._exit(code)
+
+    _stop_on_signals(clock, give_up)
+    work()
+    return report_once(True)
+
+
+def _stop_on_signals(clock: Clock, give_up: Callable[[], NoReturn]) -> None:
     # Blocked in every thread, signals reach sigwait even while the main thread hangs in a DNS lookup.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     threading.Thread(target=_await_signals, args=(clock, give_up), name="signals", daemon=True).start()

@@ -57,7 +57,6 @@ class CheckResult:
     findings: list[Finding] = field(default_factory=list)
     requests: Callable[[], int] = lambda: 0
     """How many requests were made."""
-    ended: bool = False
     stopped: StopRequested | None = None
     """Why not everything was checked."""
 
