@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.output.console import Screen
-from customer_sync.results.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from customer_sync.sandbox import Sandbox
@@ -53,7 +52,7 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
 
 
 def run_demo(screen: Screen) -> int:
-    """Both passes, some changes, another pass, then both sides side by side. Returns 0 when they are equal."""
+    """Both passes, some changes, another pass, then both sides compared. Returns 0 when they are equal."""
     sandbox_class = _sandbox_package().Sandbox
     # Ended by a signal it removes its files, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,38 +70,17 @@ def run_demo(screen: Screen) -> int:
         screen.print(f"… {len(changed)} customers change in Pancake …")
         time.sleep(_SETTLE_SECONDS)
         _run(screen, "incremental", "what changed", environment)
-        return _compare(screen, sandbox)
+        _run(screen, "verify", "both sides, compared", environment)
+        equal = sandbox.difference().equal
+    screen.print("")
+    screen.print("Both sides are equal, field by field." if equal else "The two sides differ.")
+    return ExitCode.OK if equal else ExitCode.PARTIAL
 
 
 def _run(screen: Screen, command: str, why: str, environment: dict[str, str]) -> None:
     screen.print("")
     screen.print(f"$ customer-sync {command}    # {why}")
     subprocess.run([sys.executable, "-m", "customer_sync", command], env=environment, check=False)  # noqa: S603
-
-
-def _compare(screen: Screen, sandbox: "Sandbox") -> int:
-    difference = sandbox.difference()
-    rows = [
-        [
-            Cell(page_id),
-            Cell(f"{len(sandbox.pancake.customers(page_id)):,}"),
-            Cell(f"{len(sandbox.folkform.documents(page_id)):,}"),
-            Cell(f"{len(page.missing):,}"),
-            Cell(f"{len(page.stale):,}"),
-            Cell(f"{len(page.changed):,}"),
-            Cell("yes" if page.equal else "no"),
-        ]
-        for page_id, page in difference.pages.items()
-    ]
-    counts = ("Pancake", "FolkForm", "Missing", "Stale", "Altered", "Equal")
-    columns = [Column("Page"), *(Column(title, numbers=True) for title in counts)]
-    screen.print("")
-    screen.table(Table("Both sides, compared customer by customer and field by field", columns, rows))
-    if difference.equal:
-        screen.print("Both sides are equal: no customer is missing, stale or altered.")
-        return ExitCode.OK
-    screen.print("The two sides differ.")
-    return ExitCode.PARTIAL
 
 
 def _own_path() -> Path:
