@@ -128,8 +128,8 @@ def test_links(document: str) -> None:
 def test_every_make_target() -> None:
     """CONTRIBUTING names the targets of `make`."""
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    told = set(re.findall(r"(?:\$ |`)make ([a-z-]+)", README + CONTRIBUTING))
-    assert told <= targets
+    named = set(re.findall(r"(?:\$ |`)make ([a-z-]+)", README + CONTRIBUTING))
+    assert named <= targets
     assert {
         "demo",
         "sandbox",
@@ -141,7 +141,7 @@ def test_every_make_target() -> None:
         "mutants",
         "check",
         "record",
-    } <= told
+    } <= named
 
 
 def test_every_package() -> None:
@@ -164,8 +164,8 @@ def test_what_to_break_can_be_broken(served: Sandbox, method: str, path: str, bo
 
 def test_every_kind_of_fault() -> None:
     """CONTRIBUTING shows every kind of fault, except variants of those that it shows."""
-    told = set(re.findall(r'"kind": "(\w+)"', CONTRIBUTING))
-    assert set(get_args(FaultKind)) - told == {"error_code", "redirect", "huge", "broken_utf8", "drip_body"}
+    named = set(re.findall(r'"kind": "(\w+)"', CONTRIBUTING))
+    assert set(get_args(FaultKind)) - named == {"error_code", "redirect", "huge", "broken_utf8", "drip_body"}
 
 
 @pytest.fixture(scope="module")

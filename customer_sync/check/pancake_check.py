@@ -17,7 +17,7 @@ _FIRST = 1
 
 
 def check_page(page: Page, client: PancakeClient, settings: Settings, clock: Clock) -> list[Finding]:
-    """What one request tells of *page*. Raises StopRequested."""
+    """Asks for the first batch of *page*. Returns the findings. Raises StopRequested."""
     if not page.page_access_token:
         return [_unusable_token(page, settings, "FolkForm's record holds no page token")]
     try:

@@ -30,85 +30,48 @@ SHARDS, LOG_FORMAT = "CUSTOMER_SYNC_SHARDS", "CUSTOMER_SYNC_LOG_FORMAT"
 _INDEX = "JOB_COMPLETION_INDEX"
 # Not the runtime directory: a login shell has one, cron has none, and both must share their locks.
 _LOCK_DIR = f"/tmp/customer-sync-{os.getuid()}"  # noqa: S108
+_FIREBASE = "https://identitytoolkit.googleapis.com/v1"
 
 
-def setting(
-    variable: str,
-    read: Callable[[str], Any],
-    purpose: str,
-    default: str | None = None,
-    *,
-    required: bool = False,
-    secret: bool = False,
-    option: str = "",
-) -> Any:
-    """Declares a field of Settings; see Declaration."""
-    declaration = Declaration(variable, read, purpose, default, required, secret, option)
-    return field(metadata={"declaration": declaration}, repr=not secret)
+def setting(variable: str, read: Callable[[str], Any], purpose: str, default: str | None = None, **more: Any) -> Any:
+    """Declares a field of Settings, as a Declaration."""
+    declaration = Declaration(variable, read, purpose, default, **more)
+    return field(metadata={"declaration": declaration}, repr=not declaration.secret)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every setting, ready to use; durations are seconds."""
 
-    folkform_base_url: str = setting(
-        "FOLKFORM_BASE_URL", read_address, "FolkForm's address; it ends in /api/v1", required=True
-    )
+    folkform_base_url: str = setting("FOLKFORM_BASE_URL", read_address, "address ending in /api/v1", required=True)
     folkform_token: str | None = setting("FOLKFORM_TOKEN", read_header_value, "FolkForm's bearer token", secret=True)
-    folkform_email: str | None = setting("FOLKFORM_EMAIL", read_text, "sign in as this user instead of with a token")
+    folkform_email: str | None = setting("FOLKFORM_EMAIL", read_text, "instead of a token: sign in as this user")
     folkform_password: str | None = setting("FOLKFORM_PASSWORD", read_text, "that user's password", secret=True)
-    firebase_api_key: str | None = setting("FIREBASE_API_KEY", read_text, "Firebase's key to sign in", secret=True)
-    firebase_base_url: str = setting(
-        "FIREBASE_BASE_URL", read_address, "Firebase's address", "https://identitytoolkit.googleapis.com/v1"
-    )
-    folkform_role_id: str | None = setting(
-        "FOLKFORM_ROLE_ID", read_header_value, "the role to act in (X-Active-Role-ID); unset: the user's only one"
-    )
+    firebase_api_key: str | None = setting("FIREBASE_API_KEY", read_text, "the sign-in's key", secret=True)
+    firebase_base_url: str = setting("FIREBASE_BASE_URL", read_address, "Firebase", _FIREBASE)
+    folkform_role_id: str | None = setting("FOLKFORM_ROLE_ID", read_header_value, "unset: the user's only role")
     folkform_customer_path: str | None = setting(
-        "FOLKFORM_CUSTOMER_PATH", read_url_path, "where FolkForm keeps customers; unset: the first path that exists"
+        "FOLKFORM_CUSTOMER_PATH", read_url_path, "unset: the first that exists"
     )
-    pancake_base_url: str = setting("PANCAKE_BASE_URL", read_address, "Pancake's address", "https://pages.fm/api")
+    pancake_base_url: str = setting("PANCAKE_BASE_URL", read_address, "Pancake", "https://pages.fm/api")
     pancake_access_token: str | None = setting(
-        "PANCAKE_ACCESS_TOKEN", read_text, "user token for pages whose FolkForm record has none", secret=True
+        "PANCAKE_ACCESS_TOKEN", read_text, "user token for pages whose record has none", secret=True
     )
-    renew_tokens: bool = setting(
-        "CUSTOMER_SYNC_RENEW_TOKENS", read_switch, "1: make a new page token when Pancake refuses it, 0: never", "1"
-    )
+    renew_tokens: bool = setting("CUSTOMER_SYNC_RENEW_TOKENS", read_switch, "0: make no new page token", "1")
     workers: int = setting("CUSTOMER_SYNC_WORKERS", whole_number(1, 64), "upserts in flight, all pages together", "8")
     pages_at_once: int = setting("CUSTOMER_SYNC_PAGES_AT_ONCE", whole_number(1, 64), "pages synced at once", "4")
-    page_size: int = setting("CUSTOMER_SYNC_PAGE_SIZE", whole_number(1, 100), "customers per batch of Pancake", "100")
-    pancake_rps: float = setting(
-        "CUSTOMER_SYNC_PANCAKE_RPS", number(0.01, 1000), "requests per second to Pancake, per page", "5"
-    )
-    overlap: int = setting(
-        "CUSTOMER_SYNC_OVERLAP",
-        read_duration,
-        "how far below the watermark an incremental starts, for a FolkForm with other writers",
-        "0",
-    )
-    timeout: float = setting(
-        "CUSTOMER_SYNC_TIMEOUT", number(0.1, 60), "seconds of silence before a call times out", "30"
-    )
+    page_size: int = setting("CUSTOMER_SYNC_PAGE_SIZE", whole_number(1, 100), "customers per batch", "100")
+    pancake_rps: float = setting("CUSTOMER_SYNC_PANCAKE_RPS", number(0.01, 1000), "requests per second and page", "5")
+    overlap: int = setting("CUSTOMER_SYNC_OVERLAP", read_duration, "start this far below the watermark", "0")
+    timeout: float = setting("CUSTOMER_SYNC_TIMEOUT", number(0.1, 60), "seconds of silence", "30")
     max_runtime: int = setting(
-        "CUSTOMER_SYNC_MAX_RUNTIME",
-        read_duration,
-        "stop gracefully after this long; 0: never",
-        "0",
-        option="--max-runtime",
+        "CUSTOMER_SYNC_MAX_RUNTIME", read_duration, "stop gracefully; 0: never", "0", option="--max-runtime"
     )
-    jitter: int = setting(
-        "CUSTOMER_SYNC_JITTER", read_duration, "wait up to this long before starting, at random", "0", option="--jitter"
-    )
-    metrics_file: Path | None = setting(
-        "CUSTOMER_SYNC_METRICS_FILE", read_local_path, "write Prometheus metrics to this .prom file or directory"
-    )
-    pushgateway: str | None = setting(
-        "CUSTOMER_SYNC_PUSHGATEWAY", read_address, "push the same metrics to this Pushgateway", secret=True
-    )
-    ping_url: str | None = setting(
-        "CUSTOMER_SYNC_PING_URL", read_address, "ping this Healthchecks check: start, success, fail", secret=True
-    )
-    lock_dir: Path = setting("CUSTOMER_SYNC_LOCK_DIR", read_local_path, "where the lock files are kept", _LOCK_DIR)
+    jitter: int = setting("CUSTOMER_SYNC_JITTER", read_duration, "longest wait at the start", "0", option="--jitter")
+    metrics_file: Path | None = setting("CUSTOMER_SYNC_METRICS_FILE", read_local_path, "Prometheus file or directory")
+    pushgateway: str | None = setting("CUSTOMER_SYNC_PUSHGATEWAY", read_address, "Prometheus gateway", secret=True)
+    ping_url: str | None = setting("CUSTOMER_SYNC_PING_URL", read_address, "Healthchecks check", secret=True)
+    lock_dir: Path = setting("CUSTOMER_SYNC_LOCK_DIR", read_local_path, "where the lock files are", _LOCK_DIR)
 
 
 def declared() -> dict[str, Declaration]:
