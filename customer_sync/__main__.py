@@ -4,7 +4,7 @@ from customer_sync.core.interrupt import end_at_once_on_signals
 
 
 def main() -> None:
-    """Runs the command line; signals end the process even while it is being loaded."""
+    """Runs the command line; signals end the process even while it loads."""
     end_at_once_on_signals()
     from customer_sync.cli.app import main
 
