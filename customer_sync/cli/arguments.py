@@ -84,5 +84,5 @@ def _read_moment(note: Callable[[str], None], option: str, text: str | None, pro
         problems.append(f"{option}: {error}")
         return None
     if not names_zone(text):
-        note(f"{option} {text} is read as {local_time(moment)}")
+        note(f"{option} {text} is read in this machine's time zone: {local_time(moment)}")
     return moment
