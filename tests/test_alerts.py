@@ -1,4 +1,4 @@
-"""deploy/alerts.yaml: its rules fire when they should, on the metrics of real runs, evaluated as Prometheus does."""
+"""deploy/alerts.yaml: its rules fire when they should, on the metrics of real runs; evaluated here as by Prometheus."""
 
 import operator
 import re
@@ -19,7 +19,7 @@ from .conftest import Command, StartSandbox, only_page, people, person, refuse
 RULES: list[dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent.parent / "deploy" / "alerts.yaml").read_text(encoding="utf-8")
 )["groups"][0]["rules"]
-LATE, NEEDS_AN_OPERATOR, MISSING = (rule["alert"] for rule in RULES)
+LATE, ACTION_REQUIRED, MISSING = (rule["alert"] for rule in RULES)
 
 _COMPARISONS = {">": operator.gt, "==": operator.eq}
 _SELECTOR = re.compile(r"(\w+)(?:\{(.*)\})?")
@@ -50,13 +50,13 @@ def _select(selector: str, samples: Iterable[Sample]) -> list[Sample]:
 
 
 def _evaluate(term: str, samples: list[Sample], now: float) -> list[Sample]:
-    """The series that a term of a rule returns; it supports the PromQL that the rules use."""
+    """The result of a term of a rule; it supports the part of PromQL that the rules use."""
     if found := re.fullmatch(r"absent\((.+)\)", term):
         return [] if _select(found[1], samples) else [Sample("absent", frozenset(), 1)]
     if found := re.fullmatch(r"(.+) unless (.+)", term):
         others = {sample.labels for sample in _select(found[2], samples)}
         return [sample for sample in _select(found[1], samples) if sample.labels not in others]
-    # With samples of one moment the maximum over time is the present value.
+    # With the samples of one moment, the maximum over time is the present value.
     term = re.sub(r"max_over_time\((.+)\[1d\]\)", r"\1", term)
     found = re.fullmatch(r"(time\(\) - )?(.+) (>|==) ([\d *]+)", term)
     assert found, term
@@ -70,7 +70,7 @@ def _evaluate(term: str, samples: list[Sample], now: float) -> list[Sample]:
 
 
 def _firing(samples: list[Sample], now: float) -> dict[str, list[Sample]]:
-    """Each alert that fires, and for which series."""
+    """The series of each alert that fires."""
     terms = {rule["alert"]: re.split(r"\s*\bor\b\s*", rule["expr"].strip()) for rule in RULES}
     firing = {alert: [one for term in parts for one in _evaluate(term, samples, now)] for alert, parts in terms.items()}
     return {alert: series for alert, series in firing.items() if series}
@@ -94,7 +94,7 @@ def box(sandbox: StartSandbox) -> Sandbox:
 
 
 def test_the_rules_are_complete() -> None:
-    """Each rule has its expression, severity, summary, and what to do."""
+    """Each rule has an expression, a severity, a summary and a next step."""
     assert len(RULES) == 3
     for rule in RULES:
         assert rule.keys() - {"for"} == {"alert", "expr", "labels", "annotations"}
@@ -102,8 +102,8 @@ def test_the_rules_are_complete() -> None:
         assert "customer-sync" in rule["annotations"]["description"]
 
 
-def test_no_alert(box: Sandbox, run: Command, tmp_path: Path) -> None:
-    """No alert after successful runs, until the next ones are late."""
+def test_complete_runs(box: Sandbox, run: Command, tmp_path: Path) -> None:
+    """Nothing fires after complete runs until the next ones are overdue; then each pass is late in turn."""
     for command in ("incremental", "backfill", "verify"):
         assert run(box, command, CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
     samples, now = _samples(tmp_path), time.time()
@@ -112,30 +112,30 @@ def test_no_alert(box: Sandbox, run: Command, tmp_path: Path) -> None:
         assert {alert: len(series) for alert, series in _firing(samples, now + seconds).items()} == {LATE: late}
 
 
-def test_no_run_ever() -> None:
+def test_no_run_yet() -> None:
     """Without any run the alert for late passes fires."""
     assert _firing([], time.time()).keys() == {LATE}
 
 
-def test_no_success_ever(box: Sandbox, run: Command, tmp_path: Path) -> None:
-    """Runs that have failed from the first one on are late, whatever the reason."""
+def test_no_success_yet(box: Sandbox, run: Command, tmp_path: Path) -> None:
+    """If all runs have failed, the pass is late, whatever the cause."""
     nowhere = {"FOLKFORM_BASE_URL": "http://127.0.0.1:9/api/v1"}
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path), **nowhere).code == 75
     assert _firing(_samples(tmp_path), time.time()).keys() == {LATE}
 
 
 def test_manual_action_required(box: Sandbox, run: Command, tmp_path: Path) -> None:
-    """A rejected token fires, whatever the exit codes of other machines."""
+    """A rejected token fires at once, even if another machine ends differently."""
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
     wrong = {"FOLKFORM_TOKEN": "a-wrong-token"}
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path), **wrong).code == 3
     samples = _samples(tmp_path)
     other = [Sample(one.name, one.labels | {("instance", "other")}, 75.0) for one in samples if "exit" in one.name]
-    assert _firing(samples + other, time.time()).keys() == {NEEDS_AN_OPERATOR}
+    assert _firing(samples + other, time.time()).keys() == {ACTION_REQUIRED}
 
 
-def test_customers_are_missing(box: Sandbox, run: Command, tmp_path: Path) -> None:
-    """A customer that is missing, or that FolkForm rejects, is a ticket and makes no pass late."""
+def test_missing_customers(box: Sandbox, run: Command, tmp_path: Path) -> None:
+    """Customers that verify finds missing, or that FolkForm rejects, are a ticket; no pass is late."""
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
     box.pancake.add_customer(only_page(box), person("refused", 90))
     refuse(box, "refused")
@@ -147,7 +147,7 @@ def test_customers_are_missing(box: Sandbox, run: Command, tmp_path: Path) -> No
 
 
 def test_a_shard_does_not_hide_another(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
-    """A shard that no longer runs is late, even if another one runs."""
+    """A shard that has stopped is late, even if another one runs."""
     box = sandbox(pages=8, customers=2)
     for shard in ("0/2", "1/2"):
         assert run(box, "incremental", "--shard", shard, CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0

@@ -1,4 +1,4 @@
-"""deploy/Dockerfile and .dockerignore, read as Docker reads them; `make check` lints them, too."""
+"""deploy/Dockerfile and .dockerignore, parsed as by Docker; `make check` lints them, too."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def _only(stage: list[tuple[str, str]], instruction: str) -> str:
 
 
 def test_one_python_for_both_stages() -> None:
-    """Both stages have the same slim Python, pinned to a supported minor version."""
+    """Both stages have the same slim Python, pinned to a minor version that we support."""
     base = _only(IMAGE, "FROM")
     assert _only(BUILD, "FROM") == f"{base} AS build"
     version = re.fullmatch(r"python:(3\.\d+)-slim", base)
@@ -47,20 +47,20 @@ def test_one_python_for_both_stages() -> None:
 
 
 def test_it_runs_the_command_and_nothing_else() -> None:
-    """The command is the entry point itself, without a shell, which would not pass signals on."""
+    """The command is the entry point itself, without a shell that would block signals."""
     assert json.loads(_only(IMAGE, "ENTRYPOINT")) == list(_PROJECT["scripts"])
     assert json.loads(_only(IMAGE, "CMD")) == ["--help"]
 
 
 def test_it_runs_as_a_numbered_user() -> None:
-    """After root's last instruction the user is a number, so that Kubernetes can see that it is not root."""
+    """After the last instruction of root, the user is a number, so that Kubernetes can verify that it is not root."""
     user, group = map(int, _only(IMAGE, "USER").split(":"))
     assert user > 0 < group
     after = [name for name, _ in IMAGE[IMAGE.index(("USER", f"{user}:{group}")) + 1 :]]
     assert after == ["ENTRYPOINT", "CMD"]
 
 
-def test_no_build_tool_is_left() -> None:
+def test_nothing_of_the_building_is_left() -> None:
     """Only the environment is copied from the first stage; it has no pip, and the image's own is removed."""
     assert "python -m venv --without-pip /opt/customer-sync" in _all(BUILD, "RUN")
     assert _only(IMAGE, "COPY") == "--from=build /opt/customer-sync /opt/customer-sync"
@@ -69,8 +69,8 @@ def test_no_build_tool_is_left() -> None:
     assert compilation == "customer-sync --version"
 
 
-def test_no_secret_can_be_copied() -> None:
-    """No argument and no variable except PATH; the copied files are named, and Docker sees no other."""
+def test_no_secret_can_get_into_it() -> None:
+    """No argument and no variable but the path; copied files are listed, and no others are sent to Docker."""
     assert not _all(BUILD, "ARG") + _all(IMAGE, "ARG") + _all(BUILD, "ENV")
     assert _only(IMAGE, "ENV") == 'PATH="/opt/customer-sync/bin:$PATH"'
     everything, *rules = [
@@ -81,12 +81,12 @@ def test_no_secret_can_be_copied() -> None:
 
 
 def _copied() -> list[str]:
-    """What the first stage copies from the repository."""
+    """The files that the first stage copies from the repository."""
     return sorted(source for rest in _all(BUILD, "COPY") for source in rest.split()[:-1])
 
 
 def test_its_labels() -> None:
-    """The labels are those of the package."""
+    """The image has the name, description, version and licence of the package."""
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', _only(IMAGE, "LABEL")))
     assert labels == {
         "title": _PROJECT["name"],

@@ -1,4 +1,4 @@
-"""The limits of both services: never overrun FolkForm's, slow down at once for Pancake's, wait as long as asked."""
+"""The limits of both services: FolkForm's is never exceeded, Pancake's slows down at once, `Retry-After` is obeyed."""
 
 import re
 import time
@@ -13,11 +13,11 @@ from .conftest import Command, StartSandbox
 
 
 def refusals(box: Sandbox, service: str) -> int:
-    """How many requests a service refused because they were too many."""
+    """How many requests a service answered with 429."""
     return sum(request.service == service and request.status == 429 for request in box.requests.recent)
 
 
-def test_folkforms_limit_is_never_overrun(sandbox: StartSandbox, run: Command) -> None:
+def test_folkforms_limit_is_never_exceeded(sandbox: StartSandbox, run: Command) -> None:
     """Eight workers, two pages, 50 requests a window: no 429, no 51st request, and no window is left half used."""
     box = sandbox(pages=2, customers=60, folkform_limit=50, folkform_window=2.0)
     outcome = run(box, "backfill", "--json")
@@ -34,7 +34,7 @@ def test_folkforms_limit_is_never_overrun(sandbox: StartSandbox, run: Command) -
 
 
 def test_two_runs_share_folkforms_limit(sandbox: StartSandbox, run: Command) -> None:
-    """Two processes behind one address: FolkForm's own count slows both down, and everything arrives."""
+    """Two processes behind one address: FolkForm's own count slows both down, and no customer is missing."""
     box = sandbox(pages=2, customers=40, folkform_limit=50, folkform_window=2.0)
     processes = [run.start(box, "backfill", "--page", page_id) for page_id in box.pancake.page_ids()]
     assert [run.end(process).code for process in processes] == [0, 0]
@@ -42,20 +42,20 @@ def test_two_runs_share_folkforms_limit(sandbox: StartSandbox, run: Command) -> 
     assert box.difference().equal
 
 
-@pytest.mark.parametrize(("dress", "retry_after"), [("status", None), ("body", "1"), ("body", "nonsense")])
-def test_pancakes_429_slows_down(sandbox: StartSandbox, run: Command, dress: Any, retry_after: str | None) -> None:
-    """Told that it asks too often, in either dress, a page is asked more slowly, and nobody is missing."""
-    box = sandbox(customers=40, pancake_limit=5, pancake_429=dress, pancake_retry_after=retry_after)
+@pytest.mark.parametrize(("form", "retry_after"), [("status", None), ("body", "1")])
+def test_pancakes_429_slows_down(sandbox: StartSandbox, run: Command, form: Any, retry_after: str | None) -> None:
+    """After a 429, as a status or in the envelope, a page is read more slowly, and no customer is missing."""
+    box = sandbox(customers=40, pancake_limit=5, pancake_429=form, pancake_retry_after=retry_after)
     outcome = run(box, "backfill", "--json", "-v", CUSTOMER_SYNC_PAGE_SIZE="4")
     assert (outcome.code, outcome.totals["failed"]) == (0, 0)
-    assert 1 <= outcome.err.count("trying again") <= 10
+    assert 1 <= outcome.err.count("retrying") <= 10
     assert box.difference().equal
 
 
 def test_each_page_has_its_own_pace(sandbox: StartSandbox, run: Command) -> None:
-    """PANCAKE_RPS bounds each page by itself: two pages together are asked twice as often."""
+    """PANCAKE_RPS bounds each page separately."""
     box = sandbox(pages=2, customers=60)
-    assert run(box, "backfill", CUSTOMER_SYNC_PANCAKE_RPS="10", CUSTOMER_SYNC_PAGE_SIZE="10").code == 0
+    assert run(box, "backfill", CUSTOMER_SYNC_PAGE_SIZE="10", CUSTOMER_SYNC_PANCAKE_RPS="10").code == 0
     for page_id in box.pancake.page_ids():
         moments = [
             request.time
@@ -68,15 +68,15 @@ def test_each_page_has_its_own_pace(sandbox: StartSandbox, run: Command) -> None
 
 @pytest.mark.parametrize("service", ["folkform", "pancake"])
 def test_retry_after_is_waited_for(sandbox: StartSandbox, run: Command, service: Any) -> None:
-    """Nobody asks the service again before the time that it asked for is over."""
+    """No request is sent before `Retry-After` is over."""
     box = sandbox(customers=60)
     with box.faults.add(Fault("status", service=service, status=503, retry_after="2", skip=2)) as fault:
         assert run(box, "backfill").code == 0
         assert not fault.left
     moments = [(request.time, request.fault) for request in box.requests.recent if request.service == service]
     at = next(number for number, (_, met) in enumerate(moments) if met)
-    before_it_was_known = moments[at][0] + 0.5
-    assert not [moment for moment, _ in moments[at + 1 :] if before_it_was_known < moment < moments[at][0] + 1.9]
+    in_flight_until = moments[at][0] + 0.5
+    assert not [moment for moment, _ in moments[at + 1 :] if in_flight_until < moment < moments[at][0] + 1.9]
     assert box.difference().equal
 
 
@@ -84,17 +84,16 @@ def test_retry_after_is_waited_for(sandbox: StartSandbox, run: Command, service:
 def test_an_hour_is_not_waited_for_beyond_the_time_limit(
     sandbox: StartSandbox, run: Command, service: Any, skip: int
 ) -> None:
-    """A wait that would outlast --max-runtime ends the pass at once, softly, and says why."""
+    """A wait that would exceed --max-runtime ends the pass at once, gracefully, with the reason."""
     box = sandbox(customers=60)
     box.faults.add(Fault("status", service=service, status=429, retry_after="3600", skip=skip))
     began = time.monotonic()
     outcome = run(box, "backfill", "--json", "--max-runtime", "60s")
     assert time.monotonic() - began < 30
-    # With nothing done the next run is to try again; else it goes on from there.
+    # Without any progress the exit code asks for another run.
     code = 0 if outcome.totals["read"] else 75
     assert (outcome.code, outcome.json["complete"], outcome.json["status"]) == (code, False, "interrupted")
     named = {"pancake": "Pancake", "folkform": "FolkForm"}[service]
-    assert f"{named} answered 429" in outcome.err
     assert re.search(rf"{named} .*3600 s.* the time limit \(--max-runtime\)", outcome.err)
     assert run(box, "backfill", "-q", "--max-runtime", "60s").code == 0
     box.faults.clear()

@@ -1,6 +1,5 @@
-"""Page tokens: the record is read again before one is made, one is made at a time, stored, and never when forbidden."""
+"""Page tokens: the record is read again before one is made; one is made at a time, stored, and none when disabled."""
 
-import re
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import pytest
 
 from customer_sync.config.settings import load_settings
 from customer_sync.core.clock import Clock
-from customer_sync.core.errors import ExitCode, StopRequested, TokenRefused
+from customer_sync.core.errors import ExitCode, Refused, StopRequested, TokenRefused
 from customer_sync.core.locks import PageLocks
 from customer_sync.http.redact import Redactor
 from customer_sync.sandbox import Fault, Sandbox
@@ -35,6 +34,13 @@ Shop = Callable[..., Sandbox]
 _SECRETS = ("page-token-", "user-token-", "folkform-sandbox-token")
 
 
+no_renewal = pytest.mark.parametrize(
+    ("options", "environment"),
+    [(["--dry-run"], {}), ([], {"CUSTOMER_SYNC_RENEW_TOKENS": "0"})],
+    ids=["dry run", "switched off"],
+)
+
+
 @pytest.fixture
 def shop(sandbox: StartSandbox) -> Shop:
     """Starts a sandbox whose pages have six customers each, all of them recent."""
@@ -55,7 +61,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _lose(box: Sandbox, trouble: str, page_id: str | None = None) -> None:
-    """What can be wrong with a page's token: FolkForm's record holds none, or a dead one, or one that soon dies."""
+    """Spoils a page's token: FolkForm's record holds none, or a dead one, or one that soon dies."""
     page_id = page_id or only_page(box)
     if trouble == "missing":
         box.folkform.set_page(page_id, pageAccessToken="")
@@ -64,7 +70,7 @@ def _lose(box: Sandbox, trouble: str, page_id: str | None = None) -> None:
 
 
 def _refusal(refusal: int, page_id: str, *, skip: int = 0, times: int | None = 1) -> Fault:
-    """Pancake's refusal of whatever token a page's list is asked with: an HTTP status, or a code in an HTTP 200."""
+    """Pancake's refusal of any token of a page: an HTTP status, or a code in an HTTP 200."""
     kind, no = ("status", {"status": refusal}) if refusal in (401, 403) else ("error_code", {"error_code": refusal})
     message = "not this token"
     return Fault.from_settings(
@@ -97,10 +103,8 @@ def _hides_tokens(outcome: Outcome) -> bool:
 
 
 def _error(outcome: Outcome, page_id: str) -> str:
-    """Why a page failed, which `--json` and the story tell alike."""
-    error = str(outcome.page(page_id)["error"])
-    assert f"Page {page_id} failed: {error}\n" in outcome.err
-    return error
+    """Why a page failed."""
+    return str(outcome.page(page_id)["error"])
 
 
 # A new token
@@ -108,7 +112,7 @@ def _error(outcome: Outcome, page_id: str) -> str:
 
 @pytest.mark.parametrize("refusal", [None, 403])
 def test_one_new_token_a_page(shop: Shop, run: Command, refusal: int | None) -> None:
-    """A token missing, dead, or dying in the middle of a pass: one new token for the page, stored, and all arrive."""
+    """A token missing, dead, or dying during a pass: one new token a page is stored, no customer is missing."""
     box = shop(3, page_token_refusal=refusal)
     pages = box.pancake.page_ids()
     for page_id, trouble in zip(pages, ["missing", "dead", "dies"], strict=True):
@@ -118,13 +122,12 @@ def test_one_new_token_a_page(shop: Shop, run: Command, refusal: int | None) -> 
     assert (box.difference().equal, writes(box)) == (True, 18)
     assert _pages_asked(box, MAKE) == sorted(pages)
     assert _all_stored(box)
-    assert all(re.search(f"page {page_id}: .*made a new page token", outcome.err) for page_id in pages)
     assert _hides_tokens(outcome)
 
 
-@pytest.mark.parametrize("passed", [0, 2], ids=["at first", "on the way"])
+@pytest.mark.parametrize("passed", [0, 2], ids=["first call", "third call"])
 def test_every_refusal(shop: Shop, run: Command, passed: int) -> None:
-    """Each of Pancake's ways to refuse a page token leads to a new one, at the first call and in the middle."""
+    """Each of Pancake's refusals of a page token leads to a new one, at the first call and later."""
     box = shop(len(REFUSALS))
     for page_id, refusal in zip(box.pancake.page_ids(), REFUSALS, strict=True):
         box.faults.add(_refusal(refusal, page_id, skip=passed))
@@ -161,7 +164,7 @@ def test_only_the_page_concerned(shop: Shop, passes: Passes) -> None:
 
 
 def test_answers_that_are_lost(shop: Shop, passes: Passes) -> None:
-    """A new token whose answer never came is dead like the one before: the last one made is stored and used."""
+    """A new token whose answer is lost is dead like the previous one: the last one made is stored and used."""
     box = shop()
     _lose(box, "dead")
     box.faults.add(Fault("reset", endpoint=MAKE, effect=True))
@@ -171,31 +174,32 @@ def test_answers_that_are_lost(shop: Shop, passes: Passes) -> None:
     assert (_all_stored(box), box.difference().equal) == (True, True)
 
 
-# Somebody else's new token
+# A new token of another program
 
 
-@pytest.mark.parametrize(("options", "renews"), [(("--dry-run",), "1"), ((), "0")], ids=["dry run", "switched off"])
-def test_somebody_else_has_renewed_it(shop: Shop, run: Command, options: tuple[str, ...], renews: str) -> None:
-    """A newer token in FolkForm's record is taken and none is made, so that runs that may make none go on as well."""
+@no_renewal
+def test_another_program_has_renewed_it(
+    shop: Shop, run: Command, options: list[str], environment: dict[str, str]
+) -> None:
+    """A newer token in FolkForm's record is used and none is made, also by runs that may make none."""
     box = shop(2)
     missing, dead = box.pancake.page_ids()
     _lose(box, "missing", missing)
     _lose(box, "dead", dead)
     with box.faults.add(Fault("hang", service="folkform", endpoint="/find", times=None)):
-        process = run.start(box, "incremental", "-v", *options, CUSTOMER_SYNC_RENEW_TOKENS=renews)
+        process = run.start(box, "incremental", "-v", *options, **environment)
         box.requests.wait_for(lambda request: request.fault == "hang")
         for page_id in (missing, dead):
             box.folkform.set_page(page_id, pageAccessToken=box.pancake.make_page_token(page_id))
     outcome = run.end(process)
     assert outcome.code == 0
     assert _asked(box, RECORD, MAKE, STORE) == [2, 0, 0]
-    assert outcome.err.count("FolkForm holds a newer token") == 2
     assert len(box.difference().missing) == (12 if "--dry-run" in options else 0)
     assert _hides_tokens(outcome)
 
 
 def _program(box: Sandbox, lock_dir: Path, clock: Clock | None = None) -> PancakeClient:
-    """A program of its own, as a client for the sandbox's only page."""
+    """A separate program, as a client for the sandbox's only page."""
     clock = clock or Clock()
     services = Services(
         load_settings({**box.environment, "CUSTOMER_SYNC_PANCAKE_RPS": "1000"}, {}),
@@ -208,7 +212,7 @@ def _program(box: Sandbox, lock_dir: Path, clock: Clock | None = None) -> Pancak
 
 
 def _ask_together(clients: list[PancakeClient]) -> list[str]:
-    """What each gets when all ask at once: the customers, or the error."""
+    """What each gets when all call at once: the customers, or the error."""
     barrier = Barrier(len(clients))
 
     def ask(client: PancakeClient) -> str:
@@ -224,7 +228,7 @@ def _ask_together(clients: list[PancakeClient]) -> list[str]:
 
 @pytest.mark.parametrize(("trouble", "refusal"), [("missing", None), ("dead", None), ("dead", 401)])
 def test_eight_workers_make_one_token(shop: Shop, tmp_path: Path, trouble: str, refusal: int | None) -> None:
-    """Eight workers that share a page's token and meet the refusal together make one new token, and all go on."""
+    """Eight workers that share a page's token and meet the refusal together make one new token, and all continue."""
     box = shop(page_token_refusal=refusal, pancake_latency=0.1)
     _lose(box, trouble)
     assert _ask_together([_program(box, tmp_path)] * WORKERS) == ["6 customers"] * WORKERS
@@ -235,7 +239,7 @@ def test_eight_workers_make_one_token(shop: Shop, tmp_path: Path, trouble: str, 
 
 @pytest.mark.parametrize("trouble", ["missing", "dead"])
 def test_eight_programs_make_one_token(shop: Shop, tmp_path: Path, trouble: str) -> None:
-    """Programs with a common directory of locks make one new token, and the others find it in FolkForm's record."""
+    """Programs with a common lock directory make one new token, which the others find in FolkForm's record."""
     box = shop(pancake_latency=0.1)
     _lose(box, trouble)
     assert _ask_together([_program(box, tmp_path) for _ in range(WORKERS)]) == ["6 customers"] * WORKERS
@@ -243,12 +247,12 @@ def test_eight_programs_make_one_token(shop: Shop, tmp_path: Path, trouble: str)
     assert _all_stored(box)
 
 
-def test_eight_workers_without_hope(shop: Shop, tmp_path: Path) -> None:
-    """Where no token can be made, eight workers find that out by one call."""
+def test_eight_workers_try_once(shop: Shop, tmp_path: Path) -> None:
+    """Where no token can be made, eight workers learn that by one call."""
     box = shop(pancake_latency=0.1)
     _lose(box, "dead")
     box.tokens.kill("user")
-    assert all(ACCOUNT in said for said in _ask_together([_program(box, tmp_path)] * WORKERS))
+    assert all(ACCOUNT in error for error in _ask_together([_program(box, tmp_path)] * WORKERS))
     assert _asked(box, RECORD, MAKE, STORE) == [1, 1, 0]
 
 
@@ -287,7 +291,7 @@ def test_a_stop_while_one_is_made(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_a_signal_while_another_makes_one(shop: Shop, run: Command) -> None:
-    """Who waits for another process's new token still ends in time when told to, and makes none."""
+    """A run that waits for another process's new token ends at once on SIGTERM, and makes none."""
     box = shop()
     _lose(box, "dead")
     with PageLocks(run.lock_dir, Clock()).held("token", only_page(box)):
@@ -302,16 +306,9 @@ def test_a_signal_while_another_makes_one(shop: Shop, run: Command) -> None:
 # No new token
 
 
-@pytest.mark.parametrize(
-    ("options", "environment", "why"),
-    [
-        (["--dry-run"], {}, "a dry run makes no new one"),
-        ([], {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids to make a new one"),
-    ],
-    ids=["dry run", "switched off"],
-)
-def test_none_is_made(shop: Shop, run: Command, options: list[str], environment: dict[str, str], why: str) -> None:
-    """A dry run and RENEW_TOKENS=0 make no token, missing or dead, say so with the way out, and end with 3."""
+@no_renewal
+def test_none_is_made(shop: Shop, run: Command, options: list[str], environment: dict[str, str]) -> None:
+    """A dry run and RENEW_TOKENS=0 make no token, missing or dead: exit 3 with the next step."""
     box = shop(2)
     missing, dead = box.pancake.page_ids()
     tokens = [box.pancake.page_token(missing), box.pancake.page_token(dead)]
@@ -319,27 +316,24 @@ def test_none_is_made(shop: Shop, run: Command, options: list[str], environment:
     _lose(box, "dead", dead)
     outcome = run(box, "incremental", "--json", "-v", "--debug", *options, **environment)
     assert (outcome.code, outcome.json["status"]) == (3, "failed")
-    assert _error(outcome, missing).startswith(f"Pancake needs a token of page {missing}, and {why}. ")
-    assert _error(outcome, dead).startswith(f"Pancake refuses the token of page {dead}, and {why}: 105: ")
-    for page_id in (missing, dead):
-        next_step = "Run it without --dry-run" if options else "set CUSTOMER_SYNC_RENEW_TOKENS=1"
-        assert next_step in _error(outcome, page_id)
+    assert [": 105: " in _error(outcome, page_id) for page_id in (missing, dead)] == [False, True]
+    next_step = "--dry-run" if options else "CUSTOMER_SYNC_RENEW_TOKENS=1"
+    assert all(next_step in _error(outcome, page_id) for page_id in (missing, dead))
     assert _asked(box, MAKE, STORE) == [0, 0]
     assert [box.pancake.page_token(missing), box.pancake.page_token(dead)] == tokens
     assert [_stored(box, missing), _stored(box, dead)] == ["", tokens[1]]
     assert _hides_tokens(outcome)
 
 
-@pytest.mark.parametrize(("options", "renews"), [(("--dry-run",), "1"), ((), "0")], ids=["dry run", "switched off"])
-def test_none_is_made_on_the_way(
-    shop: Shop, run: Command, passes: Passes, options: tuple[str, ...], renews: str
+@no_renewal
+def test_none_is_made_later(
+    shop: Shop, run: Command, passes: Passes, options: list[str], environment: dict[str, str]
 ) -> None:
-    """A token that dies where none may be made ends the page; what was written counts, and the next run goes on."""
+    """A token that dies where none may be made ends the page; the next run continues from what was written."""
     box = shop()
     _lose(box, "dies")
-    outcome = run(box, "backfill", "--json", *options, CUSTOMER_SYNC_PAGE_SIZE="3", CUSTOMER_SYNC_RENEW_TOKENS=renews)
+    outcome = run(box, "backfill", "--json", *options, CUSTOMER_SYNC_PAGE_SIZE="3", **environment)
     assert (outcome.code, outcome.page(only_page(box))["complete"]) == (3, False)
-    assert "Pancake refuses the token" in _error(outcome, only_page(box))
     assert _asked(box, MAKE, STORE) == [0, 0]
     assert len(box.folkform.documents(only_page(box))) == (0 if "--dry-run" in options else outcome.totals["upserted"])
     assert passes(box, BACKFILL).exit_code == 0
@@ -347,17 +341,14 @@ def test_none_is_made_on_the_way(
 
 
 def test_a_dead_user_token(shop: Shop, run: Command) -> None:
-    """Where the user token is dead as well, only that page fails, with the way for a person to renew it."""
+    """Where the user token is dead as well, only that page fails, with the place to renew it."""
     box = shop(3)
     page_id = box.pancake.page_ids()[1]
     _lose(box, "dead", page_id)
     box.tokens.kill("user", page_id)
     outcome = run(box, "backfill", "--json", "-v", "--debug")
     assert (outcome.code, outcome.json["status"]) == (1, "partial")
-    error = _error(outcome, page_id)
-    problem = f"Pancake refuses the token of page {page_id}, and the user token that should make a new one"
-    assert error.startswith(f"{problem}: 103: access_token has expired. ")
-    assert ACCOUNT in error
+    assert all(part in _error(outcome, page_id) for part in (": 103: access_token has expired. ", ACCOUNT))
     assert [one for one, page in box.difference().pages.items() if not page.equal] == [page_id]
     assert _asked(box, RECORD, MAKE, STORE) == [1, 1, 0]
     assert _hides_tokens(outcome)
@@ -381,10 +372,10 @@ def test_a_user_token_from_the_settings(
 
 
 def test_the_records_user_token_comes_first(shop: Shop, passes: Passes) -> None:
-    """A record's own user token makes the page token, whatever PANCAKE_ACCESS_TOKEN says."""
+    """A record's own user token takes precedence over PANCAKE_ACCESS_TOKEN."""
     box = shop()
     _lose(box, "dead")
-    passes.environment = {"PANCAKE_ACCESS_TOKEN": "user-token-of-somebody"}
+    passes.environment = {"PANCAKE_ACCESS_TOKEN": "user-token-of-another-user"}
     assert passes(box, INCREMENTAL).exit_code == 0
     assert _asked(box, MAKE) == [1]
 
@@ -393,7 +384,7 @@ def test_the_records_user_token_comes_first(shop: Shop, passes: Passes) -> None:
     ("dead", "refusal"), [("the record's", 401), ("the record's", 107), ("the setting's", 403), ("none", None)]
 )
 def test_which_user_token_to_renew(shop: Shop, passes: Passes, dead: str, refusal: int | None) -> None:
-    """The way out names the place that the dead user token came from, or both where there is none."""
+    """The next step names the place that the dead user token came from, or both where there is none."""
     box = shop(user_token_refusal=refusal)
     _lose(box, "dead")
     box.tokens.kill("user")
@@ -410,7 +401,7 @@ def test_which_user_token_to_renew(shop: Shop, passes: Passes, dead: str, refusa
 
 
 def test_a_user_token_that_came_with_the_record(shop: Shop, run: Command) -> None:
-    """A user token that somebody has renewed meanwhile is used, and hidden even where Pancake quotes it."""
+    """A user token that was renewed meanwhile is used, and hidden even where Pancake quotes it."""
     box = shop()
     _lose(box, "dead")
     secret = "user-token-of-a-new-kind"
@@ -430,7 +421,7 @@ def test_a_user_token_that_came_with_the_record(shop: Shop, run: Command) -> Non
 
 
 def test_a_new_token_that_is_refused(shop: Shop, run: Command) -> None:
-    """A new token that Pancake refuses at once ends the page, and no other: one renewal, no storm."""
+    """A new token that Pancake refuses at once ends that page alone, after one renewal."""
     box = shop(3)
     missing, dead, well = box.pancake.page_ids()
     for page_id, trouble, refusal in ((missing, "missing", 401), (dead, "dead", 105)):
@@ -439,10 +430,7 @@ def test_a_new_token_that_is_refused(shop: Shop, run: Command) -> None:
     outcome = run(box, "backfill", "--json", "-v")
     assert outcome.code == 1
     for page_id in (missing, dead):
-        problem, _, step = _error(outcome, page_id).partition(". ")
-        assert "not this token" in problem
-        assert problem.startswith(f"Pancake refuses the new token of page {page_id}, too")
-        assert step == "Check in Pancake what the page and the user may do."
+        assert "not this token" in _error(outcome, page_id)
     asked = _pages_asked(box, LIST)
     assert [asked.count(missing), asked.count(dead)] == [1, 2]
     assert _asked(box, RECORD, MAKE, STORE) == [4, 2, 2]
@@ -451,7 +439,7 @@ def test_a_new_token_that_is_refused(shop: Shop, run: Command) -> None:
 
 
 def test_a_record_that_keeps_no_new_token(shop: Shop, run: Command, in_between: Callable[[Sandbox], Proxy]) -> None:
-    """Where the record goes back to its dead token and Pancake refuses every one, one is made, and no storm begins."""
+    """Where the record returns to its dead token and Pancake refuses every one, only one is made."""
     box = shop()
     page_id = only_page(box)
     _lose(box, "dead")
@@ -466,11 +454,10 @@ def test_a_record_that_keeps_no_new_token(shop: Shop, run: Command, in_between: 
     proxy.after = after
     outcome = run(None, "incremental", "--max-runtime", "10", **proxy.environment)
     assert (outcome.code, box.requests.count(None, MAKE)) == (3, 1)
-    assert f"refuses the new token of page {page_id}, too" in outcome.err
 
 
 def test_a_new_token_that_another_machine_replaced(shop: Shop, tmp_path: Path) -> None:
-    """Two machines share no lock: the token that one made dies when the other makes one, which stands in FolkForm."""
+    """Two machines share no lock: the token of one dies when the other makes one, which FolkForm then holds."""
     box = shop()
     _lose(box, "missing")
     one, other = (_program(box, tmp_path / name) for name in ("one", "other"))
@@ -491,11 +478,11 @@ def test_a_new_token_that_is_quoted(shop: Shop, passes: Passes) -> None:
         quoted = f"{box.pancake.page_token(only_page(box))} is no good"
         box.faults.add(Fault("error_code", endpoint=LIST, error_code=106, message=quoted))
     (page,) = running.result().pages
-    assert f"refuses the new token of page {only_page(box)}, too: 106: *** is no good. " in str(page.error)
+    assert ": 106: *** is no good. " in str(page.error)
 
 
 def test_a_newer_token_that_is_dead_too(shop: Shop, passes: Passes, in_between: Callable[[Sandbox], Proxy]) -> None:
-    """Where FolkForm's record holds another token, and that one is dead as well, a new one is made all the same."""
+    """Where FolkForm's record holds another token that is dead as well, a new one is made."""
     box = shop()
     page_id = only_page(box)
     _lose(box, "dead")
@@ -512,33 +499,31 @@ def test_a_newer_token_that_is_dead_too(shop: Shop, passes: Passes, in_between: 
     assert box.difference().equal
 
 
-def test_a_firewalls_403_makes_no_token(shop: Shop, run: Command) -> None:
-    """A 403 that does not speak Pancake's language is no word about the token: none is made, the page fails."""
+def test_a_proxys_403_makes_no_token(shop: Shop, run: Command) -> None:
+    """A 403 without Pancake's message is not about the token: none is made, the page fails."""
     box = shop()
     box.faults.add(Fault("html", endpoint=LIST, status=403, times=None))
     outcome = run(box, "incremental", "--json")
     assert (outcome.code, _asked(box, RECORD, MAKE, STORE)) == (3, [0, 0, 0])
-    assert "Pancake answered 403" in _error(outcome, only_page(box))
+    assert "answered 403" in _error(outcome, only_page(box))
 
 
-def test_folkform_will_not_store_it(shop: Shop, run: Command, passes: Passes) -> None:
-    """A new token that FolkForm refuses to store ends the page with both told; the next run makes it good."""
+def test_folkform_does_not_store_it(shop: Shop, run: Command, passes: Passes) -> None:
+    """A new token that FolkForm refuses to store ends the page; the next run makes another."""
     box = shop()
     _lose(box, "dead")
     with box.faults.add(Fault("status", endpoint=STORE, status=403, message="not yours", times=None)):
         outcome = run(box, "incremental", "--json", "-v", "--debug")
     assert outcome.code == 3
-    error = _error(outcome, only_page(box))
-    assert f"FolkForm answered 403 when it was to store the new token of page {only_page(box)}" in error
-    assert "not yours" in error
+    assert all(part in _error(outcome, only_page(box)) for part in ("FolkForm answered 403", "token", "not yours"))
     assert _asked(box, MAKE, STORE) == [1, 1]
     assert _hides_tokens(outcome)
     assert passes(box, INCREMENTAL).exit_code == 0
     assert (_all_stored(box), box.difference().equal) == (True, True)
 
 
-def test_folkform_will_not_show_the_record(shop: Shop, passes: Passes) -> None:
-    """Where the record cannot be read again none is made: somebody may have renewed it."""
+def test_folkform_does_not_show_the_record(shop: Shop, passes: Passes) -> None:
+    """Where the record cannot be read again none is made: another program may have renewed it."""
     box = shop()
     _lose(box, "dead")
     box.faults.add(Fault("status", endpoint=RECORD, status=403, times=None))
@@ -547,14 +532,13 @@ def test_folkform_will_not_show_the_record(shop: Shop, passes: Passes) -> None:
     assert "FolkForm answered 403" in str(page.error)
 
 
-@pytest.mark.parametrize(
-    ("status", "told"), [(400, "answered 400"), (200, "refused the request")], ids=["HTTP", "success: false"]
-)
-def test_pancake_makes_none(shop: Shop, passes: Passes, status: int, told: str) -> None:
-    """A refusal to make a token that is not about the user token is told as what it is, after one try."""
+@pytest.mark.parametrize("status", [400, 200])
+def test_pancake_makes_none(shop: Shop, passes: Passes, status: int) -> None:
+    """A refusal to make a token that is not about the user token fails the page after one attempt."""
     box = shop()
     _lose(box, "dead")
     box.faults.add(Fault("error_code", endpoint=MAKE, status=status, message="Not today", times=None))
     (page,) = (result := passes(box, INCREMENTAL)).pages
     assert (result.exit_code, _asked(box, MAKE, STORE)) == (3, [1, 0])
-    assert str(page.error) == f"Pancake {told} when it was to make a new token of page {only_page(box)}: Not today"
+    assert isinstance(page.error, Refused)
+    assert "Not today" in str(page.error)
