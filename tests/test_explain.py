@@ -166,7 +166,7 @@ def test_an_overlap_brings_her_sooner(sandbox: StartSandbox, passes: Passes, run
     box.folkform.delete(only_page(box), "p0100")
     assert _verdict(_explain(passes, box, "p0100"))[1] == "passed_by"
     asked = ("explain", "p0100", "--page", only_page(box), "--json")
-    assert _verdict(_said(run(box, *asked, CUSTOMER_SYNC_OVERLAP="90d")))[1] == "next_incremental"
+    assert _verdict(_said(run(box, *asked, "--overlap", "90d")))[1] == "next_incremental"
     passes.environment["CUSTOMER_SYNC_OVERLAP"] = "90d"
     assert passes(box, INCREMENTAL).exit_code == 0
     assert _verdict(_explain(passes, box, "p0100"))[1] == "in_order"

@@ -402,7 +402,7 @@ def test_exit_codes(sandbox: StartSandbox, run: Command, failure: str) -> None:
 def test_signals(sandbox: StartSandbox, run: Command, sent: signal.Signals, code: int) -> None:
     """A signal ends it as it ends a pass; every page is told all the same."""
     box = sandbox(pages=3, customers=3, folkform_latency=0.3)
-    process = run.start(box, "status", "--json", CUSTOMER_SYNC_PAGES_AT_ONCE="1")
+    process = run.start(box, "status", "--json", "--pages-at-once", "1")
     wait_until(lambda: box.requests.count("folkform", "/count") > 0)
     process.send_signal(sent)
     outcome = run.end(process)
@@ -422,7 +422,7 @@ def test_an_off_page_hides_no_failure(sandbox: StartSandbox, run: Command) -> No
 def test_folkforms_limit_is_kept(sandbox: StartSandbox, run: Command) -> None:
     """Many pages make it wait, which it says before and while it does, with all pages in one bar; none is refused."""
     box = sandbox(pages=6, folkform_limit=12, folkform_window=8.0)
-    code, shown = on_a_terminal(run.environment(box, CUSTOMER_SYNC_PAGES_AT_ONCE="2"), "status")
+    code, shown = on_a_terminal(run.environment(box), "status", "--pages-at-once", "2")
     plain = without_colours(shown)
     assert code == 0
     assert re.search(r"asking about 6 pages, which FolkForm's limit makes last \d+ s", plain)
@@ -433,7 +433,7 @@ def test_folkforms_limit_is_kept(sandbox: StartSandbox, run: Command) -> None:
 def test_a_time_limit_leaves_pages_out(sandbox: StartSandbox, run: Command) -> None:
     """A page that the time limit left out is said to be interrupted, above those that were told; the answer is none."""
     box = sandbox(pages=3, folkform_limit=5, folkform_window=60.0)
-    outcome = run(box, "status", "--json", CUSTOMER_SYNC_MAX_RUNTIME="20s", CUSTOMER_SYNC_PAGES_AT_ONCE="1")
+    outcome = run(box, "status", "--json", "--max-runtime", "20s", "--pages-at-once", "1")
     states: list[Any] = [page["status"] for page in outcome.json["pages"]]
     assert (outcome.code, states) == (75, ["interrupted", "interrupted", "ok"])
     assert not outcome.json["complete"]

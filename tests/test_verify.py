@@ -161,7 +161,7 @@ def test_changes_during_the_comparison_are_no_findings(sandbox: StartSandbox, ru
     lost = box.pancake.customers(only_page(box))[-1]["psid"]
     box.folkform.delete(only_page(box), lost)
     box.behaviour.changes_per_list = 3
-    outcome = run(box, "verify", "--json", CUSTOMER_SYNC_PAGE_SIZE="20")
+    outcome = run(box, "verify", "--json", "--page-size", "20")
     assert {one["psid"] for one in outcome.page(only_page(box))["customers"]} <= {lost}
     assert len(box.difference().stale) > 50
 
@@ -502,7 +502,7 @@ def test_it_says_how_many_minutes_a_limit_takes(sandbox: StartSandbox, run: Comm
     """Where Pancake's pace makes it long the minutes are told."""
     box = sandbox(customers=120)
     fill_folkform(box)
-    process = run.start(box, "verify", CUSTOMER_SYNC_PAGE_SIZE="1", CUSTOMER_SYNC_PANCAKE_RPS="1")
+    process = run.start(box, "verify", "--page-size", "1", "--pancake-rps", "1")
     assert process.stderr
     assert "comparing about 120 customers: 121 requests to Pancake, 1 to FolkForm, about 3 min" in (
         process.stderr.readline()
@@ -623,7 +623,7 @@ def test_it_changes_nothing_and_makes_no_token(sandbox: StartSandbox, run: Comma
 def test_an_answer_that_is_not_whole_is_none(sandbox: StartSandbox, run: Command) -> None:
     """A time limit that ends it is exit 75, and what was not compared to its end is told so, not as zeros."""
     box = sandbox(customers=300, pancake_latency=0.5)
-    outcome = run(box, "verify", "--max-runtime", "3s", CUSTOMER_SYNC_PAGE_SIZE="10")
+    outcome = run(box, "verify", "--page-size", "10", "--max-runtime", "3s")
     assert outcome.code == 75
     assert "not compared to its end" in outcome.err
     assert "1 page not compared to the end" in outcome.out
@@ -653,7 +653,7 @@ def test_its_other_exit_codes(sandbox: StartSandbox, run: Command) -> None:
     assert run(box, "verify", FOLKFORM_TOKEN="a-token-that-is-wrong").code == 3
     assert run(box, "verify", FOLKFORM_BASE_URL="http://127.0.0.1:9/api/v1", CUSTOMER_SYNC_TIMEOUT="0.2").code == 75
     box.behaviour.pancake_latency = 0.3
-    process = run.start(box, "verify", "--json", CUSTOMER_SYNC_PAGE_SIZE="10")
+    process = run.start(box, "verify", "--json", "--page-size", "10")
     wait_until(lambda: box.requests.count("pancake") > 4)
     process.terminate()
     outcome = run.end(process)
