@@ -3,13 +3,16 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from customer_sync.config.settings import Settings, load_settings, load_shard
 from customer_sync.core.clock import local_time
 from customer_sync.core.customer import names_zone, parse_moment
 from customer_sync.core.errors import SettingsError
 from customer_sync.core.shard import Shard
-from customer_sync.sync.plan import PassOptions
+
+if TYPE_CHECKING:
+    from customer_sync.sync.plan import PassOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,13 @@ class RunInput:
     settings: Settings
     shard: Shard | None
     """None: all pages."""
-    options: PassOptions
+    options: "PassOptions"
 
 
 def read_input(arguments: Arguments, note: Callable[[str], None]) -> RunInput:
     """Raises SettingsError that names every problem. *note* gets how a time without a zone was read."""
+    from customer_sync.sync.plan import PassOptions  # Loads HTTP, which the help does not need.
+
     problems: list[str] = []
     since = _read_moment(note, "--since", arguments.since, problems)
     until = _read_moment(note, "--until", arguments.until, problems)
