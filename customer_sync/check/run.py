@@ -7,7 +7,6 @@ nothing of FolkForm.
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from customer_sync.check.folkform_check import FolkFormCheck
 from customer_sync.check.machine_check import MACHINE, check_clocks, check_locks
@@ -16,7 +15,7 @@ from customer_sync.check.settings_check import check_settings
 from customer_sync.config.settings import Settings, read_settings, usable_settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import StopRequested
-from customer_sync.core.interrupt import run_until_stopped
+from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.page import Page
 from customer_sync.http.redact import Redactor
 from customer_sync.output.console import Screen
@@ -43,8 +42,10 @@ def run_check(screen: Screen, page_ids: Sequence[str]) -> int:
         screen.checked(result)
         return result.exit_code
 
-    work = partial(check, result, page_ids, os.environ, clock, redact=screen.redact, listener=screen)
-    return run_until_stopped(clock, work, report, screen.ended)
+    finish = FinalReport(report, screen.ended)
+    stop_on_signals(clock, finish.give_up)
+    check(result, page_ids, os.environ, clock, redact=screen.redact, listener=screen)
+    return finish()
 
 
 def check(

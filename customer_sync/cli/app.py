@@ -8,8 +8,6 @@ import typer
 from customer_sync import __version__
 from customer_sync.cli.arguments import Arguments, read_input
 from customer_sync.config.settings import LOG_FORMAT
-from customer_sync.core.errors import ExitCode
-from customer_sync.core.streams import prepare_streams
 from customer_sync.output.options import OutputOptions
 
 if TYPE_CHECKING:  # Loaded when a command runs: the help needs neither HTTP nor a screen.
@@ -42,18 +40,6 @@ LogFormat = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing unless something failed.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every request, secrets redacted.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
-
-
-def main() -> None:
-    """The command line; ends the process with its exit code."""
-    prepare_streams()
-    try:
-        app()
-    except OSError as error:  # The help could not be written; the commands themselves write through the screen.
-        from customer_sync.output.console import Screen
-
-        Screen(OutputOptions()).cannot_write(error)
-        raise SystemExit(ExitCode.PARTIAL) from None
 
 
 def _run(command: "Callable[[PassOptions], Command[Any]]", arguments: Arguments, output: OutputOptions) -> None:

@@ -14,7 +14,7 @@ import typer
 from customer_sync.config.settings import Settings, warnings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
-from customer_sync.core.interrupt import run_until_stopped
+from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
 from customer_sync.core.page import Page
 from customer_sync.core.shard import Shard
@@ -96,17 +96,17 @@ def run_command(
     result = PassResult(command.name, clock.now(), command.page_type, command.dry_run, shard)
     with Monitor(settings if monitored else None, result, screen.redact, clock) as monitor:
 
-        def work() -> None:
-            with screen.watching(result):
-                run_pages(command, result, settings, clock, page_ids, redact=screen.redact, listener=screen)
-
         def report(in_time: bool) -> int:
             result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
             screen.result(result)
             monitor.ended()
             return result.exit_code
 
-        return run_until_stopped(clock, work, report, screen.ended)
+        finish = FinalReport(report, screen.ended)
+        stop_on_signals(clock, finish.give_up)
+        with screen.watching(result):
+            run_pages(command, result, settings, clock, page_ids, redact=screen.redact, listener=screen)
+        return finish()
 
 
 def run_pages(

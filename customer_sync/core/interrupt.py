@@ -23,34 +23,35 @@ def end_at_once_on_signals() -> None:
         signal.signal(number, lambda received, _: os._exit(128 + received))
 
 
-def run_until_stopped(
-    clock: Clock, work: Callable[[], None], report: Callable[[bool], int], ended: Callable[[int], None]
-) -> int:
-    """Runs *work*, then *report*: with True, or with False when the work hangs after a signal. Returns its exit code.
+class FinalReport:
+    """Reports a run once: when it ends, or when it hangs after a signal."""
 
-    The first signal stops *clock*, the second one ends the process. When the work still runs GRACE_SECONDS after the
-    first one, the process reports, calls *ended* with the exit code, and exits.
-    """
-    reporting = threading.Lock()
-    codes: list[int] = []
+    def __init__(self, report: Callable[[bool], int], ended: Callable[[int], None]) -> None:
+        """*report* gets whether the run ended in time, and returns its exit code; *ended* is called before an exit."""
+        self._report = report
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._code: int | None = None
 
-    def report_once(in_time: bool) -> int:
-        with reporting:
-            if not codes:
-                codes.append(report(in_time))
-            return codes[0]
+    def __call__(self, in_time: bool = True) -> int:
+        """Returns the exit code."""
+        with self._lock:
+            if self._code is None:
+                self._code = self._report(in_time)
+            return self._code
 
-    def give_up() -> NoReturn:
-        code = report_once(False)
-        ended(code)
+    def give_up(self) -> NoReturn:
+        """Reports, and ends the process: calls and lookups that hang must not hold it."""
+        code = self(in_time=False)
+        self._ended(code)
         os._exit(code)
 
-    _stop_on_signals(clock, give_up)
-    work()
-    return report_once(True)
 
+def stop_on_signals(clock: Clock, give_up: Callable[[], NoReturn]) -> None:
+    """The first signal stops *clock*, the second one ends the process.
 
-def _stop_on_signals(clock: Clock, give_up: Callable[[], NoReturn]) -> None:
+    When the process still runs GRACE_SECONDS after the first one, *give_up* is called.
+    """
     # Blocked in every thread, signals reach sigwait even while the main thread hangs in a DNS lookup.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     threading.Thread(target=_await_signals, args=(clock, give_up), name="signals", daemon=True).start()
