@@ -1,10 +1,10 @@
-"""What the tests of `check` share: the command run with `--json`, or the same in this process, and what it found."""
+"""What the tests of `check` share: the command run with `--json`, or the same in this process, and its findings."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from customer_sync.check.run import fill_in
+from customer_sync.check import run as check_run
 from customer_sync.core.clock import Clock
 from customer_sync.http.redact import Redactor
 from customer_sync.results.findings import CheckResult, Finding
@@ -13,12 +13,10 @@ from customer_sync.sandbox import Sandbox
 from .conftest import Command, Outcome
 from .proxy import Proxy
 
-CRON_FILE = "cron.env"
-
 
 @dataclass(frozen=True)
 class Checked:
-    """What one check has found: the object that `--json` prints."""
+    """The object that `--json` prints."""
 
     json: dict[str, Any]
 
@@ -32,16 +30,16 @@ class Checked:
         return int(self.json["exit_code"])
 
     def __getitem__(self, name: str) -> dict[str, Any]:
-        """The one finding that is called `FolkForm: role`."""
+        """The only finding of a name such as `FolkForm: role`."""
         (finding,) = (one for one in self.findings if _name(one) == name)
         return finding
 
     def __contains__(self, name: str) -> bool:
         return any(_name(one) == name for one in self.findings)
 
-    def of(self, state: str, *, cron: bool = False) -> list[str]:
-        """The names of the findings of a state; what cron sees otherwise is nearly the same in every test."""
-        return [_name(one) for one in self.findings if one["state"] == state and (cron or one["area"] != "Cron")]
+    def of(self, state: str) -> list[str]:
+        """The names of the findings of a state."""
+        return [_name(one) for one in self.findings if one["state"] == state]
 
     @property
     def wrong(self) -> list[str]:
@@ -53,7 +51,7 @@ class Checked:
 
 
 class Checks:
-    """Runs checks in this process, where cron has no settings file."""
+    """Runs checks in this process."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -63,17 +61,16 @@ class Checks:
             **(at.whole_environment if at else {}),
             "CUSTOMER_SYNC_LOCK_DIR": str(self.home / "locks"),
             "CUSTOMER_SYNC_PANCAKE_RPS": "1000",
-            "ENVIRONMENT": str(self.home / CRON_FILE),
             **environment,
         }
         clock = Clock()
         result = CheckResult(clock.now())
-        fill_in(result, page_ids, variables, clock, redact=Redactor(), listener=_NullListener())
+        check_run.check(result, page_ids, variables, clock, redact=Redactor(), listener=_NullListener())
         return _consistent(Checked(result.as_json()))
 
 
 class _NullListener:
-    """Listens to a check and says nothing."""
+    """Shows nothing."""
 
     def heading(self, title: str, width: int) -> None: ...
 
@@ -81,21 +78,21 @@ class _NullListener:
 
 
 def check(run: Command, box: Sandbox | None, *arguments: str, **environment: str) -> Checked:
-    """Runs the command, where cron has no settings file."""
-    return read(run(box, "check", "--json", *arguments, **{"ENVIRONMENT": str(run.home / CRON_FILE), **environment}))
+    """Runs the installed command."""
+    return read(run(box, "check", "--json", *arguments, **environment))
 
 
 def read(outcome: Outcome) -> Checked:
-    """What a run with `--json` has found."""
+    """The findings of a run with `--json`."""
     checked = _consistent(Checked(outcome.json))
     assert checked.code == outcome.code
     return checked
 
 
 def _consistent(checked: Checked) -> Checked:
-    """The totals are those of the findings, and each says what to do unless there is nothing to do."""
+    """The totals are those of the findings, and a finding has a next step unless it is in order."""
     for state in ("ok", "warning", "wrong"):
-        assert checked.json["totals"][state] == len(checked.of(state, cron=True))
+        assert checked.json["totals"][state] == len(checked.of(state))
     assert all((one["state"] == "ok") == (one["next_step"] == "") for one in checked.findings)
     return checked
 

@@ -4,7 +4,6 @@
 and returns how it ended; `run.start(…)` returns the process. Everything is ended when the test ends.
 """
 
-import gc
 import json
 import os
 import pty
@@ -60,11 +59,6 @@ class Outcome:
         """What `--json` says of one page."""
         (page,) = (page for page in self.json["pages"] if page["page_id"] == page_id)
         return dict(page)
-
-
-def pytest_collection_finish() -> None:
-    """Thousands of tests are no garbage: to look through them again and again takes time."""
-    gc.freeze()
 
 
 class Command:

@@ -18,12 +18,12 @@ from .conftest import COMMAND, Command, change_lately, fill_folkform, person, wi
 
 RECORDING = Path(__file__).parent.parent / "docs" / "recording.txt"
 _COLUMNS = 110
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 _CUSTOMERS, _CHANGED, _FORGOTTEN = 300, 12, 2
 
 
 class Recorder:
-    """Runs commands, and keeps what was typed and what was shown."""
+    """Runs commands, and keeps the command lines and their output."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
@@ -31,38 +31,38 @@ class Recorder:
 
     @property
     def text(self) -> str:
-        """All that there was to see."""
+        """The whole recording."""
         lines = "\n\n".join(self._kept).splitlines()
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def remark(self, text: str) -> None:
         self._kept.append(f"# {text}")
 
-    def show(self, *arguments: str, code: int = 0, story_too: bool = True) -> None:
-        """Runs the command, which has to end with *code*: the story as plain lines, the result as on a terminal."""
+    def show(self, *arguments: str, code: int = 0, with_log: bool = True) -> None:
+        """Runs the command, which must end with *code*: stderr as plain lines, stdout as on a terminal."""
         ours, theirs = pty.openpty()
         shown: list[bytes] = []
-        with TemporaryFile() as story:
-            process = Popen([COMMAND, *arguments], env=self._environment, stdin=DEVNULL, stdout=theirs, stderr=story)
+        with TemporaryFile() as log:
+            process = Popen([COMMAND, *arguments], env=self._environment, stdin=DEVNULL, stdout=theirs, stderr=log)
             os.close(theirs)
             reader = Thread(target=_read_to_the_end, args=(ours, shown))
             reader.start()
-            ended = process.wait(_PATIENCE)
+            ended = process.wait(_TIMEOUT)
             reader.join()
             os.close(ours)
-            story.seek(0)
-            told = story.read().decode() if story_too else ""
-        said = told + without_colours(b"".join(shown).decode()).replace("\r\n", "\n")
+            log.seek(0)
+            logged = log.read().decode() if with_log else ""
+        output = logged + without_colours(b"".join(shown).decode()).replace("\r\n", "\n")
         if ended != code:
-            raise SystemExit(f"customer-sync {' '.join(arguments)} ended with {ended}, not {code}:\n{said}")
-        self._kept.append(f"$ customer-sync {' '.join(arguments)}\n{said.rstrip()}")
+            raise SystemExit(f"customer-sync {' '.join(arguments)} ended with {ended}, not {code}:\n{output}")
+        self._kept.append(f"$ customer-sync {' '.join(arguments)}\n{output.rstrip()}")
 
 
 def _read_to_the_end(terminal: int, shown: list[bytes]) -> None:
     try:
         while chunk := os.read(terminal, 65536):
             shown.append(chunk)
-    except OSError:  # how Linux says that nobody holds the other end any more
+    except OSError:  # how Linux reports that the other end is closed
         pass
 
 
@@ -72,8 +72,8 @@ def record(home: Path, customers: int = _CUSTOMERS) -> str:
         pace = {"CUSTOMER_SYNC_PANCAKE_RPS": "5"}
         terminal = {"TERM": "xterm-256color", "COLUMNS": str(_COLUMNS), "LINES": "40"}
         recorder = Recorder(Command(home).environment(box, **pace, **terminal))
-        recorder.remark("Made by `make record`. First the whole story, on a sandbox that the demo brings along.")
-        recorder.show("demo", story_too=False)
+        recorder.remark("Made by `make record`. First the demo, on its own sandbox.")
+        recorder.show("demo", with_log=False)
 
         *_, has_problems, off = box.pancake.page_ids()
         fill_folkform(box)
@@ -83,12 +83,12 @@ def record(home: Path, customers: int = _CUSTOMERS) -> str:
             forgotten = person(f"forgotten-{number}", 86_400.0 * (number + 40))
             box.pancake.add_customer(has_problems, forgotten)
         recorder.remark(
-            f"Another sandbox: one page is off, {_CHANGED} customers changed, {_FORGOTTEN} were never brought."
+            f"Another sandbox: one page is off, {_CHANGED} customers changed, {_FORGOTTEN} were never copied."
         )
         recorder.show("status")
         recorder.show("incremental")
         recorder.show("verify", code=1)
-        recorder.remark("The command that verify names:")
+        recorder.remark("The command that verify prints:")
         recorder.show("backfill", "--page", has_problems)
         recorder.show("verify")
         return recorder.text

@@ -1,10 +1,14 @@
-"""`check` finds what can be wrong with settings, FolkForm and Pancake, says the next step, and changes nothing."""
+"""`check` finds what can be wrong with settings, services and machine, names the next step, and changes nothing."""
 
 import re
 import socket
+import subprocess
+import time
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,9 +16,10 @@ from customer_sync.config.settings import declared
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
 
-from .checked import Checked, Checks, check
-from .conftest import Command, StartSandbox, fill_folkform, only_page, people, person
+from .checked import Checks, check, read
+from .conftest import COMMAND, Command, Outcome, StartSandbox, fill_folkform, only_page, person
 from .proxy import Proxy
+from .surroundings import Relay, permitted, served
 
 _DIALECTS = {"deployed": "panCakeUpdatedAt", "guide": "updatedAt", "older": "panCakeData.updated_at"}
 _NOWHERE = "http://127.0.0.1:1"
@@ -22,7 +27,7 @@ _NOWHERE = "http://127.0.0.1:1"
 
 @pytest.fixture
 def checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checks:
-    """Runs checks in this process, which asks loopback never through the machine's proxy."""
+    """Runs checks in this process, which never reaches loopback through the machine's proxy."""
     monkeypatch.setenv("NO_PROXY", "*")
     return Checks(tmp_path)
 
@@ -34,11 +39,6 @@ def _shop(start: StartSandbox, customers: int = 5, **more: Any) -> Sandbox:
     return box
 
 
-def _changed_nothing(box: Sandbox) -> bool:
-    """Whether everything asked of the two services was a question, and no token was made."""
-    return all(request.method == "GET" for request in box.requests.recent)
-
-
 # In order
 
 
@@ -46,90 +46,89 @@ def _changed_nothing(box: Sandbox) -> bool:
     ("dialect", "found"), [("deployed", "list"), ("deployed", "items"), ("guide", "items"), ("older", "list")]
 )
 def test_in_order(sandbox: StartSandbox, run: Command, dialect: str, found: str) -> None:
-    """Where everything is right nothing is wrong, in every dialect, at the price of a few questions."""
+    """Where everything is right nothing is wrong, in every dialect, for a few requests that only read."""
     box = _shop(sandbox, dialect=dialect, found=found, folkform_limit=100)
     checked = check(run, box)
     assert (checked.code, checked.json["status"], checked.wrong, checked.warnings) == (0, "ok", [], [])
     assert _DIALECTS[dialect] in checked["FolkForm: customers"]["detail"]
-    assert _changed_nothing(box)
-    assert box.requests.count("folkform") <= 5
-    assert box.requests.count("pancake") == 2
+    assert {request.method for request in box.requests.recent} == {"GET"}
+    assert (box.requests.count("folkform") <= 5, box.requests.count("pancake")) == (True, 1)
     assert checked.json["totals"]["requests"] == box.requests.count()
 
 
 def test_an_empty_folkform(sandbox: StartSandbox, checks: Checks) -> None:
-    """Before the first run FolkForm holds nobody: that is in order, and the dialect is said to be unknown."""
-    box = sandbox(customers=5)
-    checked = checks(box)
+    """Before the first run FolkForm has no customers: that is in order, and no watermark is queried."""
+    checked = checks(sandbox(customers=5))
     assert (checked.code, checked.wrong, checked.warnings) == (0, [], [])
-    assert "none yet, so it is not known" in checked["FolkForm: customers"]["detail"]
-    assert "FolkForm: mark query" not in checked
-    assert box.requests.count("folkform") <= 5
+    assert checked["FolkForm: customers"]["state"] == "ok"
+    assert "FolkForm: watermark query" not in checked
 
 
 # Settings
 
 
-def test_every_setting_and_where_it_comes_from(sandbox: StartSandbox, run: Command) -> None:
-    """Each setting is told with its value and its source; of a secret only that it is there."""
+def test_every_setting_and_its_source(sandbox: StartSandbox, run: Command) -> None:
+    """Each setting has its value and its source; a secret only its length."""
     box = _shop(sandbox)
     (run.home / "secret").write_text("an-unused-user-token\n")
     environment = {"PANCAKE_ACCESS_TOKEN_FILE": "secret", "CUSTOMER_SYNC_PAGE_SIZE": "50", "CUSTOMER_SYNC_OVERLAP": ""}
-    checked = check(run, box, "--page-size", "20", **environment)
-    told = {one["what"]: one["detail"] for one in checked.findings if one["area"] == "Settings"}
-    assert set(told) == {declaration["variable"] for declaration in declared().values()}
-    assert told["FOLKFORM_BASE_URL"] == f"{box.environment['FOLKFORM_BASE_URL']} (environment variable)"
-    assert told["FOLKFORM_TOKEN"] == f"set, {len(TOKEN)} characters (environment variable)"
-    assert told["PANCAKE_ACCESS_TOKEN"] == "set, 20 characters (the file of PANCAKE_ACCESS_TOKEN_FILE)"
-    assert told["CUSTOMER_SYNC_PAGE_SIZE"] == "20 (--page-size)"
-    assert told["CUSTOMER_SYNC_OVERLAP"] == "0 (default)"
-    assert told["FOLKFORM_EMAIL"] == "not set"
+    checked = check(run, box, **environment)
+    details = {one["what"]: one["detail"] for one in checked.findings if one["area"] == "Settings"}
+    assert set(details) == {declaration.variable for declaration in declared().values()}
+    assert details["FOLKFORM_BASE_URL"] == f"{box.environment['FOLKFORM_BASE_URL']} (environment variable)"
+    assert details["FOLKFORM_TOKEN"] == f"set, {len(TOKEN)} characters (environment variable)"
+    assert details["PANCAKE_ACCESS_TOKEN"] == "set, 20 characters (the file of PANCAKE_ACCESS_TOKEN_FILE)"
+    assert details["CUSTOMER_SYNC_PAGE_SIZE"] == "50 (environment variable)"
+    assert details["CUSTOMER_SYNC_OVERLAP"] == "0 (default)"
+    assert details["FOLKFORM_EMAIL"] == "not set"
 
 
 def test_without_settings(sandbox: StartSandbox, checks: Checks) -> None:
-    """Everything missing is told, every other setting, too, and Pancake is reached all the same."""
+    """Everything missing is reported, every other setting, too; no service is asked."""
     box = sandbox()
     checked = checks(None, PANCAKE_BASE_URL=box.environment["PANCAKE_BASE_URL"])
     assert (checked.code, checked.wrong) == (2, ["Settings: FOLKFORM_BASE_URL", "Settings: FOLKFORM_TOKEN"])
-    assert "Set FOLKFORM_BASE_URL or --folkform-base-url" in checked["Settings: FOLKFORM_BASE_URL"]["next_step"]
     assert "FOLKFORM_TOKEN_FILE" in checked["Settings: FOLKFORM_TOKEN"]["next_step"]
     assert len([one for one in checked.findings if one["area"] == "Settings"]) == len(declared())
-    assert checked["FolkForm: requests"]["next_step"] == "Mend FOLKFORM_BASE_URL, FOLKFORM_TOKEN first."
-    assert "(this machine)" in checked["Pancake: connection"]["detail"]
+    assert checked.warnings == ["FolkForm: requests", "Pancake: pages"]
+    assert checked["FolkForm: requests"]["next_step"] == "Fix FOLKFORM_BASE_URL, FOLKFORM_TOKEN first."
     assert box.requests.count() == 0
 
 
 def test_settings_that_cannot_be_used(sandbox: StartSandbox, checks: Checks) -> None:
-    """A malformed setting is told with its source and what to give; what does not hang on it is looked at."""
+    """A malformed setting is reported with its source and what to give; what does not depend on it is checked."""
     box = _shop(sandbox)
     limits = {"CUSTOMER_SYNC_JITTER": "4m", "CUSTOMER_SYNC_MAX_RUNTIME": "4m"}
     checked = checks(box, CUSTOMER_SYNC_WORKERS="many", PANCAKE_ACCESS_TOKEN_FILE="absent", **limits)
+    assert (checked.code, checked.wrong) == (
+        2,
+        [
+            f"Settings: {name}"
+            for name in ("PANCAKE_ACCESS_TOKEN_FILE", "CUSTOMER_SYNC_WORKERS", "CUSTOMER_SYNC_JITTER")
+        ],
+    )
     workers = checked["Settings: CUSTOMER_SYNC_WORKERS"]
     assert workers["detail"] == "is 'many' (from environment variable CUSTOMER_SYNC_WORKERS)"
     assert workers["next_step"] == "Give a whole number from 1 to 64."
-    assert "cannot be read" in checked["Settings: PANCAKE_ACCESS_TOKEN_FILE"]["detail"]
-    assert "must be shorter than" in checked["Settings: CUSTOMER_SYNC_JITTER"]["detail"]
-    assert (checked.code, len(checked.wrong)) == (2, 3)
-    assert "FolkForm: mark query" in checked
-    assert checked["Pancake: requests"]["next_step"] == "Mend PANCAKE_ACCESS_TOKEN_FILE first."
+    assert "FolkForm: watermark query" in checked
+    assert checked["Pancake: requests"]["next_step"] == "Fix PANCAKE_ACCESS_TOKEN_FILE first."
     assert box.requests.count("pancake") == 0
 
 
 def test_shards(sandbox: StartSandbox, checks: Checks) -> None:
-    """In a job that shares the pages out it is told which share this run would take, or what is missing for that."""
+    """In an Indexed Job the shard of a pass is reported, or what is missing for that."""
     box = sandbox(customers=3)
     name = "Settings: CUSTOMER_SYNC_SHARDS"
     assert name not in checks(box)
     in_job = checks(box, CUSTOMER_SYNC_SHARDS="8", JOB_COMPLETION_INDEX="2")
-    assert in_job[name]["detail"] == "8 (environment variable), so a pass takes shard 2/8"
+    assert in_job[name]["detail"].endswith("a pass takes shard 2/8")
     by_hand = checks(box, CUSTOMER_SYNC_SHARDS="8")
     assert (by_hand.code, by_hand.wrong) == (2, [name])
-    assert by_hand[name]["detail"].startswith("JOB_COMPLETION_INDEX is missing")
-    assert by_hand[name]["next_step"].startswith("Run it in an Indexed Job")
+    assert "--shard I/8" in by_hand[name]["next_step"]
 
 
 def test_a_misspelt_variable(sandbox: StartSandbox, checks: Checks) -> None:
-    """A variable that nobody reads is warned of where it looks like ours, with the one that is meant."""
+    """An unknown variable that looks like ours is a warning, with the similar name; others are not ours."""
     misspelt = {
         "CUSTOMER_SYNC_WORKER": "3",
         "FOLKFORM_ROLEID": "x",
@@ -141,52 +140,47 @@ def test_a_misspelt_variable(sandbox: StartSandbox, checks: Checks) -> None:
         *("Settings: CUSTOMER_SYNC_COLOUR", "Settings: CUSTOMER_SYNC_WORKER"),
         *("Settings: FOLKFORM_BASE_URL_FILE", "Settings: FOLKFORM_ROLEID"),
     ]
-    assert checked["Settings: CUSTOMER_SYNC_WORKER"]["next_step"] == "Is CUSTOMER_SYNC_WORKERS meant?"
-    assert checked["Settings: FOLKFORM_ROLEID"]["next_step"] == "Is FOLKFORM_ROLE_ID meant?"
-    assert checked["Settings: CUSTOMER_SYNC_COLOUR"]["next_step"].startswith("Unset it")
-
-
-def test_half_a_sign_in(sandbox: StartSandbox, checks: Checks) -> None:
-    """What a sign-in lacks is told with what it needs."""
-    checked = checks(sandbox(), FOLKFORM_TOKEN="", FOLKFORM_EMAIL="agent@folkform.example")
-    assert checked.wrong == ["Settings: FOLKFORM_PASSWORD", "Settings: FIREBASE_API_KEY"]
-    assert "FOLKFORM_EMAIL, FOLKFORM_PASSWORD, FIREBASE_API_KEY" in checked["Settings: FIREBASE_API_KEY"]["next_step"]
+    assert "CUSTOMER_SYNC_WORKERS" in checked["Settings: CUSTOMER_SYNC_WORKER"]["next_step"]
+    assert "FOLKFORM_ROLE_ID" in checked["Settings: FOLKFORM_ROLEID"]["next_step"]
+    assert checked["Settings: CUSTOMER_SYNC_COLOUR"]["next_step"] == "Unset it."
 
 
 def test_addresses_that_are_unwise(sandbox: StartSandbox, checks: Checks) -> None:
-    """An address that anybody can listen to, and one that does not look whole, are warned of; a login is hidden."""
+    """An http address beyond this machine, and an incomplete one, are warnings; a login is hidden."""
     box = sandbox(customers=2)
     login = box.environment["PANCAKE_BASE_URL"].replace("//", "//user:p4ssword@")
     checked = checks(box, PANCAKE_BASE_URL=login, FIREBASE_BASE_URL="http://firebase.invalid")
     assert checked.warnings == ["Settings: FIREBASE_BASE_URL"]
-    assert checked["Settings: FIREBASE_BASE_URL"]["detail"].endswith("; tokens and customers travel unencrypted")
     assert checked["Settings: PANCAKE_BASE_URL"]["detail"].startswith("http://***@127.0.0.1:")
     assert "p4ssword" not in str(checked)
     half = checks(box, FOLKFORM_BASE_URL=f"{box.url}/folkform")
     assert (half.code, half.warnings[0], half.wrong) == (3, "Settings: FOLKFORM_BASE_URL", ["FolkForm: pages"])
-    assert "usually ends in /api/v1" in half["Settings: FOLKFORM_BASE_URL"]["next_step"]
 
 
 # FolkForm
 
 
 def test_a_wrong_token(sandbox: StartSandbox, checks: Checks) -> None:
-    """FolkForm's refusal of our token names the settings, and hides nothing of Pancake's address."""
+    """FolkForm's rejection of the token names the setting; Pancake is not asked without a page list."""
     box = _shop(sandbox)
     checked = checks(box, FOLKFORM_TOKEN="a-token-that-is-wrong")
-    assert (checked.code, checked.wrong) == (3, ["FolkForm: token"])
+    assert (checked.code, checked.wrong, checked.warnings) == (3, ["FolkForm: token"], ["Pancake: pages"])
     assert "FOLKFORM_TOKEN" in checked["FolkForm: token"]["next_step"]
-    assert "Pancake: connection" in checked
-    assert checked["Pancake: pages"]["state"] == "warning"
     assert box.requests.count() == 1
 
 
+@pytest.mark.parametrize("length", [3, 40])
+def test_a_token_that_is_cut_off(sandbox: StartSandbox, checks: Checks, length: int) -> None:
+    """FolkForm's 500 to a short token is a wrong token."""
+    checked = checks(_shop(sandbox, server="2025-12"), FOLKFORM_TOKEN="x" * length)
+    assert (checked.code, checked.wrong) == (3, ["FolkForm: token"])
+    assert "FOLKFORM_TOKEN" in checked["FolkForm: token"]["next_step"]
+
+
 def test_a_sign_in(sandbox: StartSandbox, checks: Checks) -> None:
-    """Where a token is got by signing in, that is said; a refused sign-in is what is wrong."""
-    box = _shop(sandbox)
-    environment = {**box.sign_in_environment, "FOLKFORM_TOKEN": ""}
-    accepted = checks(box, **environment)
-    assert accepted["FolkForm: token"]["detail"] == "accepted, got by signing in as agent@folkform.example"
+    """A token from a sign-in is reported with its user; a refused sign-in is wrong."""
+    environment = {**(box := _shop(sandbox)).sign_in_environment, "FOLKFORM_TOKEN": ""}
+    assert "agent@folkform.example" in checks(box, **environment)["FolkForm: token"]["detail"]
     refused = checks(box, **{**environment, "FOLKFORM_PASSWORD": "not-the-password"})
     assert (refused.code, refused.wrong) == (3, ["FolkForm: token"])
     assert "FOLKFORM_PASSWORD" in refused["FolkForm: token"]["next_step"]
@@ -195,102 +189,75 @@ def test_a_sign_in(sandbox: StartSandbox, checks: Checks) -> None:
 @pytest.mark.parametrize("how", ["refused", "empty"])
 @pytest.mark.parametrize("role", ["", "another-role"])
 def test_the_only_role(sandbox: StartSandbox, checks: Checks, how: str, role: str) -> None:
-    """The user's only role is used; one that was set wrong is warned of, with the right one."""
+    """The user's only role is used; another one in the setting is a warning, with the right one."""
     box = _shop(sandbox, wrong_role=how, roles="roles" if role else "list")
     checked = checks(box, FOLKFORM_ROLE_ID=role)
-    assert (checked.code, checked.wrong) == (0, [])
-    assert checked["FolkForm: token"]["detail"] == "accepted"
-    assert checked.warnings == (["FolkForm: role"] if role else [])
+    assert (checked.code, checked.wrong, checked.warnings) == (0, [], ["FolkForm: role"] if role else [])
     assert f"{ROLE_ID}  Agent, Sandbox" in checked["FolkForm: role"]["detail"]
     assert checked["FolkForm: role"]["next_step"] == (f"Set FOLKFORM_ROLE_ID={ROLE_ID}." if role else "")
     assert box.requests.count("folkform") <= 6
 
 
-@pytest.mark.parametrize("how", ["refused", "empty"])
-@pytest.mark.parametrize("count", [0, 2])
-def test_no_role_that_could_be_used(sandbox: StartSandbox, checks: Checks, how: str, count: int) -> None:
-    """Several roles are listed with the variable, exit code 2; where there is none, that is said."""
+@pytest.mark.parametrize(("how", "count"), [("refused", 0), ("refused", 2), ("empty", 2)])
+def test_no_usable_role(sandbox: StartSandbox, checks: Checks, how: str, count: int) -> None:
+    """Several roles are listed with the variable to set; a user without any role needs one: exit code 2."""
     box = _shop(sandbox, wrong_role=how)
     roles = tuple(Role(f"{number}" * 24, f"Role {number}", "Cô Ba") for number in range(count))
     box.folkform.tokens[TOKEN] = Access(roles=roles)
     checked = checks(box, FOLKFORM_ROLE_ID="")
-    if how == "empty" and not roles:  # An older FolkForm that lists no roles cannot be told from an empty one.
-        assert checked.code == 0
-        return
     assert (checked.code, checked.wrong) == (2, ["FolkForm: role"])
     assert all(f"{role.role_id}  {role.name}, Cô Ba" in checked["FolkForm: role"]["next_step"] for role in roles)
 
 
-def test_roles(sandbox: StartSandbox, checks: Checks) -> None:
-    """Which role is ours is told; one that is not the user's is warned of where FolkForm does not mind."""
+def test_roles_that_are_reported(sandbox: StartSandbox, checks: Checks) -> None:
+    """The role in use is reported beside the others; one that is not the user's is a warning."""
     box = _shop(sandbox)
-    assert checks(box)["FolkForm: role"]["detail"] == f"{ROLE_ID}  Agent, Sandbox, the user's only one"
     box.behaviour.role_required = False
     assert checks(box, FOLKFORM_ROLE_ID="")["FolkForm: role"]["state"] == "ok"
     other = checks(box, FOLKFORM_ROLE_ID="another-role")
     assert (other.code, other.warnings) == (0, ["FolkForm: role"])
     assert ROLE_ID in other["FolkForm: role"]["next_step"]
-
-
-def test_one_of_several_roles(sandbox: StartSandbox, checks: Checks) -> None:
-    """Of several roles ours is named, and then the others."""
-    box = _shop(sandbox)
     box.folkform.tokens[TOKEN] = Access(roles=(Role("1" * 24), Role("2" * 24, "Reader")))
-    checked = checks(box, FOLKFORM_ROLE_ID="2" * 24)
-    detail = f"{'2' * 24}  Reader, Sandbox, one of the user's 2; the others: {'1' * 24}"
-    assert checked["FolkForm: role"]["detail"] == detail
+    detail = checks(box, FOLKFORM_ROLE_ID="2" * 24)["FolkForm: role"]["detail"]
+    assert detail == f"{'2' * 24}  Reader, Sandbox, one of the user's 2; the others: {'1' * 24}"
 
 
 def test_an_older_folkform(sandbox: StartSandbox, checks: Checks) -> None:
-    """A FolkForm that knows no roles is in order; its token is accepted once its pages are shown."""
+    """A FolkForm without roles is in order; its page list proves the token."""
     box = _shop(sandbox)
     with box.faults.add(Fault("status", endpoint="/auth/roles", status=404, times=None)):
         checked = checks(box)
         refused = checks(box, FOLKFORM_TOKEN="a-token-that-is-wrong")
-    assert (checked.code, checked.wrong) == (0, [])
-    assert checked["FolkForm: role"]["detail"] == f"{ROLE_ID}; FolkForm does not list the user's"
-    assert checked["FolkForm: token"]["detail"] == "accepted"
+    assert (checked.code, checked.wrong, checked.warnings) == (0, [], [])
+    assert checked["FolkForm: role"]["detail"].startswith(ROLE_ID)
     assert refused.wrong == ["FolkForm: token"]
 
 
 def test_a_role_that_may_not_read(sandbox: StartSandbox, checks: Checks) -> None:
-    """Customers that our role may not see are told in FolkForm's words; the pages are looked at all the same."""
+    """A missing permission is reported in FolkForm's words; the pages are checked nevertheless."""
     box = _shop(sandbox)
-    box.folkform.tokens["reads-nobody"] = Access(permissions=frozenset())
-    checked = checks(box, FOLKFORM_TOKEN="reads-nobody")
+    box.folkform.tokens["reads-nothing"] = Access(permissions=frozenset())
+    checked = checks(box, FOLKFORM_TOKEN="reads-nothing")
     assert (checked.code, checked.wrong) == (3, ["FolkForm: customers"])
-    assert "AUTH_003: Không có quyền Customer.Read" in checked["FolkForm: customers"]["detail"]
+    assert "AUTH_003" in checked["FolkForm: customers"]["detail"]
     assert checked[f"Pancake: {only_page(box)} token"]["state"] == "ok"
 
 
 def test_a_wrong_customer_path(sandbox: StartSandbox, checks: Checks) -> None:
-    """Where FolkForm keeps no customers, the setting that says so is named: exit code 2."""
-    box = _shop(sandbox)
-    checked = checks(box, FOLKFORM_CUSTOMER_PATH="/customer")
+    """A path where FolkForm keeps no customers is a wrong setting: exit code 2."""
+    checked = checks(_shop(sandbox), FOLKFORM_CUSTOMER_PATH="/customer")
     assert (checked.code, checked.wrong) == (2, ["FolkForm: customer path"])
-    assert "FOLKFORM_CUSTOMER_PATH" in checked["FolkForm: customer path"]["detail"]
-    assert checks(box).wrong == []
 
 
 @pytest.mark.parametrize(("server", "path"), [("2026-04", "/fb-customer"), ("2025-12", "/customer")])
 def test_the_path_that_is_found(sandbox: StartSandbox, checks: Checks, server: str, path: str) -> None:
-    """Where customers are is told; where both paths exist and other programs use the newer one, that is a warning."""
+    """The customers' path is reported; where other programs write to the newer one, that is a warning."""
     box = _shop(sandbox, server=server)
     assert checks(box, FOLKFORM_CUSTOMER_PATH="")["FolkForm: customer path"]["detail"].startswith(path)
     box.other_folkform.upsert(person("other", 60, page_id=only_page(box)))
     checked = checks(box, FOLKFORM_CUSTOMER_PATH="")
     assert checked.warnings == (["FolkForm: customer path"] if server == "2025-12" else [])
-    if server == "2025-12":
-        assert "at /fb-customer FolkForm holds 1 more" in checked["FolkForm: customer path"]["detail"]
     assert checks(box).warnings == []
-
-
-@pytest.mark.parametrize("length", [3, 40])
-def test_a_token_that_is_cut_off(sandbox: StartSandbox, checks: Checks, length: int) -> None:
-    """FolkForm's 500 to a short token names the token."""
-    checked = checks(_shop(sandbox, server="2025-12"), FOLKFORM_TOKEN="x" * length)
-    assert (checked.code, checked.wrong) == (3, ["FolkForm: token"])
-    assert "FOLKFORM_TOKEN" in checked["FolkForm: token"]["next_step"]
 
 
 @pytest.mark.parametrize(
@@ -302,52 +269,51 @@ def test_a_token_that_is_cut_off(sandbox: StartSandbox, checks: Checks, length: 
         ("deployed", "/fb-customer", "db.fb_customers.createIndex({pageId: 1, panCakeUpdatedAt: -1})"),
     ],
 )
-def test_a_slow_mark_query(sandbox: StartSandbox, checks: Checks, dialect: str, path: str, command: str) -> None:
-    """A slow mark query is warned of with the index to make, as the dialect needs it."""
+def test_a_slow_watermark_query(sandbox: StartSandbox, checks: Checks, dialect: str, path: str, command: str) -> None:
+    """A slow watermark query is a warning, with the index that the dialect needs."""
     box = _shop(sandbox, 1, dialect=dialect, customer_path=path)
     fault = Fault("drip_headers", endpoint="/find", page_id=only_page(box), times=None, interval=0.015)
     with box.faults.add(fault):
         checked = checks(box)
-    assert (checked.code, checked.warnings) == (0, ["FolkForm: mark query"])
-    assert checked["FolkForm: mark query"]["next_step"].endswith(command)
+    assert (checked.code, checked.warnings) == (0, ["FolkForm: watermark query"])
+    assert checked["FolkForm: watermark query"]["next_step"].endswith(command)
 
 
 def test_the_limit(sandbox: StartSandbox, checks: Checks) -> None:
-    """FolkForm's limit is told as its last answer has it."""
+    """FolkForm's rate limit is reported as its last answer has it."""
     box = _shop(sandbox, folkform_limit=100)
     detail = checks(box)["FolkForm: limit"]["detail"]
     left = 100 - box.requests.count("folkform")
-    assert re.fullmatch(rf"100 requests a window, {left} left; it resets in [56]\d s", detail)
+    assert re.match(rf"100 requests per window, {left} left; it resets in [56]\d s", detail)
     box.behaviour.folkform_limit = None
-    assert checks(box)["FolkForm: limit"]["detail"] == "FolkForm tells none"
+    assert checks(box)["FolkForm: limit"]["state"] == "ok"
 
 
 def test_waiting_for_the_limit(sandbox: StartSandbox, run: Command) -> None:
-    """A wait for FolkForm's limit is said before it begins, and spoils no timing."""
+    """A wait for FolkForm's rate limit is announced, causes no 429, and is not part of a timing."""
     box = _shop(sandbox, folkform_limit=2, folkform_window=3.0)
     outcome = run(box, "check")
     assert outcome.code == 0
-    assert re.search(r"FolkForm's limit is used up: waiting [23] s until it resets", outcome.err)
-    assert re.search(r"mark query +(\d+ ms|1\.\d s)", outcome.out)
+    assert re.search(r"waiting [23] s", outcome.err)
+    assert re.search(r"watermark query +(\d+ ms|1\.\d s)", outcome.out)
     assert not [request for request in box.requests.recent if request.status == 429]
 
 
 def test_folkform_does_not_answer(sandbox: StartSandbox, checks: Checks) -> None:
-    """A FolkForm that takes connections and never answers is given up after two tries, and Pancake is reached."""
+    """A FolkForm that accepts connections and never answers is given up after two tries."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as deaf:
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}/api/v1"
         checked = checks(sandbox(), CUSTOMER_SYNC_TIMEOUT="0.2", FOLKFORM_BASE_URL=address)
     assert (checked.code, checked.wrong) == (75, ["FolkForm: token"])
-    assert "did not answer within 0.2 s" in checked["FolkForm: token"]["detail"]
-    assert checked["FolkForm: token"]["detail"].endswith("(2 attempts)")
-    assert "Pancake: connection" in checked
+    assert checked.json["totals"]["requests"] == 2
+    assert "This machine: lock directory" in checked
 
 
 # Pages
 
 
 def test_pages(sandbox: StartSandbox, checks: Checks) -> None:
-    """How many pages there are, which are on, and which off; only those that are on are looked at in Pancake."""
+    """All pages are counted, those that are on are checked in Pancake; a page that is off only when named."""
     box = sandbox(pages=2, customers=3)
     on, off = box.pancake.page_ids()
     box.folkform.set_page(off, isSync=False, pageName="")
@@ -360,7 +326,7 @@ def test_pages(sandbox: StartSandbox, checks: Checks) -> None:
 
 
 def test_no_page_is_on(sandbox: StartSandbox, checks: Checks) -> None:
-    """A FolkForm with no page, or none that is on, is warned of: no pass would do anything."""
+    """A FolkForm without any page that is on is a warning: no pass would do anything."""
     box = sandbox(customers=3)
     box.folkform.set_page(only_page(box), isSync=False)
     for started in (box, sandbox(pages=0)):
@@ -371,126 +337,109 @@ def test_no_page_is_on(sandbox: StartSandbox, checks: Checks) -> None:
 
 
 def test_many_pages(sandbox: StartSandbox, checks: Checks) -> None:
-    """Of many pages the first are named; each is asked for once, no more of them at once than the setting says."""
+    """Of many pages the first are named; each is asked for once, as many at once as the setting says."""
     box = sandbox(pages=12, customers=2, pancake_latency=0.1)
     checked = checks(box, CUSTOMER_SYNC_PAGES_AT_ONCE="1")
-    assert checked["FolkForm: pages"]["detail"].startswith("12, all switched on: ")
     assert checked["FolkForm: pages"]["detail"].endswith(", 2 more")
     lists = [request for request in box.requests.recent if request.service == "pancake"]
-    firsts = {request.page_id: request.time for request in lists[::-1]}
-    assert set(firsts) == set(box.pancake.page_ids())
-    assert len(lists) <= 14
-    assert max(firsts.values()) - min(firsts.values()) > 11 * 0.1
+    assert sorted(str(request.page_id) for request in lists) == sorted(box.pancake.page_ids())
+    times = [request.time for request in lists]
+    assert max(times) - min(times) > 11 * 0.1
 
 
 def test_an_unknown_page(sandbox: StartSandbox, checks: Checks) -> None:
-    """A page that FolkForm does not know is told with those that it knows; the others are looked at."""
+    """An unknown page is wrong, with the available ones; the others are checked."""
     box = sandbox(customers=3)
-    checked = checks(box, "nobody", only_page(box))
+    checked = checks(box, "unknown", only_page(box))
     assert (checked.code, checked.wrong) == (2, ["FolkForm: --page"])
-    assert checked["FolkForm: --page"]["next_step"] == f"It knows: {only_page(box)}."
+    assert only_page(box) in checked["FolkForm: --page"]["next_step"]
     assert f"Pancake: {only_page(box)} token" in checked
 
 
 # Pancake's tokens
 
 
-def _token(checked: Checked, box: Sandbox) -> tuple[str, str, str]:
-    finding = checked[f"Pancake: {only_page(box)} token"]
-    return finding["state"], finding["detail"], finding["next_step"]
-
-
+@pytest.mark.parametrize("token", ["", "a-dead-page-token", "user-token-of-{}"], ids=["missing", "dead", "user's"])
 @pytest.mark.parametrize(
-    ("token", "says"),
+    ("user_token", "environment", "code", "step"),
     [
-        ("", "FolkForm's record holds no page token"),
-        ("a-dead-page-token", "Pancake refuses the page token (106: "),
-        ("user-token-of-{}", "a user token stands where the page token belongs (102: "),
-    ],
-    ids=["missing", "refused", "user token"],
-)
-@pytest.mark.parametrize(
-    ("user_token", "environment", "step"),
-    [
-        ("of the record", {}, "Nothing to do: the next pass makes a new one with the record's user token."),
-        ("", {"PANCAKE_ACCESS_TOKEN": "someone's"}, "Nothing to do: the next pass makes a new one with PANCAKE_ACCESS"),
-        ("", {}, "Store a page token or a user token in FolkForm's page record, or set PANCAKE_ACCESS_TOKEN."),
-        ("of the record", {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, "Store a token that works in FolkForm's page record"),
+        ("of the record", {}, 0, "the record's user token"),
+        ("", {"PANCAKE_ACCESS_TOKEN": "someone's"}, 0, "PANCAKE_ACCESS_TOKEN"),
+        ("", {}, 3, "set PANCAKE_ACCESS_TOKEN"),
+        ("of the record", {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, 3, "CUSTOMER_SYNC_RENEW_TOKENS"),
     ],
     ids=["renewable", "by the setting", "no user token", "switched off"],
 )
-def test_a_page_token_that_opens_nothing(
-    sandbox: StartSandbox, checks: Checks, token: str, says: str, user_token: str, environment: Any, step: str
+def test_an_unusable_page_token(
+    sandbox: StartSandbox, checks: Checks, token: str, user_token: str, environment: Any, code: int, step: str
 ) -> None:
     """A missing, dead or wrong token is a warning where the next pass renews it, else wrong; none is made now."""
     box = sandbox(customers=3)
     box.folkform.set_page(only_page(box), pageAccessToken=token.format(only_page(box)), accessToken=user_token)
     checked = checks(box, **environment)
-    state, detail, next_step = _token(checked, box)
-    assert (checked.code, state) == ((0, "warning") if "next pass" in step else (3, "wrong"))
-    assert detail.startswith(says)
-    assert next_step.startswith(step)
-    assert _changed_nothing(box)
+    finding = checked[f"Pancake: {only_page(box)} token"]
+    assert (checked.code, finding["state"]) == (code, "wrong" if code else "warning")
+    assert step in finding["next_step"]
+    assert {request.method for request in box.requests.recent} == {"GET"}
     assert box.requests.count("pancake") == (1 if token else 0)
 
 
 @pytest.mark.parametrize(
     ("user_token", "environment", "detail"),
     [
-        ("of the record", {}, "the record's user token could renew it"),
-        ("", {"PANCAKE_ACCESS_TOKEN": "someone's"}, "PANCAKE_ACCESS_TOKEN could renew it"),
-        ("", {}, "if it dies, there is no user token to make one"),
-        ("of the record", {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, "if it dies, CUSTOMER_SYNC_RENEW_TOKENS=0 forbids to"),
+        ("of the record", {}, "renewable with the record's user token"),
+        ("", {"PANCAKE_ACCESS_TOKEN": "someone's"}, "renewable with PANCAKE_ACCESS_TOKEN"),
+        ("", {}, "cannot be renewed: "),
+        ("of the record", {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, "cannot be renewed: CUSTOMER_SYNC_RENEW_TOKENS=0"),
     ],
 )
 def test_a_page_token_that_works(
     sandbox: StartSandbox, checks: Checks, user_token: str, environment: Any, detail: str
 ) -> None:
-    """A token that works is in order whether or not a new one could be made, which is told."""
+    """A token that works is in order, whether or not a pass could renew it, which is reported."""
     box = sandbox(customers=3)
     box.folkform.set_page(only_page(box), accessToken=user_token)
     checked = checks(box, **environment)
-    assert (checked.code, _token(checked, box)) == (0, ("ok", "page token works", ""))
-    assert checked[f"Pancake: {only_page(box)} new token"]["detail"].startswith(detail)
+    assert (checked.code, checked[f"Pancake: {only_page(box)} token"]["state"]) == (0, "ok")
+    assert checked[f"Pancake: {only_page(box)} renewal"]["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize("refusal", [401, 403, 105, 107])
-def test_however_pancake_refuses(sandbox: StartSandbox, checks: Checks, refusal: int) -> None:
-    """A refusal by status or by code, in Pancake's words, is one of the token."""
+def test_however_pancake_rejects_a_token(sandbox: StartSandbox, checks: Checks, refusal: int) -> None:
+    """A rejection by status or by code, in Pancake's words, is one of the token."""
     box = sandbox(customers=3, page_token_refusal=refusal)
     box.tokens.kill("page")
-    state, detail, _ = _token(checks(box), box)
-    assert (state, "was renewed" in detail) == ("warning", True)
+    finding = checks(box)[f"Pancake: {only_page(box)} token"]
+    assert (finding["state"], "was renewed" in finding["detail"]) == ("warning", True)
 
 
-def test_a_firewall_is_no_refused_token(sandbox: StartSandbox, checks: Checks) -> None:
-    """A 403 without Pancake's words is not blamed on the token, since no new one would help."""
+def test_a_proxys_403_is_no_rejected_token(sandbox: StartSandbox, checks: Checks) -> None:
+    """A 403 without Pancake's words is not the token's fault, since no new one would help."""
     box = sandbox(customers=3)
     with box.faults.add(Fault("html", service="pancake", status=403, times=None)):
         checked = checks(box)
     assert (checked.code, checked.wrong) == (3, [f"Pancake: {only_page(box)} list"])
-    assert "answered 403" in checked[f"Pancake: {only_page(box)} list"]["detail"]
-
-
-def test_pancake_fails(sandbox: StartSandbox, checks: Checks) -> None:
-    """A Pancake that answers nothing usable hides nothing of FolkForm, and is tried twice."""
-    box = _shop(sandbox)
-    with box.faults.add(Fault("status", service="pancake", status=502, times=None)):
-        checked = checks(box)
-    assert (checked.code, checked.wrong) == (75, [f"Pancake: {only_page(box)} list"])
-    assert "FolkForm: mark query" in checked
-    assert box.requests.count("pancake") == 2
 
 
 # Pancake's lists
 
 
+def test_pancake_fails(sandbox: StartSandbox, checks: Checks) -> None:
+    """A Pancake without a usable answer is asked twice, and hides nothing of FolkForm."""
+    box = _shop(sandbox)
+    with box.faults.add(Fault("status", service="pancake", status=502, times=None)):
+        checked = checks(box)
+    assert (checked.code, checked.wrong) == (75, [f"Pancake: {only_page(box)} list"])
+    assert "FolkForm: watermark query" in checked
+    assert box.requests.count("pancake") == 2
+
+
 def test_the_order(sandbox: StartSandbox, checks: Checks, in_between: Callable[[Sandbox], Proxy]) -> None:
-    """A list that does not come newest first is wrong: no pass may go by it."""
+    """A list that is not newest first is wrong; malformed customers in it do not matter."""
     box = sandbox(customers=3)
     proxy = in_between(box)
-    rows = b'{"updated_at": "2025-01-01T00:00:00"}, {"updated_at": "2025-01-01T00:00:01"}'
-    oldest_first = b'{"success": true, "total": 2, "customers": [%b]}' % rows
+    rows = b'{"updated_at": "2025-01-01T00:00:00"}, 7, {"updated_at": 1}, {"updated_at": "2025-01-01T00:00:01"}'
+    oldest_first = b'{"success": true, "total": 4, "customers": [%b]}' % rows
     proxy.before = lambda passing: oldest_first if passing.path.endswith("/page_customers") else None
     checked = checks(proxy)
     assert (checked.code, checked.wrong) == (3, [f"Pancake: {only_page(box)} order"])
@@ -498,7 +447,7 @@ def test_the_order(sandbox: StartSandbox, checks: Checks, in_between: Callable[[
 
 
 def test_the_total(sandbox: StartSandbox, checks: Checks) -> None:
-    """How many customers Pancake counts is told; where it does not count, that is worth a warning."""
+    """Pancake's count of customers is reported; a Pancake that does not count is a warning."""
     box = sandbox(customers=1234)
     name = f"Pancake: {only_page(box)} total"
     assert checks(box)[name]["detail"] == "1,234 customers"
@@ -507,83 +456,63 @@ def test_the_total(sandbox: StartSandbox, checks: Checks) -> None:
     assert (checked.code, checked.warnings) == (0, [name])
 
 
-def _history(box: Sandbox, *times: tuple[int, int | None]) -> None:
-    """Customers who were updated, and inserted, so many seconds after the beginning of a year."""
-
-    def text(second: int | None) -> str | None:
-        return None if second is None else f"2025-01-01T00:{second // 60:02}:{second % 60:02}.700000"
-
-    rows = [
-        person(f"p{number}", 0, updated_at=text(updated), inserted_at=text(inserted))
-        for number, (updated, inserted) in enumerate(times)
-    ]
-    box.pancake.add_customers(only_page(box), rows)
+# This machine
 
 
-_TELLING = ((90, 10), (80, 70), (30, 20))
-_LATEST_ALONE = ((90, 50), (40, 40))
-_ALIKE = ((90, 90), (80, 80))
-_ONE_SECOND = ((90, 90), (90, 90))
-_UNREADABLE = ((90, None), (80, None))
-_FREE = " (the passes do not depend on it)"
-_BY_UPDATE = "since and until look at updated_at"
-_BY_INSERT = f"since and until look at inserted_at{_FREE}"
-_IGNORED = f"since and until are ignored{_FREE}"
-_EITHER = "since and until are honoured, unknown by which time: nobody's two times differ"
-
-
-@pytest.mark.parametrize(
-    ("times", "window", "told", "requests"),
-    [
-        (_TELLING, "updated_at", _BY_UPDATE, 2),
-        (_TELLING, "inserted_at", _BY_INSERT, 2),
-        (_TELLING, "ignored", _IGNORED, 2),
-        (_LATEST_ALONE, "updated_at", _BY_UPDATE, 2),
-        (_LATEST_ALONE, "inserted_at", _BY_INSERT, 3),
-        (_LATEST_ALONE, "ignored", _IGNORED, 3),
-        (_ALIKE, "updated_at", _EITHER, 2),
-        (_ALIKE, "inserted_at", _EITHER, 2),
-        (_ALIKE, "ignored", _IGNORED, 2),
-        (_ONE_SECOND, "updated_at", _EITHER, 2),
-        (_ONE_SECOND, "ignored", _IGNORED, 2),
-        (_UNREADABLE, "updated_at", _EITHER, 2),
-        (_UNREADABLE, "ignored", "since and until are ignored, or look at inserted_at, which is not listed" + _FREE, 2),
-    ],
-)
-def test_the_window(sandbox: StartSandbox, checks: Checks, times: Any, window: str, told: str, requests: int) -> None:
-    """Which time Pancake's window looks at is told as far as the customers tell it, with a request or two more."""
-    box = sandbox(window=window)
-    _history(box, *times)
-    checked = checks(box)
-    assert checked[f"Pancake: {only_page(box)} window"]["detail"] == told
-    assert (checked.code, box.requests.count("pancake")) == (0, requests)
-
-
-def test_a_window_that_cannot_be_known(sandbox: StartSandbox, checks: Checks) -> None:
-    """Without two customers nobody knows, and nobody asks."""
-    box = sandbox(customers=1)
-    checked = checks(box)
-    assert checked["Pancake: window"]["detail"].startswith("unknown which time")
-    assert checked[f"Pancake: {only_page(box)} order"]["detail"] == "too few customers to see their order"
-    assert box.requests.count("pancake") == 1
-
-
-def test_the_window_of_one_page(sandbox: StartSandbox, checks: Checks) -> None:
-    """Of several pages only the first that has two customers is asked for its window."""
-    box = sandbox(pages=3)
-    for page_id, count in zip(box.pancake.page_ids(), (1, 4, 4), strict=True):
-        box.pancake.add_customers(page_id, people(count, 100, 10))
-    second = box.pancake.page_ids()[1]
-    assert [one["what"] for one in checks(box).findings if "window" in one["what"]] == [f"{second} window"]
-
-
-def test_a_window_that_is_not_answered(sandbox: StartSandbox, checks: Checks) -> None:
-    """A failure while the window is asked about is told as one, beside what is known already."""
+@pytest.mark.parametrize("offset", [95.0, -95.0])
+def test_clocks(sandbox: StartSandbox, run: Command, offset: float) -> None:
+    """A clock that disagrees with Pancake's is a warning."""
     box = sandbox(customers=3)
-    with box.faults.add(Fault("status", service="pancake", status=400, times=None, skip=1)):
-        checked = checks(box)
-    assert (checked.code, checked.wrong) == (3, [f"Pancake: {only_page(box)} window"])
-    assert checked[f"Pancake: {only_page(box)} order"]["state"] == "ok"
+    assert check(run, box)["This machine: FolkForm's clock"]["state"] == "ok"
+    box.behaviour.pancake_clock_offset = offset
+    checked = check(run, box)
+    assert (checked.code, checked.warnings) == (0, ["This machine: Pancake's clock"])
+    detail = checked["This machine: Pancake's clock"]["detail"]
+    assert re.match("this machine is 9. s behind it: " if offset > 0 else "9. s behind this machine: ", detail)
+
+
+class _LateRelay(Relay):
+    """A relay whose clock is behind."""
+
+    def send_header(self, keyword: str, value: str) -> None:
+        late = formatdate(time.time() - 95, usegmt=True)
+        super().send_header(keyword, late if keyword.lower() == "date" else value)
+
+
+def test_folkforms_clock(sandbox: StartSandbox, checks: Checks) -> None:
+    """FolkForm's clock is compared, too."""
+    box = sandbox(customers=3)
+    with served(_LateRelay, urlsplit(box.url).netloc, []) as place:
+        checked = checks(box, FOLKFORM_BASE_URL=f"http://{place}/folkform/api/v1")
+    assert (checked.code, checked.warnings) == (0, ["This machine: FolkForm's clock"])
+
+
+def test_the_lock_directory(sandbox: StartSandbox, run: Command) -> None:
+    """The lock directory is made as a pass would make it; one that cannot be used is wrong, and the rest is checked."""
+    box = sandbox(customers=3)
+    detail = check(run, box)["This machine: lock directory"]["detail"]
+    assert detail.startswith(f"{run.lock_dir}, owned by {run.lock_dir.owner()}")
+    assert list(run.lock_dir.iterdir()) == []
+    (run.home / "file").touch()
+    checked = check(run, box, CUSTOMER_SYNC_LOCK_DIR=f"{run.home}/file/locks")
+    assert (checked.code, checked.wrong) == (2, ["This machine: lock directory"])
+    assert checked[f"Pancake: {only_page(box)} token"]["state"] == "ok"
+
+
+def test_a_lock_directory_of_another_user(sandbox: StartSandbox, run: Command) -> None:
+    """A lock directory that this user may not write to is wrong."""
+    another_user = permitted(["--user", "--map-user=12345", "--map-group=12345"])
+    run.lock_dir.mkdir(mode=0o500)
+    ended = subprocess.run(
+        [*another_user, str(COMMAND), "check", "--json"],
+        env=run.environment(sandbox(customers=3)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    checked = read(Outcome(ended.returncode, ended.stdout, ended.stderr))
+    assert (checked.code, checked.wrong) == (2, ["This machine: lock directory"])
 
 
 # Exit codes
@@ -594,15 +523,25 @@ def test_a_window_that_is_not_answered(sandbox: StartSandbox, checks: Checks) ->
     [
         ((), {}, 0),
         ((), {"PANCAKE_BASE_URL": _NOWHERE}, 75),
-        ((), {"PANCAKE_BASE_URL": _NOWHERE, "FOLKFORM_TOKEN": "a-token-that-is-wrong"}, 3),
-        (("--workers", "0"), {"PANCAKE_BASE_URL": _NOWHERE, "FOLKFORM_TOKEN": "a-token-that-is-wrong"}, 2),
-        (("--page", "nobody"), {"PANCAKE_BASE_URL": _NOWHERE}, 2),
+        (("--page", "unknown"), {"PANCAKE_BASE_URL": _NOWHERE}, 2),
+        ((), {"CUSTOMER_SYNC_WORKERS": "0", "FOLKFORM_TOKEN": "a-token-that-is-wrong"}, 2),
+        ((), {"CUSTOMER_SYNC_WORKERS": "8", "FOLKFORM_TOKEN": "a-token-that-is-wrong"}, 3),
     ],
 )
 def test_exit_codes(
     sandbox: StartSandbox, run: Command, arguments: tuple[str, ...], environment: dict[str, str], code: int
 ) -> None:
-    """Warnings count for nothing; of what is wrong settings go before a refusal, and that before an outage."""
+    """Warnings do not count; wrong settings take precedence over a rejection, and that over an outage."""
     checked = check(run, sandbox(customers=3, total=False), *arguments, **environment)
     assert (checked.code, bool(checked.wrong)) == (code, code != 0)
     assert checked.json["status"] == ("failed" if code else "ok")
+
+
+def test_a_rejection_takes_precedence_over_an_outage(sandbox: StartSandbox, checks: Checks) -> None:
+    """With one page rejected and another unreachable an operator has to act: exit code 3."""
+    box = sandbox(pages=2, customers=3)
+    dead, away = box.pancake.page_ids()
+    box.folkform.set_page(dead, pageAccessToken="a-dead-page-token", accessToken="")
+    with box.faults.add(Fault("status", service="pancake", page_id=away, status=502, times=None)):
+        checked = checks(box)
+    assert (checked.code, checked.wrong) == (3, [f"Pancake: {dead} token", f"Pancake: {away} list"])

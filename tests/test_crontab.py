@@ -1,4 +1,4 @@
-"""crontab.example is what stands in production: it is parsed as cron does, and its commands are run."""
+"""crontab.example is used in production: it is parsed as cron does, and its commands are run."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from customer_sync.config.settings import read_duration
+from customer_sync.config.readers import read_duration
 
 from .conftest import COMMAND, Command, Outcome, StartSandbox
 
@@ -41,7 +41,7 @@ def _max_runtime(entry: _Entry) -> int:
 
 
 def _in_shell(entry: _Entry, run: Command, settings: Path, arguments: str = "") -> Outcome:
-    """Hands an entry to the shell as cron does: with the variables of the crontab, and nothing but HOME beside."""
+    """Runs an entry in the shell as cron does: with the variables of the crontab, and only HOME beside them."""
     variables = _variables() | {"ENVIRONMENT": str(settings), "PATH": f"{COMMAND.parent}:/usr/bin:/bin"}
     ended = subprocess.run(
         [variables["SHELL"], "-c", entry.command + arguments],
@@ -61,26 +61,26 @@ def test_the_schedule() -> None:
 
 
 def test_each_run_ends_before_the_next_one_begins() -> None:
-    """Each entry has a time limit that keeps it clear of the next: an incremental, the verify, and what is after it."""
+    """Each entry has a time limit shorter than the pause before the next entry."""
     limits = [_max_runtime(entry) for entry in _entries()]
     assert all(limit < longest for limit, longest in zip(limits, (5 * 60, 6 * 3600, 18 * 3600), strict=True))
 
 
-def test_who_hears_of_a_failure() -> None:
-    """Somebody gets a mail, and only when something failed."""
+def test_a_failure_sends_a_mail() -> None:
+    """A mail is sent, and only when something failed."""
     assert "@" in _variables()["MAILTO"]
     assert all(re.search(r" -q\b", entry.command) for entry in _entries())
 
 
 def test_cron_reads_it_whole() -> None:
-    """Cron takes a bare % for the end of the line, and wants a line feed at the end of the file."""
+    """Cron reads a bare % as the end of the line, and needs a line feed at the end of the file."""
     assert all("%" not in entry.command.replace(r"\%", "") for entry in _entries())
     assert CRONTAB.read_bytes().endswith(b"\n")
 
 
 @pytest.mark.parametrize("entry", _entries(), ids=lambda entry: entry.schedule)
 def test_each_command_runs(run: Command, entry: _Entry) -> None:
-    """Each command line reaches the program; without its settings file the mail names that, and nothing else runs."""
+    """Each command line runs the program; without its settings file the mail names that file, and nothing runs."""
     settings = run.home / "customer-sync.env"
     outcome = _in_shell(entry, run, settings, " --help")
     assert outcome.code not in (0, 127)
@@ -93,7 +93,7 @@ def test_each_command_runs(run: Command, entry: _Entry) -> None:
 
 
 def test_the_settings_file_is_made_for_one_user_and_read(run: Command) -> None:
-    """The file is made as the crontab says, so that nobody else can read it, and what stands in it is used."""
+    """The file is made as the crontab says, so that no other user can read it, and its settings are used."""
     settings = run.home / "customer-sync.env"
     ((mode, path),) = re.findall(r"install -m (\d+) -o [\w-]+ /dev/null (\S+)", CRONTAB.read_text(encoding="utf-8"))
     assert path == _variables()["ENVIRONMENT"]
@@ -106,7 +106,7 @@ def test_the_settings_file_is_made_for_one_user_and_read(run: Command) -> None:
 
 
 def test_a_week(sandbox: StartSandbox, run: Command) -> None:
-    """The entries bring everybody, find nobody missing, and say nothing all the while: no mail."""
+    """The entries copy every customer, find none missing, and print nothing: no mail."""
     box = sandbox(pages=2, customers=30)
     settings = run.home / "customer-sync.env"
     settings.write_text(

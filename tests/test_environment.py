@@ -131,7 +131,7 @@ def test_time_zones(sandbox: StartSandbox, run: Command, zone: str, since: str, 
     before = int(time.time())
     outcome = run(box, "incremental", "--json", "--since", since, "--until", until, TZ=zone)
     assert outcome.code == 0
-    assert re.findall(r"is taken as this machine's time: .* ([+-]\d{4})", outcome.err) == offsets
+    assert re.findall(r"this machine's time zone: .* ([+-]\d{4})", outcome.err) == offsets
     page = outcome.page(only_page(box))
     assert (page["since"], page["until"]) == _WINDOW
     assert {stored["psid"] for stored in box.folkform.documents(only_page(box))} == {"first", "last"}

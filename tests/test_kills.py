@@ -1,6 +1,6 @@
-"""SIGKILL at any request of a pass: the next undisturbed passes make both sides equal.
+"""SIGKILL at any request of a pass: the next passes make both sides equal.
 
-`make kills` kills at every request, one run after the other; `make test` at one of each kind.
+`make kills` kills at every request, one run after the other; `make test` at one request of each kind.
 """
 
 import os
@@ -19,19 +19,19 @@ from .killable_run import KillableRun
 from .proxy import Lost, Passing, Proxy
 
 _PASSES = {"incremental": ["incremental"], "backfill": ["backfill"], "full": ["backfill", "--full"]}
-# A backfill begins and ends with an incremental; it is killed while it writes its history.
+# A backfill begins and ends with an incremental; these requests are in the middle, among its own writes.
 _SPREAD = {
     "incremental": {("empty", "before"): 60, ("empty", "after"): 90, ("filled", "before"): 20, ("filled", "after"): 33},
     "backfill": {("empty", "before"): 150, ("empty", "after"): 180, ("filled", "before"): 60, ("filled", "after"): 90},
 }
 _SPREAD["full"] = _SPREAD["backfill"]
 """The request that `make test` kills at, by whether FolkForm was filled, and on which side of its effect."""
-# More requests than any of these passes makes; a pass that ends before its kill ends the numbers.
+# More requests than any of these passes makes.
 _MOST = 400
 
 
 def with_ties(count: int, youngest: float, name: str) -> list[dict[str, Any]]:
-    """Customers in groups of four that share a second, ten minutes apart; some have no psid, or a number for one."""
+    """Customers in groups of four with the same second, ten minutes apart; some psids are missing or a number."""
     times = [ago(youngest + number // 4 * 600, "%Y-%m-%dT%H:%M:%S") for number in range(count)]
     customers = [
         person(f"{name}{number:03}", 0, updated_at=time, inserted_at=time) for number, time in enumerate(times)
@@ -44,7 +44,7 @@ def with_ties(count: int, youngest: float, name: str) -> list[dict[str, Any]]:
 
 
 def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
-    """Two pages with new and old customers; *filled*: most were brought before, some have changed and come since."""
+    """Two pages with new and old customers; *filled*: most are in FolkForm, some have changed or are newer."""
     box = sandbox(pages=2)
     for page_id in box.pancake.page_ids():
         box.pancake.add_customers(
@@ -62,24 +62,24 @@ def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
     return box
 
 
-def kill_at(victim: KillableRun, proxy: Proxy, number: int, *, after: bool) -> int:
-    """Kills it at its so manieth request, before or *after* the effect. Returns how it ended."""
+def kill_at(killable: KillableRun, proxy: Proxy, number: int, *, after: bool) -> int:
+    """Kills the run at its *number*-th request, before or *after* the effect. Returns its exit code."""
     seen = 0
 
     def count(_: Passing) -> None:
         nonlocal seen
         seen += 1
         if seen > number:
-            raise Lost  # On its way when the program dies.
+            raise Lost  # In flight when the program dies.
         if seen == number:
-            victim.die()
+            killable.die()
 
     if after:
         proxy.after = count
     else:
         proxy.before = count
-    victim.start()
-    return victim.end()
+    killable.start()
+    return killable.end()
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
@@ -94,15 +94,15 @@ def test_killed_at_any_request(
     folkform: str,
     side: str,
 ) -> None:
-    """Whatever had arrived when the program died, both passes bring the rest: nobody is missing, nobody is stale."""
+    """Whatever had arrived when the program died, both passes copy the rest: none is missing, none is stale."""
     box = world(sandbox, passes, folkform == "filled")
     one = _SPREAD[name][folkform, side]
     for number in range(1, _MOST) if os.environ.get("KILLS") == "all" else [one]:
         proxy = in_between(box)
         if kill_at(KillableRun(run, proxy, *_PASSES[name]), proxy, number, after=side == "after") != -9:
-            assert number > one, "it ended before it was to be killed"
+            assert number > one, "it ended before the kill"
             break
-        for undisturbed in (INCREMENTAL, BACKFILL):
-            assert passes(box, undisturbed).exit_code == ExitCode.OK
+        for name_of_pass in (INCREMENTAL, BACKFILL):
+            assert passes(box, name_of_pass).exit_code == ExitCode.OK
         assert box.difference().equal, f"killed at request {number}"
         box = world(sandbox, passes, folkform == "filled")

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 import customer_sync
-from customer_sync.config.settings import SHARDS, declared, read_duration
+from customer_sync.config.readers import read_duration
+from customer_sync.config.settings import SHARDS, declared
 from customer_sync.core.errors import ExitCode
 from customer_sync.core.interrupt import GRACE_SECONDS
 
@@ -202,10 +203,10 @@ def test_references(job: CronJob) -> None:
 
 
 def test_the_settings_are_known() -> None:
-    """Every variable is a setting, and each file that one names is a key of the Secret."""
-    secrets = {declaration["variable"] for declaration in declared().values() if declaration["secret"]}
+    """Every variable is one of ours, and each file that one names is a key of the Secret."""
+    secrets = {declaration.variable for declaration in declared().values() if declaration.secret}
     files = {variable: text for variable, text in CONFIG.items() if variable.endswith("_FILE")}
-    known = {declaration["variable"] for declaration in declared().values()} - secrets
+    known = {declaration.variable for declaration in declared().values()} - secrets
     assert CONFIG.keys() - files.keys() <= known | {"TZ"}
     assert files == {f"{name}_FILE": f"/run/secrets/customer-sync/{name}" for name in SECRET}
     assert SECRET.keys() <= secrets

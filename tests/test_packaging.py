@@ -1,4 +1,4 @@
-"""What the package promises to whoever installs it or works on it."""
+"""What the package promises to its users and contributors."""
 
 import os
 import re
@@ -14,27 +14,27 @@ _MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_runtime_dependencies() -> None:
-    """The program needs these five packages, each from an honest lower bound on, and no other."""
+    """The program needs these five packages, each with a lower bound, and no other."""
     bounds = [re.fullmatch(r"([\w-]+)>=\d+(\.\d+)*", one) for one in _PROJECT["dependencies"]]
     assert all(bounds)
     assert {bound[1] for bound in bounds if bound} == {"typer", "requests", "backoff", "python-dateutil", "rich"}
 
 
 def test_extras_and_entry_point() -> None:
-    """The extras, the Python and the command are those that the README names."""
+    """The extras, the Python version and the command are those that README names."""
     assert set(_PROJECT["optional-dependencies"]) == {"sandbox", "metrics", "dev"}
     assert _PROJECT["requires-python"] == ">=3.11"
     assert _PROJECT["scripts"] == {"customer-sync": "customer_sync.__main__:main"}
 
 
-def test_the_changelog_knows_the_version() -> None:
-    """The changelog tells of this version, or of what is not released yet."""
+def test_the_changelog_has_the_version() -> None:
+    """The changelog has a section for this version, or for what is not released yet."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## \[(?:Unreleased|{re.escape(customer_sync.__version__)})\]", changelog, re.MULTILINE)
 
 
 def test_make_help() -> None:
-    """`make help`, and `make` alone, list every target that says what it is for."""
+    """`make help`, and `make` alone, list every documented target."""
     targets = dict(re.findall(r"^([a-z-]+):.*## (.+)$", _MAKEFILE, re.MULTILINE))
     assert {"help", "demo", "sandbox", "test", "check"} <= set(targets)
     for arguments in (["help"], []):
@@ -53,14 +53,14 @@ def test_make_help() -> None:
         assert all(line[0] == "make" for line in listed)
 
 
-def test_every_phony_target_is_told() -> None:
-    """No target for people is without its word in `make help`."""
+def test_every_phony_target_is_documented() -> None:
+    """Every phony target is in `make help`."""
     phony = re.findall(r"^\.PHONY: (.+)$", _MAKEFILE, re.MULTILINE)[0].split()
     assert set(phony) == set(re.findall(r"^([a-z-]+):.*## ", _MAKEFILE, re.MULTILINE))
 
 
 def test_ci() -> None:
-    """The continuous integration runs exactly what a person runs: the checks, then the tests."""
+    """The continuous integration runs exactly what a contributor runs: the checks, then the tests."""
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     commands = [line for line in script.read_text(encoding="utf-8").splitlines() if line.startswith("make ")]

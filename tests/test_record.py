@@ -1,4 +1,4 @@
-"""The recording that README links to can be made anew."""
+"""The recording that README links to can be made again."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from . import record
 
 @pytest.mark.slow
 def test_the_recording(tmp_path: Path) -> None:
-    """It shows the three commands, with their ends, without colours, and names no place of a machine."""
+    """It shows the three commands with their summaries, without colours and without paths of a machine."""
     file = tmp_path / "recording.txt"
     assert record.main([str(file)]) == 0
     for text in (file.read_text(encoding="utf-8"), record.RECORDING.read_text(encoding="utf-8")):
@@ -19,4 +19,4 @@ def test_the_recording(tmp_path: Path) -> None:
         assert "verify: differs" in text
         assert "verify: ok" in text
         assert "\x1b" not in text
-        assert not any(place in text for place in ("/home/", "/root/", "/tmp/"))  # noqa: S108
+        assert not any(path in text for path in ("/home/", "/root/", "/tmp/"))  # noqa: S108

@@ -1,4 +1,4 @@
-"""`customer-sync sandbox`: everything can be tried without an account. (`demo` is told in test_distribution.)"""
+"""`customer-sync sandbox`: every command can be tried without an account. (`demo` is tested in test_distribution.)"""
 
 import signal
 import socket
@@ -44,7 +44,7 @@ def _documents(variables: dict[str, str]) -> int:
 
 
 def test_its_export_lines_work(run: Command) -> None:
-    """The lines that it prints point both passes at it; Ctrl-C ends it with exit code 0."""
+    """With the lines that it prints both passes use it; Ctrl-C stops it with exit code 0."""
     with _served(run, *_SMALL) as (variables, process):
         assert run(None, "incremental", **variables).code == 0
         outcome = run(None, "backfill", "--json", **variables)
@@ -57,7 +57,7 @@ def test_its_export_lines_work(run: Command) -> None:
 
 
 def test_its_export_lines_work_in_a_shell(run: Command) -> None:
-    """A shell that evaluates its lines has what the passes need, even where the command was not on its PATH."""
+    """A shell that evaluates its lines can run the passes, even where the command was not on its PATH."""
     with _served(run, *_SMALL) as (variables, _):
         lines = "\n".join(f"export {name}={value}" for name, value in variables.items())
         script = f"{lines}\ncustomer-sync backfill -q"
@@ -69,14 +69,14 @@ def test_its_export_lines_work_in_a_shell(run: Command) -> None:
 
 
 def test_its_export_lines_sign_in(run: Command) -> None:
-    """They hold all that signing in through Firebase needs, in place of the bearer token."""
+    """The lines have all that a sign-in through Firebase needs, instead of the bearer token."""
     with _served(run, *_SMALL) as (variables, _):
         del variables["FOLKFORM_TOKEN"]
         assert run(None, "backfill", "-q", **variables).code == 0
 
 
 def test_its_data_survives(run: Command, tmp_path: Path) -> None:
-    """`--data` keeps everything in a SQLite file that a user can open, and that the next sandbox goes on with."""
+    """`--data` keeps everything in a SQLite file that a user can open and that the next sandbox continues with."""
     file = tmp_path / "sandbox.db"
     with _served(run, *_SMALL, "--data", str(file)) as (variables, _):
         assert run(None, "backfill", **variables).code == 0
@@ -89,23 +89,23 @@ def test_its_data_survives(run: Command, tmp_path: Path) -> None:
         assert run(None, "backfill", "--full", "--json", **variables).totals["upserted"] == 0
 
 
-def test_a_busy_port(run: Command) -> None:
-    """A port that is taken is told in one sentence with a way out, exit code 2."""
+def test_a_port_in_use(run: Command) -> None:
+    """A port in use is one error with a next step, exit code 2."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
         outcome = run(None, "sandbox", "--port", port)
-    _refused(outcome, port, "--port 0")
+    _is_usage_error(outcome, port, "--port 0")
 
 
 @pytest.mark.parametrize("wrong", ["notadatabase.db", "missing/sandbox.db", "."])
 def test_a_file_that_cannot_be_used(run: Command, tmp_path: Path, wrong: str) -> None:
-    """A `--data` file that cannot be used is told in one sentence, exit code 2."""
+    """A `--data` file that cannot be used is one error, exit code 2."""
     (tmp_path / "notadatabase.db").write_text("a shopping list that is certainly no database\n" * 100)
     outcome = run(None, "sandbox", "--port", "0", "--data", str(tmp_path / wrong))
-    _refused(outcome, str(tmp_path / wrong))
+    _is_usage_error(outcome, str(tmp_path / wrong))
 
 
-def _refused(outcome: Outcome, *parts: str) -> None:
+def _is_usage_error(outcome: Outcome, *parts: str) -> None:
     assert (outcome.code, outcome.out) == (2, "")
     assert "Traceback" not in outcome.err
     assert "itself failed" not in outcome.err
@@ -115,10 +115,10 @@ def _refused(outcome: Outcome, *parts: str) -> None:
 @pytest.mark.parametrize("command", ["sandbox", "demo"])
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_without_the_extra(run: Command, tmp_path: Path, command: str, missing: str) -> None:
-    """Without the extra both say which command installs it, exit code 2; the passes do not need it."""
+    """Without the extra both name the command that installs it, exit code 2; the passes do not need it."""
     (tmp_path / f"{missing}.py").write_text(
         f'raise ModuleNotFoundError("No module named {missing}", name="{missing}")\n'
     )
     outcome = run(None, command, PYTHONPATH=str(tmp_path))
-    _refused(outcome, missing, "pip install '.[sandbox]'")
+    _is_usage_error(outcome, missing, "pip install '.[sandbox]'")
     assert run(None, "incremental", "--help", PYTHONPATH=str(tmp_path)).code == 0

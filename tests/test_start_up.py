@@ -1,60 +1,54 @@
-"""What a run does not need is not loaded: cron starts one every five minutes."""
+"""A start loads only what its command needs: cron starts one every five minutes. And the help fits a screen."""
 
 import subprocess
 import sys
 
 import pytest
 
-from .conftest import Command, StartSandbox, fill_folkform
+from .conftest import Command, StartSandbox, fill_folkform, without_colours
 
-# What a pass needs only where something went wrong, a terminal watches, or another command was meant.
-_OTHERS = ["asyncio", "backoff", "pydantic", "dateutil", "rich.progress", "prometheus_client", "starlette"]
-_OTHER_COMMANDS = [
-    f"customer_sync.{room}" for room in ("verify", "status", "explain", "check", "demo", "bars", "metrics")
-]
-
-
-def _loaded(said: str) -> set[str]:
-    """The modules that `-X importtime` tells of."""
-    return {line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")}
+_HTTP = {"requests", "urllib3", "ssl", "customer_sync.http.session"}
+# What other commands, a terminal or an extra need.
+_OTHERS = {"customer_sync.check.run", "customer_sync.cli.demo", "customer_sync.output.progress"}
+_EXTRAS = {"prometheus_client", "starlette", "uvicorn"}
 
 
-def _run(run: Command, *arguments: str, **environment: str) -> set[str]:
+def _loaded(run: Command, *arguments: str, **environment: str) -> set[str]:
+    """The modules that a run of the command loads."""
     ended = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "customer_sync", *arguments],
-        env=run.environment(None) | environment,
+        env=run.environment(None, **environment),
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    return _loaded(ended.stderr)
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["incremental", "--help"]])
-def test_help_calls_nobody(run: Command, arguments: list[str]) -> None:
-    """The version and the help need no HTTP."""
-    loaded = _run(run, *arguments)
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["incremental", "--help"]], ids=" ".join)
+def test_the_help_needs_no_http(run: Command, arguments: list[str]) -> None:
+    """Version and help load no HTTP library."""
+    loaded = _loaded(run, *arguments)
     assert "typer" in loaded
-    assert not loaded & {"requests", "urllib3", "ssl", "customer_sync.http.session", "customer_sync.cli.passes"}
+    assert not loaded & _HTTP
 
 
-def test_a_pass_needs_no_more(sandbox: StartSandbox, run: Command) -> None:
-    """A pass in which nothing goes wrong loads neither what others need nor what only trouble needs."""
+def test_a_pass_needs_no_other_command(sandbox: StartSandbox, run: Command) -> None:
+    """A pass without a terminal loads no other command, no progress display and no extra."""
     box = sandbox(customers=60)
     fill_folkform(box)
-    loaded = _run(run, "incremental", **box.environment)
-    assert "customer_sync.sync.passes" in loaded
-    assert not loaded & {*_OTHERS, *_OTHER_COMMANDS}
+    loaded = _loaded(run, "incremental", **box.environment)
+    assert loaded >= _HTTP
+    assert not loaded & (_OTHERS | _EXTRAS)
 
 
-def test_garbage_is_collected_while_it_works() -> None:
-    """The collector rests while modules are loaded, and no longer."""
-    program = """
-import gc
-from customer_sync.cli import commands
-from customer_sync.output.options import OutputOptions
-gc.disable()
-raise SystemExit(commands.end(OutputOptions(), lambda terminal: not gc.isenabled()))
-"""
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+@pytest.mark.parametrize("command", ["incremental", "backfill", "verify", "status", "explain", "check"])
+def test_the_help_fits_a_screen(run: Command, command: str) -> None:
+    """The help of a command is at most 40 lines of 80 columns."""
+    outcome = run(None, command, "--help", COLUMNS="80")
+    lines = without_colours(outcome.out).splitlines()
+    assert outcome.code == 0
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80

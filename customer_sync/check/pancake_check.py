@@ -1,11 +1,10 @@
-"""Pancake's pages: does the token open them, could a new one be made, are customers listed as the passes need it."""
+"""A page in Pancake: whether its token works, whether it can be renewed, and whether its list is as the passes need."""
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 
-from customer_sync.check.window_check import Times, look_at_window, read_times
 from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
+from customer_sync.core.customer import read_customer
 from customer_sync.core.errors import ExitCode, ServiceError, TokenRefused
 from customer_sync.core.page import Page
 from customer_sync.results.findings import Finding, State, found_wrong
@@ -17,109 +16,67 @@ from customer_sync.services.pancake import CustomerList, PancakeClient, blocked_
 _FIRST = 1
 
 
-@dataclass
-class PageCheck:
-    """Looks at one page with one request, and with one or two more at its window."""
-
-    page: Page
-    client: PancakeClient
-    settings: Settings
-    clock: Clock
-    findings: list[Finding] = field(default_factory=list)
-    times: list[Times] = field(default_factory=list)
-    """Those of the newest customers."""
-    was_read: bool = False
-    """Whether Pancake has listed its customers."""
-
-    def look(self) -> "PageCheck":
-        """Fills the findings in; of a service's error, too. Raises StopRequested."""
-        token = self.page.page_access_token
-        if not token:
-            self._tell_dead_token("FolkForm's record holds no page token")
-            return self
-        try:
-            listed = self._list(int(self.clock.now()) + 1)
-        except TokenRefused as error:
-            self._tell_refusal(error)
-        except ServiceError as error:
-            self.findings.append(found_wrong(PANCAKE, self._name("list"), error))
-        else:
-            self.was_read = True
-            self.times = read_times(listed.customers)
-            self._ok("token", "page token works")
-            self._tell_renewal()
-            self._tell_list(listed)
-        return self
-
-    def look_at_window(self) -> None:
-        """Which time `since` and `until` look at; needs two customers. Raises StopRequested."""
-        try:
-            told = look_at_window(self.times, lambda until: read_times(self._list(until).customers))
-        except ServiceError as error:
-            self.findings.append(found_wrong(PANCAKE, self._name("window"), error))
-        else:
-            self._ok("window", told)
-
-    def _list(self, until: int) -> CustomerList:
-        return self.client.get_customers(_FIRST, self.settings.page_size, 0, until)
-
-    def _tell_refusal(self, error: TokenRefused) -> None:
+def check_page(page: Page, client: PancakeClient, settings: Settings, clock: Clock) -> list[Finding]:
+    """Asks for the first batch of *page*. Returns the findings. Raises StopRequested."""
+    if not page.page_access_token:
+        return [_unusable_token(page, settings, "FolkForm's record holds no page token")]
+    try:
+        listed = client.get_customers(_FIRST, settings.page_size, 0, int(clock.now()) + 1)
+    except TokenRefused as error:
         if blocked_by_proxy(error):
-            self.findings.append(found_wrong(PANCAKE, self._name("list"), error))
-            return
-        said = f" ({error.server_message})" if error.server_message else ""
-        if is_user_token(error):
-            self._tell_dead_token(f"a user token stands where the page token belongs{said}")
-        else:
-            self._tell_dead_token(f"Pancake refuses the page token{said}")
+            return [found_wrong(PANCAKE, f"{page.page_id} list", error)]
+        why = "the page token is a user token" if is_user_token(error) else "Pancake rejected the page token"
+        answer = f" ({error.server_message})" if error.server_message else ""
+        return [_unusable_token(page, settings, f"{why}{answer}")]
+    except ServiceError as error:
+        return [found_wrong(PANCAKE, f"{page.page_id} list", error)]
+    token = Finding(PANCAKE, f"{page.page_id} token", State.OK, "page token accepted")
+    return [token, _renewal(page, settings), _order(page, listed), _total(page, listed)]
 
-    def _tell_dead_token(self, detail: str) -> None:
-        obstacle = self._obstacle()
-        if obstacle is None:
-            step = f"Nothing to do: the next pass makes a new one with {self._user_token()}."
-            self._add("token", State.WARNING, detail, step)
-        else:
-            self._add("token", State.WRONG, f"{detail}, and {obstacle.reason}", obstacle.next_step, ExitCode.REFUSED)
 
-    def _tell_renewal(self) -> None:
-        obstacle = self._obstacle()
-        if obstacle is None:
-            self._ok("new token", f"{self._user_token()} could renew it")
-        else:
-            self._ok("new token", f"if it dies, {obstacle.reason}")
+def _unusable_token(page: Page, settings: Settings, detail: str) -> Finding:
+    what, obstacle = f"{page.page_id} token", _obstacle(page, settings)
+    if obstacle is None:
+        step = f"Nothing: the next pass makes a new one with {_user_token(page, settings)}."
+        return Finding(PANCAKE, what, State.WARNING, detail, step)
+    return Finding(PANCAKE, what, State.WRONG, f"{detail}, and {obstacle.reason}", obstacle.next_step, ExitCode.REFUSED)
 
-    def _obstacle(self) -> RenewalDisabled | None:
-        """Why no pass could make a new page token; None where it could."""
-        if not self.settings.renew_tokens:
-            return SWITCHED_OFF
-        return None if self._user_token() else NO_USER_TOKEN
 
-    def _user_token(self) -> str:
-        """Where the user token stands that a new page token would be made with; empty for nowhere."""
-        if self.page.access_token:
-            return "the record's user token"
-        return "PANCAKE_ACCESS_TOKEN" if self.settings.pancake_access_token else ""
+def _renewal(page: Page, settings: Settings) -> Finding:
+    obstacle = _obstacle(page, settings)
+    detail = f"cannot be renewed: {obstacle.reason}" if obstacle else f"renewable with {_user_token(page, settings)}"
+    return Finding(PANCAKE, f"{page.page_id} renewal", State.OK, detail)
 
-    def _tell_list(self, listed: CustomerList) -> None:
-        if any(later.updated > before.updated for before, later in pairwise(self.times)):
-            detail = "Pancake did not list the newest customers first, as order_by=updated_at asks for"
-            step = "Ask Pancake's support: the passes stop at this page, since they could lose customers."
-            self._add("order", State.WRONG, detail, step, ExitCode.REFUSED)
-        else:
-            self._ok("order", "newest first" if len(self.times) > 1 else "too few customers to see their order")
-        if listed.total is None:
-            step = "Nothing to do: the passes read on until an empty answer."
-            self._add("total", State.WARNING, "Pancake does not tell how many customers there are", step)
-        else:
-            self._ok("total", f"{listed.total:,} customers")
 
-    def _ok(self, what: str, detail: str) -> None:
-        self._add(what, State.OK, detail)
+def _obstacle(page: Page, settings: Settings) -> RenewalDisabled | None:
+    """Why no pass can make a new page token; None where one can."""
+    if not settings.renew_tokens:
+        return SWITCHED_OFF
+    return None if _user_token(page, settings) else NO_USER_TOKEN
 
-    def _add(
-        self, what: str, state: State, detail: str, next_step: str = "", exit_code: ExitCode = ExitCode.OK
-    ) -> None:
-        self.findings.append(Finding(PANCAKE, self._name(what), state, detail, next_step, exit_code))
 
-    def _name(self, what: str) -> str:
-        return f"{self.page.page_id} {what}"
+def _user_token(page: Page, settings: Settings) -> str:
+    """Where the user token for a new page token comes from; empty where there is none."""
+    if page.access_token:
+        return "the record's user token"
+    return "PANCAKE_ACCESS_TOKEN" if settings.pancake_access_token else ""
+
+
+def _order(page: Page, listed: CustomerList) -> Finding:
+    what = f"{page.page_id} order"
+    customers = [read_customer(row, page.page_id) for row in listed.customers]
+    times = [one.updated_at for one in customers if one.updated_at is not None]
+    if any(later > earlier for earlier, later in pairwise(times)):
+        detail = "Pancake did not list the newest customers first, although order_by=updated_at asks for it"
+        step = "Ask Pancake's support; the passes stop at this page, because they could lose customers."
+        return Finding(PANCAKE, what, State.WRONG, detail, step, ExitCode.REFUSED)
+    detail = "newest first" if len(times) > 1 else "order unknown: fewer than two customers"
+    return Finding(PANCAKE, what, State.OK, detail)
+
+
+def _total(page: Page, listed: CustomerList) -> Finding:
+    what = f"{page.page_id} total"
+    if listed.total is None:
+        step = "Nothing: the passes read until an empty batch."
+        return Finding(PANCAKE, what, State.WARNING, "Pancake does not count the customers", step)
+    return Finding(PANCAKE, what, State.OK, f"{listed.total:,} customers")

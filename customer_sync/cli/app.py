@@ -1,14 +1,18 @@
 """The command line: options in, exit code out."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from customer_sync import __version__
-from customer_sync.config.settings import LOG_FORMAT, SHARDS
-from customer_sync.core.errors import ExitCode
-from customer_sync.core.streams import prepare_streams
+from customer_sync.cli.arguments import Arguments, read_input
+from customer_sync.config.settings import LOG_FORMAT
 from customer_sync.output.options import OutputOptions
+
+if TYPE_CHECKING:  # Loaded when a command runs: the help needs neither HTTP nor a screen.
+    from customer_sync.cli.run import Command
+    from customer_sync.sync.plan import PassOptions
 
 app = typer.Typer(
     add_completion=False,
@@ -20,18 +24,14 @@ app = typer.Typer(
 LOG_FORMATS = ("text", "json")
 
 Page = Annotated[
-    list[str] | None,
-    typer.Option("--page", metavar="ID", help="Only this page; repeatable. Synced even when switched off."),
+    list[str] | None, typer.Option("--page", metavar="ID", help="Only this page, even if off; repeatable.")
 ]
-Shard = Annotated[
-    str | None,
-    typer.Option(metavar="I/N", help=f"Only shard I of N (from 0; Indexed Job: {SHARDS}). --page takes precedence."),
-]
+Shard = Annotated[str | None, typer.Option(metavar="I/N", help="Only shard I (from 0) of N; --page takes precedence.")]
 Since = Annotated[str | None, typer.Option(metavar="TIME", help="Include changes since TIME.")]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="End at TIME; a bare date means its last second.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing, print what would be done.")]
-MaxRuntime = Annotated[str | None, typer.Option(metavar="DURATION", help="Stop gracefully after DURATION, such as 4m.")]
-Jitter = Annotated[str | None, typer.Option(metavar="DURATION", help="Wait up to DURATION before starting.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")]
+MaxRuntime = Annotated[str | None, typer.Option(metavar="DURATION", help="Stop gracefully after this long: 4m, 2h.")]
+Jitter = Annotated[str | None, typer.Option(metavar="DURATION", help="Wait up to this long before starting.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
 LogFormat = Annotated[
     str,
@@ -42,19 +42,23 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every reques
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
 
 
-def main() -> None:
-    """The command line; ends the process with its exit code."""
-    prepare_streams()
-    try:
-        app()
-    except OSError as error:  # The help could not be written; the commands themselves write through the screen.
-        from customer_sync.output.console import Screen
+def _run(command: "Callable[[PassOptions], Command[Any]]", arguments: Arguments, output: OutputOptions) -> None:
+    """Runs what *command* makes of the options; ends the process with its exit code."""
+    from customer_sync.cli.run import process, run_command
 
-        Screen(OutputOptions()).cannot_write(error)
-        raise SystemExit(ExitCode.PARTIAL) from None
+    with process(output) as run:
+        given = read_input(arguments, run.screen.info)
+        run.exit_code = run_command(
+            command(given.options),
+            run.screen,
+            given.settings,
+            arguments.page_ids,
+            given.shard,
+            monitored=arguments.is_monitored,
+        )
 
 
-def _output(log_format: str, *, json: bool, quiet: bool, verbose: bool, debug: bool) -> OutputOptions:
+def _output(log_format: str, json: bool, quiet: bool, verbose: bool, debug: bool) -> OutputOptions:
     if log_format not in LOG_FORMATS:
         problem = f"{log_format!r} is not a log format: give {' or '.join(LOG_FORMATS)}"
         raise typer.BadParameter(problem, param_hint="--log-format")
@@ -70,8 +74,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def customer_sync(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Copies every Pancake page's customers into FolkForm, and loses none."""
@@ -94,26 +97,14 @@ def incremental(
 ) -> None:
     """One pass over all pages: what changed lately.
 
-    Starts at the newest time that is safely in FolkForm; nothing there yet: 30 days back. --since and --until can
-    only start earlier and end earlier, never leave a gap.
+    Starts at the newest time that is safely in FolkForm; nothing there yet: 30
+    days back. --since and --until can only start earlier and end earlier, never
+    leave a gap.
     """
-    from customer_sync.cli import arguments, commands, run
+    from customer_sync.cli import commands
 
-    output = _output(log_format, json=json, quiet=quiet, verbose=verbose, debug=debug)
-    with run.process(output) as process:
-        given = arguments.read_pass_arguments(
-            process.screen,
-            page=page or (),
-            shard=shard,
-            since=since,
-            until=until,
-            dry_run=dry_run,
-            settings={"max_runtime": max_runtime, "jitter": jitter},
-        )
-        command = commands.incremental(given.options)
-        process.exit_code = run.run_command(
-            command, process.screen, given.settings, page or (), given.shard, monitored=given.is_whole
-        )
+    arguments = Arguments(page or (), shard, since, until, max_runtime, jitter, dry_run=dry_run)
+    _run(commands.incremental, arguments, _output(log_format, json, quiet, verbose, debug))
 
 
 @app.command()
@@ -123,10 +114,9 @@ def backfill(
     since: Since = None,
     until: Until = None,
     full: Annotated[
-        bool,
-        typer.Option("--full", help="Compare everything down to the oldest, write what differs. Implied by --page."),
+        bool, typer.Option("--full", help="Compare everything, write what differs; implied by --page.")
     ] = False,
-    rewrite: Annotated[bool, typer.Option("--rewrite", help="With --full: resend unchanged customers, too.")] = False,
+    rewrite: Annotated[bool, typer.Option("--rewrite", help="With --full or --page: resend unchanged ones.")] = False,
     dry_run: DryRun = False,
     max_runtime: MaxRuntime = None,
     jitter: Jitter = None,
@@ -138,28 +128,15 @@ def backfill(
 ) -> None:
     """One pass over all pages: the older history.
 
-    Starts at the oldest time that is safely in FolkForm and goes down to the first customer (or --since), between
-    two incrementals. With --page it repairs: the whole page, writing only what differs.
+    Starts at the oldest time that is safely in FolkForm and goes down to the
+    first customer (or --since), between two incrementals. With --page it repairs:
+    it compares the whole page and writes what differs.
     """
-    from customer_sync.cli import arguments, commands, run
+    from customer_sync.cli import commands
 
-    output = _output(log_format, json=json, quiet=quiet, verbose=verbose, debug=debug)
-    with run.process(output) as process:
-        given = arguments.read_pass_arguments(
-            process.screen,
-            page=page or (),
-            shard=shard,
-            since=since,
-            until=until,
-            dry_run=dry_run,
-            settings={"max_runtime": max_runtime, "jitter": jitter},
-            full=full or bool(page),
-            rewrite=rewrite,
-        )
-        command = commands.backfill(given.options)
-        process.exit_code = run.run_command(
-            command, process.screen, given.settings, page or (), given.shard, monitored=given.is_whole
-        )
+    full = full or bool(page)
+    arguments = Arguments(page or (), shard, since, until, max_runtime, jitter, full, rewrite, dry_run)
+    _run(commands.backfill, arguments, _output(log_format, json, quiet, verbose, debug))
 
 
 @app.command()
@@ -178,25 +155,17 @@ def verify(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Compares every customer's version on both sides; writes nothing.
+    """Compares every customer's version on both sides; changes nothing.
 
-    Lists customers that are missing or stale in FolkForm, extra there, or malformed in Pancake, and the command that
-    repairs them. Exit 1 when any is missing, stale or extra.
+    Lists customers that are missing or stale in FolkForm, extra there, or
+    malformed in Pancake, and the command that repairs them. Exit 1 when any is
+    missing, stale or extra.
     """
-    from customer_sync.cli import arguments, commands, run
+    from customer_sync.cli import commands
 
-    output = _output(log_format, json=json, quiet=quiet, verbose=verbose, debug=debug)
-    with run.process(output) as process:
-        texts = {"max_runtime": max_runtime, "jitter": jitter}
-        settings, share = arguments.read_settings_and_shard(texts, shard, page or ())
-        is_whole = not (quick or page)
-        pages = page or ()
-        if quick:
-            counts = commands.verify_counts(allow_extra=allow_extra)
-            process.exit_code = run.run_command(counts, process.screen, settings, pages, share)
-        else:
-            comparison = commands.verify(allow_extra=allow_extra)
-            process.exit_code = run.run_command(comparison, process.screen, settings, pages, share, monitored=is_whole)
+    compare = commands.verify_counts if quick else commands.verify
+    arguments = Arguments(page or (), shard, max_runtime=max_runtime, jitter=jitter, quick=quick)
+    _run(lambda _: compare(allow_extra=allow_extra), arguments, _output(log_format, json, quiet, verbose, debug))
 
 
 @app.command()
@@ -210,16 +179,15 @@ def status(
 ) -> None:
     """Shows the state of every page; changes nothing.
 
-    The newest and oldest customer in FolkForm, how far that is behind Pancake, how many of Pancake's customers are
-    there, and which runs are active. A page that is switched off is only listed, unless --page names it.
+    The newest and oldest customer in FolkForm, how far that is behind Pancake,
+    how many of Pancake's customers are there, and which runs are active. A page
+    that is switched off is only listed, unless --page names it.
     """
-    from customer_sync.cli import arguments, commands, run
+    from customer_sync.cli import commands
 
-    output = _output(log_format, json=json, quiet=quiet, verbose=verbose, debug=debug)
-    with run.process(output) as process:
-        settings, _ = arguments.read_settings_and_shard({}, None, page or ["all"])
-        command = commands.status(named=bool(page))
-        process.exit_code = run.run_command(command, process.screen, settings, page or ())
+    arguments = Arguments(page or (), scheduled=False)
+    output = _output(log_format, json, quiet, verbose, debug)
+    _run(lambda _: commands.status(named=bool(page)), arguments, output)
 
 
 @app.command()
@@ -234,15 +202,13 @@ def explain(
 ) -> None:
     """Shows one customer on both sides and which pass will copy it; changes nothing.
 
-    Lists the fields that differ, but nothing personal. Exit 1 when FolkForm does not have Pancake's version.
+    Lists the fields that differ, but nothing personal. Exit 1 when FolkForm does
+    not have Pancake's version.
     """
-    from customer_sync.cli import arguments, commands, run
+    from customer_sync.cli import commands
 
-    output = _output(log_format, json=json, quiet=quiet, verbose=verbose, debug=debug)
-    with run.process(output) as process:
-        problems = [] if psid.strip() else ["PSID is empty"]
-        settings, _ = arguments.read_settings_and_shard({}, None, [page], problems)
-        process.exit_code = run.run_command(commands.explain(psid), process.screen, settings, [page])
+    arguments = Arguments([page], psid=psid, scheduled=False)
+    _run(lambda _: commands.explain(psid), arguments, _output(log_format, json, quiet, verbose, debug))
 
 
 @app.command()
@@ -256,14 +222,14 @@ def check(
 ) -> None:
     """Checks everything that can be wrong before a first run; changes nothing.
 
-    Settings, both services, tokens, role, lists, clocks and locks, each with the next step. Exit 0 when nothing is
-    wrong; warnings do not count.
+    Settings, both services, tokens, role, lists, clocks and lock directory, each
+    with the next step. Exit 0 when nothing is wrong; warnings do not count.
     """
     from customer_sync.check.run import run_check
-    from customer_sync.cli import run
+    from customer_sync.cli.run import process
 
-    with run.process(_output(log_format, json=json, quiet=quiet, verbose=verbose, debug=debug)) as process:
-        process.exit_code = run_check(process.screen, page or ())
+    with process(_output(log_format, json, quiet, verbose, debug)) as run:
+        run.exit_code = run_check(run.screen, page or ())
 
 
 @app.command()
@@ -276,7 +242,7 @@ def sandbox(
         str | None, typer.Option(metavar="FILE", help="Keep the data in this SQLite file; else in memory.")
     ] = None,
 ) -> None:
-    """Serves an embedded Pancake and FolkForm on 127.0.0.1, to try everything without an account."""
+    """Serves an embedded Pancake and FolkForm on 127.0.0.1, to try the commands without an account."""
     from customer_sync.cli import demo, run
 
     with run.process(OutputOptions()) as process:

@@ -1,74 +1,86 @@
-"""What the command line and the environment say, read and checked together, so that one error names everything."""
+"""The arguments of one run, read and checked together with the settings, so that one error names every problem."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from customer_sync.config.settings import Settings, load_settings, load_shard
 from customer_sync.core.clock import local_time
 from customer_sync.core.errors import SettingsError
 from customer_sync.core.moment import has_zone, parse_moment
 from customer_sync.core.shard import Shard
-from customer_sync.output.console import Screen
-from customer_sync.sync.plan import PassOptions
+
+if TYPE_CHECKING:
+    from customer_sync.sync.plan import PassOptions
 
 
 @dataclass(frozen=True, slots=True)
-class PassArguments:
-    """The arguments of a pass."""
+class Arguments:
+    """What the command line says about one run, as text."""
 
-    options: PassOptions
+    page_ids: Sequence[str] = ()
+    shard: str | None = None
+    since: str | None = None
+    until: str | None = None
+    max_runtime: str | None = None
+    jitter: str | None = None
+    full: bool = False
+    rewrite: bool = False
+    dry_run: bool = False
+    quick: bool = False
+    psid: str | None = None
+    scheduled: bool = True
+    """Whether a scheduler runs this command: then it takes a shard, waits the jitter and notifies the monitors."""
+
+    @property
+    def is_monitored(self) -> bool:
+        """A part of the work and a dry run notify no monitor."""
+        is_part = self.page_ids or self.since or self.until or self.quick
+        return self.scheduled and not (is_part or self.dry_run)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """Arguments and environment of one run, ready to use."""
+
     settings: Settings
     shard: Shard | None
-    is_whole: bool
-    """Whether the pass is the one that a scheduler runs: a part of the work, or a dry run, notifies no monitor."""
+    """None: all pages."""
+    options: "PassOptions"
 
 
-def read_pass_arguments(
-    screen: Screen,
-    *,
-    page: Sequence[str],
-    shard: str | None,
-    since: str | None,
-    until: str | None,
-    dry_run: bool,
-    settings: Mapping[str, str | None],
-    full: bool = False,
-    rewrite: bool = False,
-) -> PassArguments:
-    """Raises SettingsError that names all problems. Times without a zone are this machine's: prints which they are."""
+def read_input(arguments: Arguments, note: Callable[[str], None]) -> RunInput:
+    """Raises SettingsError that names every problem. *note* gets how a time without a zone was read."""
+    from customer_sync.sync.plan import PassOptions  # Loads HTTP, which the help does not need.
+
     problems: list[str] = []
-    start = _read_moment(screen, "--since", since, problems)
-    end = _read_moment(screen, "--until", until, problems)
-    if start is not None and end is not None and start > end:
+    since = _read_moment(note, "--since", arguments.since, problems)
+    until = _read_moment(note, "--until", arguments.until, problems)
+    if since is not None and until is not None and since > until:
         problems.append("--since is later than --until")
-    if rewrite and not full:
+    if arguments.rewrite and not arguments.full:
         problems.append("--rewrite requires --full or --page")
-    options = PassOptions(full, rewrite, start, end, dry_run)
-    loaded, share = read_settings_and_shard(settings, shard, page, problems)
-    return PassArguments(options, loaded, share, is_whole=not (page or since or until or dry_run))
-
-
-def read_settings_and_shard(
-    settings: Mapping[str, str | None], shard: str | None, page: Sequence[str], problems: Sequence[str] = ()
-) -> tuple[Settings, Shard | None]:
-    """The settings, and the shard; None where pages are named. Raises SettingsError that names *problems*, too."""
-    found = list(problems)
-    loaded, share = None, None
+    if arguments.psid is not None and not arguments.psid.strip():
+        problems.append("PSID is empty")
+    shard, settings = None, None
+    jitter = arguments.jitter if arguments.scheduled else "0"
     try:
-        share = None if page else load_shard(os.environ, shard)
+        if arguments.shard is not None or (arguments.scheduled and not arguments.page_ids):
+            shard = load_shard(os.environ, arguments.shard)
     except SettingsError as error:
-        found += error.problems
+        problems += error.problems
     try:
-        loaded = load_settings(os.environ, settings)
+        settings = load_settings(os.environ, {"max_runtime": arguments.max_runtime, "jitter": jitter})
     except SettingsError as error:
-        found += error.problems
-    if loaded is None or found:
-        raise SettingsError(found)
-    return loaded, share
+        problems += error.problems
+    if settings is None or problems:
+        raise SettingsError(problems)
+    shard = None if arguments.page_ids else shard
+    return RunInput(settings, shard, PassOptions(arguments.full, arguments.rewrite, since, until, arguments.dry_run))
 
 
-def _read_moment(screen: Screen, option: str, text: str | None, problems: list[str]) -> int | None:
+def _read_moment(note: Callable[[str], None], option: str, text: str | None, problems: list[str]) -> int | None:
     if text is None:
         return None
     try:
@@ -77,5 +89,5 @@ def _read_moment(screen: Screen, option: str, text: str | None, problems: list[s
         problems.append(f"{option}: {error}")
         return None
     if not has_zone(text):
-        screen.info(f"{option} {text} is taken as this machine's time: {local_time(moment)}")
+        note(f"{option} {text} is read in this machine's time zone: {local_time(moment)}")
     return moment

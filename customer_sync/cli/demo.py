@@ -1,4 +1,4 @@
-"""The embedded Pancake and FolkForm for people: `sandbox` serves them, `demo` tells the whole story on them."""
+"""The embedded Pancake and FolkForm: `sandbox` serves them, `demo` runs the program on them."""
 
 import os
 import shlex
@@ -8,21 +8,20 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from customer_sync.check.cron_check import COMMAND, own_path
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.output.console import Screen
-from customer_sync.output.summary import print_table
-from customer_sync.results.table import Cell, Table
 
 if TYPE_CHECKING:
     from customer_sync.sandbox import Sandbox
 
+COMMAND = "customer-sync"
 _PAGES, _CUSTOMERS, _CHANGES = 3, 400, 25
-# A pass leaves out the last two seconds: they may not be over yet.
+# A pass leaves the last two seconds to the next one.
 _SETTLE_SECONDS = 3.0
 _OURS = ("PANCAKE_", "FOLKFORM_", "FIREBASE_", "CUSTOMER_SYNC_")
 
@@ -30,15 +29,15 @@ _OURS = ("PANCAKE_", "FOLKFORM_", "FIREBASE_", "CUSTOMER_SYNC_")
 def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: int, data: str | None) -> int:
     """Serves until SIGINT or SIGTERM; prints the variables that point the program here. Returns the exit code."""
     from_package = _sandbox_package()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # The server ends softly when Ctrl-C is felt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # The server stops gracefully on Ctrl-C.
 
     def ready(sandbox: "Sandbox") -> None:
         for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
             screen.print_raw(f"export {variable}={value}")
         if shutil.which(COMMAND) is None:
-            screen.print_raw(f'export PATH={shlex.quote(str(own_path().parent))}:"$PATH"')
+            screen.print_raw(f'export PATH={shlex.quote(str(_own_path().parent))}:"$PATH"')
         counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
-        screen.info(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C ends it.")
+        screen.info(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C stops it.")
 
     try:
         from_package.serve(port=port, pages=pages, customers=customers, seed=seed, data=data, ready=ready)
@@ -48,14 +47,14 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
     except sqlite3.Error as error:
         raise SettingsError([f"--data {data} cannot be used ({error})"], "Name a SQLite file or a new one.") from None
     except KeyboardInterrupt:
-        screen.info("Ended.")
+        screen.info("Stopped.")
     return ExitCode.OK
 
 
 def run_demo(screen: Screen) -> int:
-    """Both passes, some changes, another pass, then both sides side by side. Returns 0 when they are equal."""
+    """Both passes, some changes, another pass, then both sides compared. Returns 0 when they are equal."""
     sandbox_class = _sandbox_package().Sandbox
-    # What it has laid out is put away again.
+    # Ended by a signal it removes its files, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.SIGTERM))
     with sandbox_class(pages=_PAGES, customers=_CUSTOMERS) as sandbox, TemporaryDirectory() as lock_dir:
@@ -68,10 +67,14 @@ def run_demo(screen: Screen) -> int:
         _run(screen, "backfill", "the older history", environment)
         changed = sandbox.pancake.change_customers(_CHANGES)
         screen.print("")
-        screen.print(f"… {len(changed)} customers write to their shops and change in Pancake …")
+        screen.print(f"… {len(changed)} customers change in Pancake …")
         time.sleep(_SETTLE_SECONDS)
         _run(screen, "incremental", "what changed", environment)
-        return _compare(screen, sandbox)
+        _run(screen, "verify", "both sides, compared", environment)
+        equal = sandbox.difference().equal
+    screen.print("")
+    screen.print("Both sides are equal, field by field." if equal else "The two sides differ.")
+    return ExitCode.OK if equal else ExitCode.PARTIAL
 
 
 def _run(screen: Screen, command: str, why: str, environment: dict[str, str]) -> None:
@@ -80,33 +83,14 @@ def _run(screen: Screen, command: str, why: str, environment: dict[str, str]) ->
     subprocess.run([sys.executable, "-m", "customer_sync", command], env=environment, check=False)  # noqa: S603
 
 
-def _compare(screen: Screen, sandbox: "Sandbox") -> int:
-    difference = sandbox.difference()
-    rows = [
-        [
-            Cell(page_id),
-            Cell(f"{len(sandbox.pancake.customers(page_id)):,}"),
-            Cell(f"{len(sandbox.folkform.documents(page_id)):,}"),
-            Cell(f"{len(page.missing):,}"),
-            Cell(f"{len(page.stale):,}"),
-            Cell(f"{len(page.changed):,}"),
-            Cell("yes" if page.equal else "no"),
-        ]
-        for page_id, page in difference.pages.items()
-    ]
-    counts = ("Pancake", "FolkForm", "Missing", "Stale", "Altered", "Equal")
-    columns = ["Page", *counts]
-    screen.print("")
-    print_table(screen, Table("Both sides, compared customer by customer and field by field", columns, rows))
-    if difference.equal:
-        screen.print("Both sides are equal: nobody is missing, nobody is stale, nothing was altered on the way.")
-        return ExitCode.OK
-    screen.print("The two sides differ.")
-    return ExitCode.PARTIAL
+def _own_path() -> Path:
+    """The command that runs now, or the one beside the interpreter."""
+    called = Path(sys.argv[0])
+    return (called if called.name == COMMAND else Path(sys.executable).with_name(COMMAND)).absolute()
 
 
 def _sandbox_package() -> ModuleType:
-    """Imported only here: a machine that runs the passes need not have the extra."""
+    """The sandbox, imported only here: the passes work without the extra. Raises SettingsError."""
     try:
         from customer_sync import sandbox
     except ModuleNotFoundError as error:

@@ -1,22 +1,20 @@
 """One run of a command: settings, services, every page, the result, the exit code."""
 
 import logging
-import os
 import random
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 import typer
 
 from customer_sync.config.settings import Settings, warnings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
-from customer_sync.core.interrupt import stop_on_signals
+from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
 from customer_sync.core.page import Page
 from customer_sync.core.shard import Shard
@@ -98,28 +96,19 @@ def run_command(
     clock = Clock()
     started = clock.monotonic()
     result = PassResult(command.name, clock.now(), command.page_type, command.dry_run, shard)
-    finishing = threading.Lock()
     with Monitor(settings if monitored else None, result, screen.redact, clock) as monitor:
 
-        def finish(*, in_time: bool = True) -> int:
-            with finishing:
-                if not result.ended:
-                    result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
-                    print_result(screen, result)
-                    monitor.ended()
+        def report(in_time: bool) -> int:
+            result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
+            print_result(screen, result)
+            monitor.ended()
             return result.exit_code
 
-        stop_on_signals(clock, partial(_exit_after, screen, partial(finish, in_time=False)))
+        finish = FinalReport(report, screen.ended)
+        stop_on_signals(clock, finish.give_up)
         with screen.watching(result):
             run_pages(command, result, settings, clock, page_ids, redact=screen.redact, listener=screen)
         return finish()
-
-
-def _exit_after(screen: Screen, finish: Callable[[], int]) -> NoReturn:
-    """Calls and lookups that hang must not hold the process."""
-    code = finish()
-    screen.ended(code)
-    os._exit(code)
 
 
 def run_pages(

@@ -1,7 +1,7 @@
-"""One setting as it was given: its text, where that comes from, and what it means or why it means nothing."""
+"""One setting as it was given: its text, where the text comes from, and its value or what is wrong with it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,28 @@ _LOGIN_IN_ADDRESS = re.compile("//.*@", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
+class Declaration:
+    """What is known of a setting before it is given."""
+
+    variable: str
+    read: Callable[[str], Any]
+    """Returns the value of a text. Raises ValueError that says what to give."""
+    purpose: str
+    default: str | None = None
+    """As a user would write it."""
+    required: bool = False
+    secret: bool = False
+    """Never printed, and may come from the file that the variable with `_FILE` names."""
+    option: str = ""
+    """The option that overrides the variable for one run."""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong with a setting, and what to do about it."""
 
-    name: str
-    """The setting's field name."""
     variable: str
-    """Where it is wrong: the setting's variable, or the one with `_FILE` behind it."""
+    """The setting's variable, or that variable with `_FILE`."""
     wrong: str
     step: str
 
@@ -26,10 +41,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class RawSetting:
-    """What was given for one setting. *value* is ready to use; None where there is none, or a *problem*."""
+    """What was given for one setting. *value* is ready to use; None where nothing was given, or with a *problem*."""
 
     name: str
-    declaration: Mapping[str, Any] = field(repr=False)
+    declaration: Declaration
     text: str | None = field(repr=False)
     source: str = "default"
     value: Any = field(default=None, repr=False)
@@ -37,55 +52,47 @@ class RawSetting:
 
     @property
     def variable(self) -> str:
-        return str(self.declaration["variable"])
+        return self.declaration.variable
 
     @property
     def shown(self) -> str:
-        """The text as far as it may be shown; empty where there is none."""
+        """The text as far as it may be shown; empty where nothing was given."""
         if self.text is None:
             return ""
         text = self.text.strip()
-        return f"set, {len(text)} characters" if self.declaration["secret"] else _LOGIN_IN_ADDRESS.sub("//***@", text)
+        return f"set, {len(text)} characters" if self.declaration.secret else _LOGIN_IN_ADDRESS.sub("//***@", text)
 
     def read(self) -> "RawSetting":
         """The same with its value, or with the problem of its text."""
         if self.text is None:
             return self
         try:
-            return replace(self, value=self.declaration["read"](self.text.strip()))
+            return replace(self, value=self.declaration.read(self.text.strip()))
         except ValueError as error:
-            what = "is malformed" if self.declaration["secret"] else f"is {self.shown!r:.80}"
+            what = "is malformed" if self.declaration.secret else f"is {self.shown!r:.80}"
             return self.wrong(f"{what} (from {self.source})", str(error))
 
     def wrong(self, wrong: str, step: str, variable: str = "") -> "RawSetting":
         """The same with a problem."""
-        return replace(self, problem=Problem(self.name, variable or self.variable, wrong, step))
-
-
-def option_name(name: str) -> str:
-    """`pancake_rps` → `--pancake-rps`."""
-    return "--" + name.replace("_", "-")
+        return replace(self, problem=Problem(variable or self.variable, wrong, step))
 
 
 def read_setting(
-    name: str, declaration: Mapping[str, Any], environment: Mapping[str, str], options: Mapping[str, str | None]
+    name: str, declaration: Declaration, environment: Mapping[str, str], options: Mapping[str, str | None]
 ) -> RawSetting:
-    """One setting: an option goes before the variable, the variable before the file of a secret."""
-    variable = declaration["variable"]
+    """One setting: an option takes precedence over the variable, the variable over the file of a secret."""
+    variable, file = declaration.variable, f"{declaration.variable}_FILE"
     if (text := options.get(name)) is not None:
-        return RawSetting(name, declaration, text, option_name(name)).read()
+        return RawSetting(name, declaration, text, declaration.option).read()
     if text := environment.get(variable):
         return RawSetting(name, declaration, text, f"environment variable {variable}").read()
-    if declaration["secret"] and (path := environment.get(f"{variable}_FILE")):
-        return _read_file(RawSetting(name, declaration, None, f"the file of {variable}_FILE"), f"{variable}_FILE", path)
-    if declaration["required"]:
-        step = f"set {variable} or {option_name(name)} ({declaration['purpose']})"
-        return RawSetting(name, declaration, None).wrong("is missing", step)
-    return RawSetting(name, declaration, declaration["default"]).read()
+    if declaration.secret and (path := environment.get(file)):
+        return _read_file(RawSetting(name, declaration, None, f"the file of {file}"), file, path)
+    raw = RawSetting(name, declaration, declaration.default)
+    return raw.wrong("is missing", f"set {variable} ({declaration.purpose})") if declaration.required else raw.read()
 
 
 def _read_file(secret: RawSetting, variable: str, path: str) -> RawSetting:
-    """A *secret* out of the file that *variable* names."""
     try:
         text = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:

@@ -23,10 +23,34 @@ def end_at_once_on_signals() -> None:
         signal.signal(number, lambda received, _: os._exit(128 + received))
 
 
+class FinalReport:
+    """Reports a run once: when it ends, or when it hangs after a signal."""
+
+    def __init__(self, report: Callable[[bool], int], ended: Callable[[int], None]) -> None:
+        """*report* gets whether the run ended in time, and returns its exit code; *ended* is called before an exit."""
+        self._report = report
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._code: int | None = None
+
+    def __call__(self, in_time: bool = True) -> int:
+        """Returns the exit code."""
+        with self._lock:
+            if self._code is None:
+                self._code = self._report(in_time)
+            return self._code
+
+    def give_up(self) -> NoReturn:
+        """Reports, and ends the process: calls and lookups that hang must not hold it."""
+        code = self(in_time=False)
+        self._ended(code)
+        os._exit(code)
+
+
 def stop_on_signals(clock: Clock, give_up: Callable[[], NoReturn]) -> None:
     """The first signal stops *clock*, the second one ends the process.
 
-    When the process still runs GRACE_SECONDS after the first one, *give_up* is called: it reports and exits.
+    When the process still runs GRACE_SECONDS after the first one, *give_up* is called.
     """
     # Blocked in every thread, signals reach sigwait even while the main thread hangs in a DNS lookup.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

@@ -1,7 +1,7 @@
-"""What a run did, for Prometheus: written as a textfile, or pushed to a gateway. Needs the extra `metrics`.
+"""Prometheus metrics of a run: written to a textfile, or pushed to a gateway. Needs the extra `metrics`.
 
-A run that failed must not make the monitoring forget what the last good one told: what this run cannot tell is carried
-over from the previous textfile. A gateway keeps, of each group, the metrics that are not pushed again.
+A failed run must not erase what the last good one reported: what it does not know is carried over from the previous
+textfile. A gateway keeps the metrics of a group that are not pushed again.
 """
 
 import errno
@@ -31,12 +31,12 @@ except ModuleNotFoundError as missing:
 Labels = tuple[tuple[str, str], ...]
 Samples = dict[Labels, float]
 Family = tuple[str, str, Samples]
-"""Name, meaning and samples of a metric."""
+"""Name, help text and samples of a metric."""
 PreviousSamples = dict[str, Samples]
-"""What was told before, by the name of the metric."""
+"""The samples of the previous textfile, by metric name."""
 
 _PREFIX = "customer_sync_"
-# What may be carried over.
+# Metrics that may be carried over.
 _COMPLETED, _SUCCEEDED = "last_complete_timestamp_seconds", "last_success_timestamp_seconds"
 _CUSTOMERS, _COMPLETE, _UNTIL = "customers", "page_complete", "page_synced_until_timestamp_seconds"
 _TIMEOUT = 10.0
@@ -44,22 +44,22 @@ _JOB = "customer-sync"
 
 
 def write_file(path: Path, result: PassResult[Any]) -> None:
-    """Writes the textfile at once and as a whole. Raises OSError.
+    """Writes the textfile atomically. Raises OSError.
 
-    A *path* that does not end in `.prom` is a directory, where each pass and shard has a file. In a file that several
-    share, each replaces only what it told before.
+    A *path* that does not end in `.prom` is a directory with one file for each pass and shard. In a file that passes or
+    shards share, each replaces only its own samples.
     """
     if path.suffix != ".prom":
         shard = f"-{result.shard.slug}" if result.shard else ""
         path = path / f"customer-sync-{result.name}{shard}.prom"
-    own, others = _previous(path, result)
+    own, others = _read_previous(path, result)
     registry = CollectorRegistry()
     registry.register(_Metrics(_families(result, own), others))
     write_to_textfile(str(path), registry)
 
 
 def push(gateway: str, result: PassResult[Any], clock: Clock) -> None:
-    """Pushes to a gateway, to the group of this pass and shard. Raises OSError; a login in the address is used."""
+    """Pushes to the gateway's group of this pass and shard; a login in the address is used. Raises OSError."""
 
     def handler(
         url: str, method: str, timeout: float, headers: list[tuple[str, str]], data: bytes
@@ -72,8 +72,8 @@ def push(gateway: str, result: PassResult[Any], clock: Clock) -> None:
 
     registry = CollectorRegistry()
     registry.register(_Metrics(_families(result, {}), {}))
-    key = dict(_labels(result))
-    pushadd_to_gateway(gateway, _JOB, registry, grouping_key=key, timeout=_TIMEOUT, handler=handler)
+    group = dict(_labels(result))
+    pushadd_to_gateway(gateway, _JOB, registry, grouping_key=group, timeout=_TIMEOUT, handler=handler)
 
 
 class _Metrics(Collector):
@@ -92,62 +92,63 @@ class _Metrics(Collector):
 
 
 def _families(result: PassResult[Any], previous: PreviousSamples) -> Iterator[Family]:
-    """Everything that is told; what cannot be told this time is as *previous* has it."""
-    yield from _of_run(result, previous)
-    yield from _of_services(result, previous)
-    yield from _of_pages(result, previous)
+    """Every metric; what this run does not know is as in *previous*."""
+    yield from _run_families(result, previous)
+    yield from _count_families(result, previous)
+    yield from _page_families(result, previous)
 
 
-def _of_run(result: PassResult[Any], previous: PreviousSamples) -> Iterator[Family]:
+def _run_families(result: PassResult[Any], previous: PreviousSamples) -> Iterator[Family]:
     this = _labels(result)
     ended: Samples = {this: result.started_at + result.duration}
-    # With every page switched off nothing was done; a shard may have no pages.
+    # With every page off the run did nothing; a shard may have no pages.
     complete = result.complete and bool(result.active_pages or result.shard)
     succeeded = complete and result.exit_code == ExitCode.OK
-    came_to_the_end = "When the last run ended that came to the end of every page"
-    yield "last_run_timestamp_seconds", "When the last run ended", ended
-    yield (
-        _COMPLETED,
-        f"{came_to_the_end}, whoever failed on the way",
-        ended if complete else previous.get(_COMPLETED, {}),
-    )
-    yield _SUCCEEDED, f"{came_to_the_end} with exit code 0", ended if succeeded else previous.get(_SUCCEEDED, {})
-    yield "exit_code", "How the last run ended", {this: result.exit_code}
-    yield "duration_seconds", "How long the last run took", {this: result.duration}
+    text = "End of the last run that reached the end of every page"
+    yield "last_run_timestamp_seconds", "End of the last run", ended
+    yield _COMPLETED, f"{text}, failed customers or not", ended if complete else previous.get(_COMPLETED, {})
+    yield _SUCCEEDED, f"{text}, with exit code 0", ended if succeeded else previous.get(_SUCCEEDED, {})
+    yield "exit_code", "Exit code of the last run", {this: result.exit_code}
+    yield "duration_seconds", "Duration of the last run", {this: result.duration}
 
 
-def _of_services(result: PassResult[Any], previous: PreviousSamples) -> Iterator[Family]:
-    totals = result.totals
-    counts: Samples = {
-        _labels(result, outcome=name): totals[name] for name in totals if name not in ("pages", "requests")
+def _count_families(result: PassResult[Any], previous: PreviousSamples) -> Iterator[Family]:
+    counts = result.totals.items()
+    customers: Samples = {
+        _labels(result, outcome=name): count for name, count in counts if name not in ("pages", "requests")
     }
     if not (result.complete or result.page_result.RESUMABLE):
-        counts = previous.get(_CUSTOMERS, {})  # A comparison cut short has not found that nobody is missing.
+        customers = previous.get(_CUSTOMERS, {})  # An incomplete comparison does not know that none is missing.
     services = result.services.calls() if result.services else []
-    calls: Samples = {_labels(result, service=one.service): one.calls for one in services}
-    too_many: Samples = {_labels(result, service=one.service): one.too_many for one in services}
-    yield _CUSTOMERS, "Customers of the last run", counts
-    yield "requests", "Requests of the last run", calls
-    yield "too_many_requests", "How many of them met a 429", too_many
+    calls = {_labels(result, service=one.service): one for one in services}
+    yield _CUSTOMERS, "Customers of the last run", customers
+    yield "requests", "Requests of the last run", {labels: one.calls for labels, one in calls.items()}
+    yield "too_many_requests", "Requests answered with 429", {labels: one.too_many for labels, one in calls.items()}
 
 
-def _of_pages(result: PassResult[Any], previous: PreviousSamples) -> Iterator[Family]:
-    ended = [page.status for page in result.pages]
-    pages: Samples = {_labels(result, status=status): ended.count(status) for status in Status}
-    complete: Samples = {_of_page(result, page): page.complete for page in result.active_pages}
-    if not (result.complete or result.pages):  # It did not even learn which pages there are.
+def _page_families(result: PassResult[Any], previous: PreviousSamples) -> Iterator[Family]:
+    statuses = [page.status for page in result.pages]
+    complete: Samples = {_page_labels(result, page): page.complete for page in result.active_pages}
+    if not (result.complete or result.pages):  # The run ended before FolkForm listed the pages.
         complete = dict.fromkeys(previous.get(_COMPLETE, {}), 0)
-    told: Samples = {
-        _of_page(result, page): page.until
+    until: Samples = {labels: time for labels, time in previous.get(_UNTIL, {}).items() if labels in complete} | {
+        _page_labels(result, page): page.until
         for page in result.pages
         if isinstance(page, SyncedPage) and page.complete and page.until is not None
     }
-    until = {labels: moment for labels, moment in previous.get(_UNTIL, {}).items() if labels in complete} | told
-    lag: Samples = {labels: result.started_at + result.duration - moment for labels, moment in until.items()}
-    yield "pages", "Pages of the last run", pages
-    yield _COMPLETE, "Whether the last run came to the end of the page", complete
-    yield _UNTIL, "Up to when every customer of the page is synced", until
-    yield "page_lag_seconds", "How far that was behind when the run ended", lag
+    ended = result.started_at + result.duration
+    yield (
+        "pages",
+        "Pages of the last run",
+        {_labels(result, status=status): statuses.count(status) for status in Status},
+    )
+    yield _COMPLETE, "Whether the last run reached the end of the page", complete
+    yield _UNTIL, "Time up to which the page is synced", until
+    yield (
+        "page_lag_seconds",
+        "Lag of that time at the end of the run",
+        {labels: ended - time for labels, time in until.items()},
+    )
 
 
 def _labels(result: PassResult[Any], **more: str) -> Labels:
@@ -155,12 +156,12 @@ def _labels(result: PassResult[Any], **more: str) -> Labels:
     return tuple(sorted({"pass": result.name, **shard, **more}.items()))
 
 
-def _of_page(result: PassResult[Any], page: PageResult) -> Labels:
+def _page_labels(result: PassResult[Any], page: PageResult) -> Labels:
     return _labels(result, page_id=printable(page.page.page_id))
 
 
-def _previous(path: Path, result: PassResult[Any]) -> tuple[PreviousSamples, PreviousSamples]:
-    """What a textfile holds of this pass and shard, and of others; nothing where it cannot be read."""
+def _read_previous(path: Path, result: PassResult[Any]) -> tuple[PreviousSamples, PreviousSamples]:
+    """The samples of this pass and shard in a textfile, and those of others; none where it cannot be read."""
     own: PreviousSamples = {}
     others: PreviousSamples = {}
     try:
@@ -170,6 +171,6 @@ def _previous(path: Path, result: PassResult[Any]) -> tuple[PreviousSamples, Pre
     this = _labels(result)
     for sample in chain.from_iterable(family.samples for family in families):
         labels = tuple(sorted(sample.labels.items()))
-        whose = own if this == tuple(one for one in labels if one[0] in ("pass", "shard")) else others
-        whose.setdefault(sample.name.removeprefix(_PREFIX), {})[labels] = sample.value
+        samples = own if this == tuple(one for one in labels if one[0] in ("pass", "shard")) else others
+        samples.setdefault(sample.name.removeprefix(_PREFIX), {})[labels] = sample.value
     return own, others

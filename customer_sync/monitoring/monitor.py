@@ -1,8 +1,7 @@
-"""Tells those who watch how runs go: a ping, a textfile, a gateway, each where it is set. Changes no run."""
+"""Reports a run to the monitors that the settings name: a ping, a metrics file, a gateway. Changes no run."""
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -11,33 +10,37 @@ from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode
 from customer_sync.http.redact import Redactor
-from customer_sync.monitoring.ping import Ping, check_of
+from customer_sync.monitoring.ping import Ping, check_url
 from customer_sync.results.pass_result import PassResult
 
 log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """A context for the run that *result* is about; left without `ended`, it broke."""
+    """A context around the run of *result*; left without `ended`, the run is reported as failed."""
 
     def __init__(self, settings: Settings | None, result: PassResult[Any], redact: Redactor, clock: Clock) -> None:
-        """*settings* name the monitors; None: none.
-
-        Raises SettingsError where metrics are wanted and their library is not installed."""
-        ping_url = check_of(settings.ping_url, result) if settings and settings.ping_url else None
-        for address in (settings.ping_url, ping_url, settings.pushgateway) if settings else ():
-            if address:
-                redact.add(address, urlsplit(address).password)
-        self._settings = settings
+        """Without *settings* nothing is reported. Raises SettingsError where metrics lack their library."""
         self._result = result
         self._redact = redact
-        self._clock = clock
-        self._ping = Ping(ping_url, clock) if ping_url else None
-        self._is_told = False
-        if settings and (settings.metrics_file or settings.pushgateway):
+        self._ping: Ping | None = None
+        self._metrics: list[tuple[str, Callable[[], None]]] = []
+        self._reported = False
+        if settings is None:
+            return
+        redact.add(settings.ping_url)
+        if settings.ping_url:
+            url = check_url(settings.ping_url, result)
+            redact.add(url, urlsplit(url).password)
+            self._ping = Ping(url, clock)
+        if settings.metrics_file or settings.pushgateway:
             from customer_sync.monitoring import metrics  # Its library is slow to load, and an extra.
 
-            self._metrics = metrics
+        if file := settings.metrics_file:
+            self._metrics.append((f"written to {file}", lambda: metrics.write_file(file, result)))
+        if gateway := settings.pushgateway:
+            redact.add(gateway, urlsplit(gateway).password)
+            self._metrics.append(("pushed to the gateway", lambda: metrics.push(gateway, result, clock)))
 
     def __enter__(self) -> Self:
         if self._ping:
@@ -45,33 +48,24 @@ class Monitor:
         return self
 
     def ended(self) -> None:
-        """The run has ended, one way or another."""
-        result, settings = self._result, self._settings
-        if settings and settings.metrics_file:
-            what = f"written to {settings.metrics_file}"
-            _keep_metrics(what, partial(self._metrics.write_file, settings.metrics_file, result))
-        if settings and settings.pushgateway:
-            what = "pushed to the gateway"
-            _keep_metrics(what, partial(self._metrics.push, settings.pushgateway, result, self._clock))
+        """The run has ended, successfully or not."""
+        result = self._result
+        for what, report in self._metrics:
+            try:
+                report()
+            except Exception as error:
+                # Not its own text: an address may hold a login.
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                log.warning("the metrics cannot be %s (%s)", what, reason)
         summary = result.summary if result.error is None else f"{result.title}: {result.error}"
-        self._end(well=result.exit_code == ExitCode.OK, summary=summary)
+        self._end_ping(summary, success=result.exit_code == ExitCode.OK)
 
     def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
-        if not self._is_told:
-            # Its name only: nobody knows what an unexpected error quotes.
-            self._end(well=False, summary=f"{self._result.title}: broke off ({kind.__name__ if kind else 'unknown'})")
+        if not self._reported:
+            # Only its name: an unexpected error may quote anything.
+            self._end_ping(f"{self._result.title}: failed ({kind.__name__ if kind else 'unknown'})", success=False)
 
-    def _end(self, *, well: bool, summary: str) -> None:
-        self._is_told = True
+    def _end_ping(self, summary: str, *, success: bool) -> None:
+        self._reported = True
         if self._ping:
-            self._ping.end(well=well, summary=self._redact(summary))
-
-
-def _keep_metrics(what: str, work: Callable[[], None]) -> None:
-    """Whatever becomes of it is told, and changes nothing else."""
-    try:
-        work()
-    except Exception as error:
-        # Not its own text: an address may carry a login.
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        log.warning("the metrics cannot be %s (%s)", what, reason)
+            self._ping.end(self._redact(summary), success=success)

@@ -1,7 +1,7 @@
-"""Tells a monitor that a run starts and how it ended, in the manner of Healthchecks.
+"""Pings a Healthchecks check when a run starts and when it ends.
 
-Healthchecks: a POST to the check's address is a success, to `/start` and `/fail` below its path what they say; the body
-is kept as the log. Who can read the address can ping, so it is a secret.
+A POST to the check's address is a success; `/start` and `/fail` below its path are a start and a failure; the body is
+kept as the log. The address is a secret: everyone who knows it can ping.
 """
 
 import logging
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 _TIMEOUT = 10.0
 
 
-def check_of(url: str, result: PassResult[Any]) -> str:
-    """The check of one run: `{pass}` and `{shard}` in *url* stand for the run's, so that one setting names them all."""
+def check_url(url: str, result: PassResult[Any]) -> str:
+    """The address of one run's check: `{pass}` and `{shard}` in *url* are replaced with the run's."""
     return url.replace("{pass}", result.name).replace("{shard}", result.shard.slug if result.shard else "all")
 
 
 class Ping:
-    """A check of the monitor. Whatever becomes of a ping changes nothing else."""
+    """One check. A ping that fails is a warning and changes nothing else."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         parts = urlsplit(url)
@@ -31,14 +31,14 @@ class Ping:
         self._clock = clock
 
     def start(self) -> None:
-        """A run starts."""
+        """The run starts."""
         self._post("/start", "")
 
-    def end(self, *, well: bool, summary: str) -> None:
-        """It has ended; *summary* is one line."""
-        self._post("" if well else "/fail", summary)
+    def end(self, summary: str, *, success: bool) -> None:
+        """The run has ended; *summary* is one line."""
+        self._post("" if success else "/fail", summary)
 
     def _post(self, what: str, text: str) -> None:
         url = self._url._replace(path=self._url.path + what).geturl()
         if trouble := post(url, text.encode(errors="replace"), {"Content-Type": "text/plain"}, self._clock, _TIMEOUT):
-            log.warning("the monitor could not be pinged (%s)", trouble)
+            log.warning("cannot ping the monitor (%s)", trouble)

@@ -1,9 +1,9 @@
-"""What a check has found: each thing looked at, in order or not, and the exit code that follows from them."""
+"""The findings of a check, and the exit code that follows from them."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -15,21 +15,21 @@ log = logging.getLogger(__name__)
 
 CHECK = "check"
 _NAME_WIDTH = 20
-_LOOK_CLOSER = "Try again later; with -v each request is told."
+_TRY_LATER = "Try again later; -v logs every request."
 
 
 class State(StrEnum):
-    """How a thing is."""
+    """The state of one thing that was checked."""
 
     OK = "ok"
     WARNING = "warning"
-    """The passes work, but somebody should know."""
+    """The passes work, but an operator should know."""
     WRONG = "wrong"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: *detail* tells how it is, *next_step* what to do about it."""
+    """One thing that was checked: its *detail*, and the *next_step* unless it is in order."""
 
     area: str
     what: str
@@ -37,22 +37,16 @@ class Finding:
     detail: str
     next_step: str = ""
     exit_code: ExitCode = ExitCode.OK
-    """What a scheduler should learn of it; 0 unless it is wrong."""
+    """0 unless the thing is wrong."""
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "area": self.area,
-            "what": self.what,
-            "state": self.state.value,
-            "detail": self.detail,
-            "next_step": self.next_step,
-        }
+        return {name: str(value) for name, value in asdict(self).items() if name != "exit_code"}
 
 
 def found_wrong(area: str, what: str, error: CustomerSyncError) -> Finding:
-    """What an error says."""
+    """The finding of an error."""
     log.debug("%s: %s is wrong", area, what, exc_info=error)
-    return Finding(area, what, State.WRONG, error.sentence, error.next_step or _LOOK_CLOSER, error.exit_code)
+    return Finding(area, what, State.WRONG, error.sentence, error.next_step or _TRY_LATER, error.exit_code)
 
 
 @dataclass
@@ -64,9 +58,8 @@ class CheckResult:
     findings: list[Finding] = field(default_factory=list)
     requests: Callable[[], int] = lambda: 0
     """How many requests were made."""
-    ended: bool = False
     stopped: StopRequested | None = None
-    """Why not everything was looked at."""
+    """Why not everything was checked."""
 
     def count(self, state: State) -> int:
         return sum(finding.state is state for finding in self.findings)
@@ -76,10 +69,10 @@ class CheckResult:
         if self.stopped and self.stopped.exit_code:
             return self.stopped.exit_code
         codes = {finding.exit_code for finding in self.findings}
-        for code in (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.TRY_LATER):
-            if code in codes:
-                return code
-        return ExitCode.TRY_LATER if self.stopped else ExitCode.OK
+        worst_first = (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.TRY_LATER)
+        return next(
+            (code for code in worst_first if code in codes), ExitCode.TRY_LATER if self.stopped else ExitCode.OK
+        )
 
     @property
     def status(self) -> Status:
@@ -101,19 +94,19 @@ class CheckResult:
 
 
 class Listener(Protocol):
-    """Who is told what is found, as it is found."""
+    """Shows the findings as they come."""
 
     def heading(self, title: str, width: int) -> None: ...
 
     def finding(self, finding: Finding) -> None: ...
 
 
-class _SectionEndsError(Exception):
-    """What comes next in a section hangs on what has failed."""
+class _SectionEnds(Exception):
+    """The rest of a section depends on what has failed."""
 
 
 class Report:
-    """Takes down what is found, without secrets, and tells it at once."""
+    """Collects the findings, without secrets, and shows each at once."""
 
     def __init__(self, result: CheckResult, listener: Listener, redact: Callable[[str], str]) -> None:
         self._result = result
@@ -123,20 +116,20 @@ class Report:
 
     @contextmanager
     def section(self, title: str, names: Sequence[str] = ()) -> Iterator[None]:
-        """What is found about one subject, until a step fails. *names* are those of the things, where they are long."""
+        """The findings about one subject, until a step fails; *names* are the long names among them."""
         self._area = title
         self._listener.heading(title, max([_NAME_WIDTH, *map(len, names)]))
-        with suppress(_SectionEndsError):
+        with suppress(_SectionEnds):
             yield
 
     @contextmanager
     def step(self, what: str, kind: type[CustomerSyncError] = ServiceError) -> Iterator[None]:
-        """An error of this *kind* is what is found; the section ends with it."""
+        """An error of this *kind* becomes a finding and ends the section."""
         try:
             yield
         except kind as error:
             self.add(found_wrong(self._area, what, error))
-            raise _SectionEndsError from None
+            raise _SectionEnds from None
 
     def ok(self, what: str, detail: str) -> None:
         self.add(Finding(self._area, what, State.OK, detail))
@@ -148,16 +141,16 @@ class Report:
         self.add(Finding(self._area, what, State.WRONG, detail, next_step, exit_code))
 
     def add(self, finding: Finding) -> None:
-        self._listener.finding(self._note(finding))
+        self._listener.finding(self._keep(finding))
 
     def add_together(self, what: str, detail: str, findings: Sequence[Finding]) -> None:
-        """Several things in order, told as one; each counts."""
+        """Several things in order, shown as one; each counts."""
         for finding in findings:
-            self._note(finding)
+            self._keep(finding)
         if findings:
             self._listener.finding(Finding(self._area, what, State.OK, self._redact(detail)))
 
-    def _note(self, finding: Finding) -> Finding:
+    def _keep(self, finding: Finding) -> Finding:
         clean = replace(finding, detail=self._redact(finding.detail), next_step=self._redact(finding.next_step))
         self._result.findings.append(clean)
         return clean
