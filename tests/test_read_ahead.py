@@ -13,10 +13,10 @@ _LONG = 30.0
 
 
 class Source:
-    """An endless source that knows who reads it and how far."""
+    """An endless source that records which thread reads it, and how far."""
 
     def __init__(self) -> None:
-        self.given = 0
+        self.read = 0
         self.closed = False
         self.reached: dict[int, threading.Event] = {number: threading.Event() for number in range(10)}
         self.reader: threading.Thread | None = None
@@ -25,7 +25,7 @@ class Source:
         self.reader = threading.current_thread()
         try:
             for number in itertools.count():
-                self.given += 1
+                self.read += 1
                 if number in self.reached:
                     self.reached[number].set()
                 yield number
@@ -33,32 +33,20 @@ class Source:
             self.closed = True
 
     @property
-    def is_read(self) -> bool:
+    def is_being_read(self) -> bool:
         return self.reader is not None and self.reader.is_alive()
 
 
 @pytest.mark.parametrize("depth", [1, 2, 100])
-def test_gives_everything_in_order(depth: int) -> None:
-    """Nothing is lost or reordered."""
-    with ReadAhead(range(500), depth) as items:
-        assert list(items) == list(range(500))
+@pytest.mark.parametrize("source", [list(range(500)), [], [[], None, 0, [1]]], ids=["many", "none", "falsy items"])
+def test_yields_all_items_in_order(depth: int, source: list[object]) -> None:
+    """Nothing is lost or reordered; a falsy item does not end the reading."""
+    with ReadAhead(source, depth) as items:
+        assert list(items) == source
 
 
-def test_an_empty_source_gives_nothing() -> None:
-    """Without items the loop is not entered."""
-    nothing: list[int] = []
-    with ReadAhead(nothing) as items:
-        assert list(items) == []
-
-
-def test_falsy_items_are_items() -> None:
-    """An empty batch or None does not end the reading."""
-    with ReadAhead([[], None, 0, [1]]) as items:
-        assert list(items) == [[], None, 0, [1]]
-
-
-def test_reads_while_the_last_item_is_worked_on() -> None:
-    """The next item is read in another thread before it is asked for."""
+def test_reads_while_the_consumer_uses_the_last_item() -> None:
+    """The next item is read in another thread before the consumer asks for it."""
     source = Source()
     with ReadAhead(source) as items:
         assert next(items) == 0
@@ -67,34 +55,34 @@ def test_reads_while_the_last_item_is_worked_on() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_reads_no_further_than_allowed(depth: int) -> None:
-    """Beside what waits in the queue only one item is in the reader's hand: memory stays flat."""
+def test_reads_no_further_than_depth(depth: int) -> None:
+    """The reader holds one item beside those that wait in the queue: memory stays flat."""
     source = Source()
     with ReadAhead(source, depth) as items:
         for number in range(5):
             assert next(items) == number
-            assert source.given <= number + 1 + depth + 1
-    assert source.given <= 5 + depth + 1
+            assert source.read <= number + 1 + depth + 1
+    assert source.read <= 5 + depth + 1
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), StopRequested("Ended", ExitCode.SIGTERM), KeyboardInterrupt()])
 def test_raises_what_the_source_raises(error: BaseException) -> None:
-    """Everything before the error is given, then the error itself."""
+    """Everything before the error is yielded, then the error itself."""
 
     def failing() -> Iterator[int]:
         yield 1
         yield 2
         raise error
 
-    given: list[int] = []
+    taken: list[int] = []
     with pytest.raises(type(error)) as raised, ReadAhead(failing()) as items:
-        given.extend(items)
+        taken.extend(items)
     assert raised.value is error
-    assert given == [1, 2]
+    assert taken == [1, 2]
 
 
-def test_an_error_at_once_is_raised_too() -> None:
-    """A source that fails before its first item is no empty one."""
+def test_an_error_before_the_first_item_is_raised() -> None:
+    """A source that fails at once is not an empty one."""
 
     def failing() -> Iterator[int]:
         raise ValueError
@@ -105,20 +93,20 @@ def test_an_error_at_once_is_raised_too() -> None:
 
 
 def test_leaving_ends_the_thread() -> None:
-    """Whoever leaves early leaves no thread behind, though the reader waits for room."""
+    """Also early, while the reader waits for room in the queue."""
     source = Source()
     with ReadAhead(source) as items:
         next(items)
         assert source.reached[2].wait(_LONG)
-    assert not source.is_read
+    assert not source.is_being_read
 
 
 def test_leaving_without_reading_ends_the_thread() -> None:
-    """Not one item needs to be taken."""
+    """Also when no item was taken."""
     source = Source()
     with ReadAhead(source):
         assert source.reached[1].wait(_LONG)
-    assert not source.is_read
+    assert not source.is_being_read
 
 
 def test_an_error_of_the_consumer_ends_the_thread() -> None:
@@ -126,5 +114,5 @@ def test_an_error_of_the_consumer_ends_the_thread() -> None:
     source = Source()
     with pytest.raises(ZeroDivisionError), ReadAhead(source) as items:
         raise ZeroDivisionError(next(items))
-    assert not source.is_read
+    assert not source.is_being_read
     assert source.closed
