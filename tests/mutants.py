@@ -233,7 +233,9 @@ def _(original: Any) -> Any:
 
 
 @mutant(
-    "7 a backfill ends without an incremental", "sync.passes:_PageSync.incremental", "trap_07 and holds_an_old_copy"
+    "7 a backfill ends without an incremental",
+    "sync.passes:_PageSync.incremental",
+    "trap_07 and holds_an_older_version",
 )
 def _(original: Any) -> Any:
     return _incremental_without(look_back=False, first=False, last=True)(original)
