@@ -74,9 +74,9 @@ def fails(error: Exception, *names: str, times: int = 1_000) -> Act:
 
 
 class FolkForm:
-    """Upserts that do what the test says, and a record of them.
+    """Upserts that do what *act* does, and a record of them.
 
-    *act* is called in every upsert with the psid and the number of the try; it may wait or raise.
+    It gets the psid and the number of the try; it may wait or raise.
     """
 
     def __init__(self, act: Act = lambda _psid, _try: None) -> None:
