@@ -150,9 +150,6 @@ def test_reading_the_holder_blocks_no_run(tmp_path: Path, caplog: pytest.LogCapt
     assert caplog.records == []
 
 
-# Waiting
-
-
 def test_waits_when_asked_to(tmp_path: Path) -> None:
     """With *wait* the lock is taken as soon as its holder releases it."""
     held = threading.Event()
