@@ -1,4 +1,4 @@
-"""Passes run in this process, over HTTP, on a clock whose waits pass fifty times as fast."""
+"""Passes in this process, over HTTP, on a clock that runs fifty times as fast."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,12 +22,12 @@ R = TypeVar("R", bound=PageResult)
 WORKERS = 4
 # How many times faster waits pass.
 SPEED = 50
-# A writer has twice as many upserts under way as there are workers.
+# A writer has twice as many upserts in flight as there are workers.
 IN_FLIGHT = 2 * WORKERS
 
 
 class QuickClock(Clock):
-    """A clock on which waits pass fifty times as fast; *fixed* is what it says the time is."""
+    """A clock whose waits are fifty times shorter; *fixed* is the time of day, Unix seconds."""
 
     def __init__(self, fixed: float | None = None) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class QuickClock(Clock):
 
 
 class NullListener:
-    """Listens to a pass and says nothing."""
+    """Ignores how a pass goes on."""
 
     def page_started(self, result: PageResult) -> None: ...
 
@@ -61,22 +61,26 @@ class Passes:
         """Settings of this test's own."""
         self._lock_dir = lock_dir
 
-    def __call__(self, at: Sandbox | Proxy, name: str, **options: Any) -> PassResult[SyncedPage]:
+    def __call__(
+        self, at: Sandbox | Proxy, name: str, clock: Clock | None = None, **options: Any
+    ) -> PassResult[SyncedPage]:
         """One pass."""
         command = {INCREMENTAL: commands.incremental, BACKFILL: commands.backfill}[name]
-        return self._run(at, command(PassOptions(**options)))
+        return self._run(at, command(PassOptions(**options)), clock=clock)
 
     def verify(self, at: Sandbox | Proxy) -> PassResult[VerifiedPage]:
         """One comparison of both sides."""
         return self._run(at, commands.verify())
 
-    def explain(self, at: Sandbox | Proxy, who: str, page_id: str) -> dict[str, Any]:
-        """What `--json` says of one customer, with the exit code."""
-        result = self._run(at, commands.explain(who), page_id)
+    def explain(self, at: Sandbox | Proxy, customer: str, page_id: str) -> dict[str, Any]:
+        """What `--json` prints about one customer, with the exit code."""
+        result = self._run(at, commands.explain(customer), page_id)
         (page,) = result.pages
         return {**page.as_json(), "exit_code": int(result.exit_code)}
 
-    def _run(self, at: Sandbox | Proxy, command: Command[R], *page_ids: str) -> PassResult[R]:
+    def _run(
+        self, at: Sandbox | Proxy, command: Command[R], *page_ids: str, clock: Clock | None = None
+    ) -> PassResult[R]:
         environment = {
             **at.whole_environment,
             "CUSTOMER_SYNC_LOCK_DIR": str(self._lock_dir),
@@ -85,7 +89,7 @@ class Passes:
             "CUSTOMER_SYNC_WORKERS": str(WORKERS),
             **self.environment,
         }
-        clock = QuickClock()
+        clock = clock or QuickClock()
         result = PassResult(command.name, started_at=clock.now(), page_result=command.page_type)
         settings = load_settings(environment, {})
         run_pages(command, result, settings, clock, page_ids, redact=Redactor(), listener=NullListener())
@@ -93,7 +97,7 @@ class Passes:
         return result
 
     def undisturbed(self, box: Sandbox) -> None:
-        """Both passes, after which nobody may be missing."""
+        """Both passes, after which no customer may be missing."""
         for name in (INCREMENTAL, BACKFILL):
             assert self(box, name).exit_code == ExitCode.OK
         assert box.difference().equal

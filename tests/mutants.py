@@ -1,8 +1,8 @@
-"""Takes the rules that prevent a loss out of the program, one by one, and shows that a test turns red for each.
+"""Removes the rules that prevent a loss from the program, one by one, and shows that a test fails without each.
 
-`python -m tests.mutants` tries all of them, `python -m tests.mutants 5 walk` those with a number or word in their name
-or in the name of their module. A mutant names the function in which its rule lives, and replaces it when its module is
-imported, in the test process as in the command that the tests run. Exit 0 when every mutant was found.
+`python -m tests.mutants` tries all of them, `python -m tests.mutants 5 walk` those with that number or word in their
+name or in the name of their module. A mutant names the function that has its rule, and replaces it when its module is
+imported, in the test process and in the command that the tests run. Exits 0 when every mutant was found.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 _TIMEOUT = 300.0
-# Python imports it first, in every process: it replaces the function as soon as its module has been imported.
+# Python imports it first, in every process: it replaces the function when its module has been imported.
 _SITE = """
 import importlib.abc, importlib.util, sys
 
@@ -44,7 +44,7 @@ Replacement = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """Where a rule lives: module and qualified name, and what replaces it, made from the original."""
+    """The module and qualified name of the function that has a rule, and what makes its replacement."""
 
     target: str
     without: Replacement
@@ -54,7 +54,7 @@ class Rule:
         return f"customer_sync.{self.target.partition(':')[0]}"
 
     def remove(self) -> None:
-        """Replaces the function. Raises AttributeError where there is none of this name."""
+        """Replaces the function. Raises AttributeError when there is none of this name."""
         owner, _, name = self.target.partition(":")[2].rpartition(".")
         module = sys.modules[self.module]
         holder = attrgetter(owner)(module) if owner else module
@@ -63,7 +63,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Mutant:
-    """The program without a rule, and the tests that must notice."""
+    """The program without a rule, and the tests that must fail."""
 
     name: str
     tests: str
@@ -75,7 +75,7 @@ class Mutant:
         return {rule.module for rule in self.rules}
 
     def apply(self, module: str) -> None:
-        """Removes the rules that live in *module*, which has been imported."""
+        """Removes the rules of *module*, which has been imported."""
         for rule in self.rules:
             if rule.module == module:
                 rule.remove()
@@ -85,7 +85,9 @@ MUTANTS: list[Mutant] = []
 
 
 def mutant(name: str, target: str, tests: str) -> Callable[[Replacement], Replacement]:
-    """Declares the decorated function, which makes the replacement from the original, as a mutant."""
+    """Declares a mutant: the decorated function makes the replacement from the original. The same name as that of the
+    mutant before adds a rule to it.
+    """
 
     def declare(without: Replacement) -> Replacement:
         if MUTANTS and MUTANTS[-1].name == name:
@@ -161,7 +163,7 @@ def _(_: Any) -> Any:
 
 
 @mutant(
-    "4 what one page finds out is believed of another's answer", "services.time_field:TimeFieldInUse.refute", "trap_04"
+    "4 what one page notices counts for another page's answer", "services.time_field:TimeFieldInUse.refute", "trap_04"
 )
 def _(original: Any) -> Any:
     return lambda self, _, found: original(self, self._field, found)
@@ -233,7 +235,9 @@ def _(original: Any) -> Any:
 
 
 @mutant(
-    "7 a backfill ends without an incremental", "sync.passes:_PageSync.incremental", "trap_07 and holds_an_old_copy"
+    "7 a backfill ends without an incremental",
+    "sync.passes:_PageSync.incremental",
+    "trap_07 and holds_an_older_version",
 )
 def _(original: Any) -> Any:
     return _incremental_without(look_back=False, first=False, last=True)(original)
@@ -244,11 +248,11 @@ def _(original: Any) -> Any:
     return _incremental_without(look_back=True, first=False, last=False)(original)
 
 
-# 8, 9: the window that is asked for
+# 8, 9: the window in the request
 
 
-class _AskedOtherwise:
-    """A page's list that is asked with other ends of the window."""
+class _OtherWindow:
+    """Pancake's list, asked for another window."""
 
     def __init__(self, pancake: Any, since: int, lower: int) -> None:
         self._pancake = pancake
@@ -259,40 +263,38 @@ class _AskedOtherwise:
         return self._pancake.get_customers(number, size, self._since, until - self._lower)
 
 
-@mutant("8 since is asked of the window", "sync.walk:CustomerWalk.__init__", "trap_08")
+@mutant("8 since is in the request", "sync.walk:CustomerWalk.__init__", "trap_08")
 def _(original: Any) -> Any:
     def init(self: Any, pancake: Any, page_id: str, window: Any, *size: int) -> None:
-        original(self, _AskedOtherwise(pancake, window.since, 0), page_id, window, *size)
+        original(self, _OtherWindow(pancake, window.since, 0), page_id, window, *size)
 
     return init
 
 
-@mutant(
-    "8 an empty answer ends the list wherever it comes", "sync.list_reader:ListReader._expects_customers", "trap_08"
-)
+@mutant("8 an empty answer without a total ends the list", "sync.list_reader:ListReader._expects_customers", "trap_08")
 def _(original: Any) -> Any:
     return lambda self, number, size, total, edge: original(self, number, size, total or 0, edge and None)
 
 
-@mutant("8 any empty answer ends the list", "sync.list_reader:ListReader._refuse_forgetting", "trap_08")
+@mutant("8 any empty answer ends the list", "sync.list_reader:ListReader._expects_customers", "trap_08")
+def _(_: Any) -> Any:
+    return lambda *_: False
+
+
+@mutant("8 three empty answers end the list", "sync.list_reader:ListReader._refuse_forgetting", "trap_08")
 def _(_: Any) -> Any:
     return lambda *_: None
 
 
-@mutant("8 three empty answers are believed", "sync.list_reader:ListReader._refuse_forgetting", "trap_08")
-def _(_: Any) -> Any:
-    return lambda *_: None
-
-
-@mutant("8 what was shown empty counts as read", "sync.slices:Slices.__iter__", "trap_08")
+@mutant("8 what Pancake showed empty counts as read", "sync.slices:Slices.__iter__", "trap_08")
 def _(original: Any) -> Any:
     return lambda self: (replace(one, covered_until=one.until) for one in original(self))
 
 
-@mutant("9 the window ends with the second asked for", "sync.walk:CustomerWalk.__init__", "trap_09")
+@mutant("9 the request ends with the last second", "sync.walk:CustomerWalk.__init__", "trap_09")
 def _(original: Any) -> Any:
     def init(self: Any, pancake: Any, *more: Any) -> None:
-        original(self, _AskedOtherwise(pancake, 0, 1), *more)
+        original(self, _OtherWindow(pancake, 0, 1), *more)
 
     return init
 
@@ -318,7 +320,7 @@ def _(_: Any) -> Any:
     return lambda psid, _: psid or "none"
 
 
-@mutant("11 another page's record is taken over", "services.folkform:is_another_pages", "trap_11")
+@mutant("11 another page's record is overwritten", "services.folkform:is_another_pages", "trap_11")
 def _(_: Any) -> Any:
     return lambda *_: False
 
@@ -331,7 +333,7 @@ def _(_: Any) -> Any:
     return filter_of
 
 
-@mutant("11 a newer record of another psid is taken over", "services.folkform:is_newer", "trap_11")
+@mutant("11 a newer record of another psid is overwritten", "services.folkform:is_newer", "trap_11")
 def _(_: Any) -> Any:
     return lambda *_: False
 
@@ -399,13 +401,13 @@ def _(_: Any) -> Any:
 
 
 @mutant(
-    "14 zeros in a sample tell the dialect", "services.time_field:TimeFieldInUse._has_pancake_updated_at", "trap_14"
+    "14 zeros in a sample decide the dialect", "services.time_field:TimeFieldInUse._has_pancake_updated_at", "trap_14"
 )
 def _(_: Any) -> Any:
     return lambda _: False
 
 
-@mutant("14 zeros in a sample decide", "services.time_field:agrees", "trap_14")
+@mutant("14 zeros in a sample decide the dialect", "services.time_field:agrees", "trap_14")
 def _(_: Any) -> Any:
     return lambda *_: True
 
@@ -453,7 +455,7 @@ def _(_: Any) -> Any:
 
 
 def survives(number: int | None, tests: str) -> bool:
-    """Whether the tests pass without the rule, though they should not; None: with every rule."""
+    """Whether the tests pass without the rule of this number; None: with every rule."""
     with TemporaryDirectory() as directory:
         environment = dict(os.environ)
         if number is not None:
@@ -477,14 +479,14 @@ def survives(number: int | None, tests: str) -> bool:
 
 
 def main(words: list[str]) -> int:
-    """Tries the mutants chosen; returns how many survived."""
+    """Tries the chosen mutants. Returns how many survived."""
     chosen = [
         number
         for number, one in enumerate(MUTANTS)
         if not words or set(words) & {*one.name.split(), *(module.rpartition(".")[2] for module in one.modules)}
     ]
     if not survives(None, "trap"):
-        raise SystemExit("The tests are red with every rule in place.")
+        raise SystemExit("The tests fail with every rule in place.")
     survivors = 0
     for number in chosen:
         alive = survives(number, MUTANTS[number].tests)

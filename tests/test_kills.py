@@ -1,6 +1,6 @@
 """SIGKILL at any request of a pass: the next passes make both sides equal.
 
-`make kills` kills at every request, one run after the other; `make test` at one request of each kind.
+`make kills` kills at each request, one run after the other; `make test` at one request of each kind.
 """
 
 import os
@@ -25,9 +25,9 @@ _SPREAD = {
     "backfill": {("empty", "before"): 150, ("empty", "after"): 180, ("filled", "before"): 60, ("filled", "after"): 90},
 }
 _SPREAD["full"] = _SPREAD["backfill"]
-"""The request that `make test` kills at, by whether FolkForm was filled, and on which side of its effect."""
-# More requests than any of these passes makes.
-_MOST = 400
+"""The request that `make test` kills at, by the state of FolkForm, before or after the request took effect."""
+# More requests than any of these passes makes; the first pass that ends before its kill is the last one.
+_MAX_REQUESTS = 400
 
 
 def with_ties(count: int, youngest: float, name: str) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def with_ties(count: int, youngest: float, name: str) -> list[dict[str, Any]]:
 
 
 def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
-    """Two pages with new and old customers; *filled*: most are in FolkForm, some have changed or are newer."""
+    """Two pages with new and old customers; *filled*: most are in FolkForm, some have changed or appeared since."""
     box = sandbox(pages=2)
     for page_id in box.pancake.page_ids():
         box.pancake.add_customers(
@@ -62,8 +62,8 @@ def world(sandbox: StartSandbox, passes: Passes, filled: bool) -> Sandbox:
     return box
 
 
-def kill_at(killable: KillableRun, proxy: Proxy, number: int, *, after: bool) -> int:
-    """Kills the run at its *number*-th request, before or *after* the effect. Returns its exit code."""
+def kill_at(run: KillableRun, proxy: Proxy, number: int, *, after: bool) -> int:
+    """Kills it at its n-th request, before or *after* the effect. Returns its exit code."""
     seen = 0
 
     def count(_: Passing) -> None:
@@ -72,14 +72,14 @@ def kill_at(killable: KillableRun, proxy: Proxy, number: int, *, after: bool) ->
         if seen > number:
             raise Lost  # In flight when the program dies.
         if seen == number:
-            killable.die()
+            run.die()
 
     if after:
         proxy.after = count
     else:
         proxy.before = count
-    killable.start()
-    return killable.end()
+    run.start()
+    return run.end()
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
@@ -97,7 +97,7 @@ def test_killed_at_any_request(
     """Whatever had arrived when the program died, both passes copy the rest: none is missing, none is stale."""
     box = world(sandbox, passes, folkform == "filled")
     one = _SPREAD[name][folkform, side]
-    for number in range(1, _MOST) if os.environ.get("KILLS") == "all" else [one]:
+    for number in range(1, _MAX_REQUESTS) if os.environ.get("KILLS") == "all" else [one]:
         proxy = in_between(box)
         if kill_at(KillableRun(run, proxy, *_PASSES[name]), proxy, number, after=side == "after") != -9:
             assert number > one, "it ended before the kill"

@@ -16,20 +16,20 @@ class Source:
     """An endless source that knows who reads it and how far."""
 
     def __init__(self) -> None:
-        self.given = 0
+        self.read = 0
         self.reached: dict[int, threading.Event] = {number: threading.Event() for number in range(10)}
         self.reader: threading.Thread | None = None
 
     def __iter__(self) -> Iterator[int]:
         self.reader = threading.current_thread()
         for number in itertools.count():
-            self.given += 1
+            self.read += 1
             if number in self.reached:
                 self.reached[number].set()
             yield number
 
     @property
-    def is_read(self) -> bool:
+    def is_being_read(self) -> bool:
         return self.reader is not None and self.reader.is_alive()
 
 
@@ -67,24 +67,24 @@ def test_reads_one_item_ahead() -> None:
     with read_ahead(source) as items:
         for number in range(5):
             assert next(items) == number
-            assert source.given <= number + 2
-    assert source.given <= 6
+            assert source.read <= number + 2
+    assert source.read <= 6
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), StopRequested("Ended", ExitCode.SIGTERM), KeyboardInterrupt()])
 def test_raises_what_the_source_raises(error: BaseException) -> None:
-    """Everything before the error is given, then the error itself."""
+    """Everything before the error is taken, then the error itself."""
 
     def failing() -> Iterator[int]:
         yield 1
         yield 2
         raise error
 
-    given: list[int] = []
+    taken: list[int] = []
     with pytest.raises(type(error)) as raised, read_ahead(failing()) as items:
-        given.extend(items)
+        taken.extend(items)
     assert raised.value is error
-    assert given == [1, 2]
+    assert taken == [1, 2]
 
 
 def test_an_error_at_once_is_raised_too() -> None:
@@ -104,7 +104,7 @@ def test_leaving_ends_the_thread() -> None:
     with read_ahead(source) as items:
         next(items)
         assert source.reached[1].wait(_LONG)
-    assert not source.is_read
+    assert not source.is_being_read
 
 
 def test_leaving_without_reading_ends_the_thread() -> None:
@@ -112,7 +112,7 @@ def test_leaving_without_reading_ends_the_thread() -> None:
     source = Source()
     with read_ahead(source):
         assert source.reached[0].wait(_LONG)
-    assert not source.is_read
+    assert not source.is_being_read
 
 
 def test_an_error_of_the_consumer_ends_the_thread() -> None:
@@ -120,4 +120,4 @@ def test_an_error_of_the_consumer_ends_the_thread() -> None:
     source = Source()
     with pytest.raises(ZeroDivisionError), read_ahead(source) as items:
         raise ZeroDivisionError(next(items))
-    assert not source.is_read
+    assert not source.is_being_read

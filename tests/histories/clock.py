@@ -9,7 +9,7 @@ START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * SECOND
 
 
 class WorldTime:
-    """The true time, which is Pancake's, too. It moves when it is told to."""
+    """The true time, which is Pancake's, too. It moves only by `move`."""
 
     def __init__(self) -> None:
         self.now = START
@@ -17,7 +17,7 @@ class WorldTime:
 
     @property
     def second(self) -> int:
-        """The whole Unix second that is running."""
+        """The running Unix second."""
         return self.now // SECOND
 
     def move(self, seconds: float) -> None:
@@ -25,7 +25,7 @@ class WorldTime:
 
 
 class SimulatedClock(Clock):
-    """One process's clock, *ahead* of the true time by so many seconds, or behind it."""
+    """One process's clock, *ahead* of the true time by so many seconds (negative: behind it)."""
 
     def __init__(self, time: WorldTime, ahead: float) -> None:
         super().__init__()
@@ -44,6 +44,6 @@ class SimulatedClock(Clock):
         self.check()
 
 
-def written(micros: int) -> str:
-    """A time as the story tells it."""
+def time_text(micros: int) -> str:
+    """A time as the story shows it."""
     return f"{datetime.fromtimestamp(micros / SECOND, UTC):%b %d %H:%M:%S.%f}"[:-4]

@@ -1,4 +1,4 @@
-"""How many histories are told: PROFILE is dev, ci or deep."""
+"""How many histories run: PROFILE is dev, ci or deep."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""FolkForm in memory. The real client asks it, so that its dialects are told apart by the program's own code."""
+"""FolkForm in memory, asked by the real client, so that the program's own code recognizes its dialects."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Dialect(Enum):
 
 
 class Trouble(Enum):
-    """What FolkForm has against a customer."""
+    """How FolkForm rejects a customer."""
 
     REFUSED = "is refused"
     FORBIDDEN = "is forbidden"
@@ -61,7 +61,7 @@ class FolkForm:
     troubles: dict[tuple[str, str], Trouble] = field(default_factory=dict)
     """By page and customer's name."""
     refused: set[tuple[str, str]] = field(default_factory=set)
-    """Who was refused once, by page and name: a pass may have passed over that customer."""
+    """Customers that were rejected once, by page and name: a pass may have skipped them."""
 
     def of(self, page_id: str) -> list[Document]:
         """A page's documents."""
@@ -73,7 +73,7 @@ class FolkForm:
         return None if document is None else document["panCakeData"]
 
     def upsert(self, page_id: str, customer: dict[str, Any], *, knows_time: bool = True) -> None:
-        """Inserts or updates a customer; a writer who does not know the time leaves a 0."""
+        """Inserts or updates a customer; a writer that does not know the time leaves a 0."""
         name, psid = name_of(customer["id"]), customer["psid"]
         now = self.time.now // 1000
         pancakes_time = _milliseconds(customer["updated_at"]) if knows_time else 0
@@ -84,11 +84,11 @@ class FolkForm:
         self.documents[page_id, name] = {**names, "pageId": page_id, "panCakeData": customer, **times}
 
     def matching(self, filter_: dict[str, Any]) -> list[Document]:
-        """The documents that a filter lets through."""
+        """The documents that match a filter."""
         return [document for document in self.documents.values() if _matches(document, filter_)]
 
     def find(self, filter_: dict[str, Any], options: dict[str, Any]) -> list[Document]:
-        """The documents that a filter lets through, sorted, skipped and limited."""
+        """The documents that match a filter, sorted, skipped and limited."""
         found = self.matching(filter_)
         for path, direction in options.get("sort", {}).items():
             found.sort(key=lambda document, path=path: _value(document, path), reverse=direction < 0)  # type: ignore[misc]
@@ -97,7 +97,7 @@ class FolkForm:
 
 
 class FolkFormWire(ApiSession):
-    """What the client calls instead of a service. *pass_on* stands between, where anything may happen."""
+    """What the client calls instead of a service. *pass_on* comes between, where anything may happen."""
 
     def __init__(self, folkform: FolkForm, pass_on: Callable[[Call, Callable[[], Any]], Any]) -> None:
         self._folkform = folkform
@@ -130,17 +130,17 @@ class FolkFormWire(ApiSession):
         raise Wrong(f"asked for {call.path}")
 
     def _upsert(self, page_id: str, filter_: dict[str, Any], customer: dict[str, Any]) -> None:
-        who = page_id, name_of(customer["id"])
-        if trouble := self._folkform.troubles.get(who):
-            self._folkform.refused.add(who)
+        key = page_id, name_of(customer["id"])
+        if trouble := self._folkform.troubles.get(key):
+            self._folkform.refused.add(key)
             raise trouble.error()
-        document = self._folkform.documents.get(who)
+        document = self._folkform.documents.get(key)
         if document is not None and not _matches(document, filter_):  # It would be inserted, with an id that is taken.
             raise _duplicate_key()
         self._folkform.upsert(page_id, customer)
 
     def _elsewhere(self, filter_: dict[str, Any]) -> list[Document]:
-        """The records of another page that have an id of ours."""
+        """The records of another page that have one of these ids."""
         if "pageId" in filter_ or "customerId" not in filter_:
             return []
         taken = [f"id-{name}" for (_, name), trouble in self._folkform.troubles.items() if trouble is Trouble.TAKEN]

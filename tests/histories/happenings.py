@@ -40,7 +40,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Appear:
-    """New customers write to a page at one instant, seen *late* seconds later."""
+    """New customers appear on a page at one instant, seen *late* seconds later."""
 
     page: int
     count: int = 1
@@ -53,12 +53,12 @@ class Appear:
 
 @dataclass(frozen=True)
 class Deletion:
-    """A customer is deleted. Not in the middle of a walk by page number: that may miss somebody."""
+    """A customer is deleted. Not during a walk by page number: that may miss a customer."""
 
-    who: int
+    index: int
 
     def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
-        world.delete(self.who)
+        world.delete(self.index)
 
 
 # In FolkForm
@@ -66,33 +66,33 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Refusal:
-    """FolkForm has something against a customer from now on."""
+    """FolkForm rejects a customer from now on."""
 
-    who: int
+    index: int
     trouble: Trouble
 
     def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
-        world.refuse(self.who, self.trouble)
+        world.refuse(self.index, self.trouble)
 
 
 @dataclass(frozen=True)
-class Cure:
-    """FolkForm takes everybody again."""
+class Recovery:
+    """FolkForm accepts every customer again."""
 
     def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
-        world.cure()
+        world.recover()
 
 
 @dataclass(frozen=True)
-class Meddling:
-    """Another writer stores a customer, perhaps as she was before, perhaps without her time."""
+class OtherWrite:
+    """Another writer stores a customer, perhaps an older version, perhaps without a time."""
 
-    who: int
+    index: int
     previous: bool = False
     knows_time: bool = True
 
     def happen(self, world: "World", process: "Process | None" = None, /) -> None:  # noqa: ARG002
-        world.meddle(self.who, previous=self.previous, knows_time=self.knows_time)
+        world.write_otherwise(self.index, previous=self.previous, knows_time=self.knows_time)
 
 
 # Time
@@ -100,7 +100,7 @@ class Meddling:
 
 @dataclass(frozen=True)
 class TimePasses:
-    """A while in which nothing else happens."""
+    """A time in which nothing else happens."""
 
     seconds: float
 
@@ -110,7 +110,7 @@ class TimePasses:
 
 @dataclass(frozen=True)
 class WrongClock:
-    """Our clock is ahead by so many seconds; the runs that have begun do not mind."""
+    """Our clock is ahead by so many seconds, except for the runs that have begun."""
 
     ahead: float
 
@@ -123,7 +123,7 @@ class WrongClock:
 
 @dataclass(frozen=True)
 class Fault:
-    """A service does not answer so many calls, whoever makes them, which *arrive* all the same or do not."""
+    """A service does not answer that many calls of any run; they *arrive* all the same or do not."""
 
     service: str
     calls: int = 1
@@ -137,8 +137,8 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Nobody:
-    """Pancake's next answer lists nobody, whatever there is."""
+class EmptyAnswer:
+    """Pancake's next answer lists no customer."""
 
     def happen(self, world: "World", process: "Process", /) -> None:  # noqa: ARG002
         process.empty_answers += 1
@@ -154,7 +154,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Kill:
-    """SIGKILL; *survivors* says of each upsert in flight whether it still arrives."""
+    """SIGKILL; *survivors* has for each upsert in flight whether it still arrives."""
 
     survivors: tuple[bool, ...] = ()
 

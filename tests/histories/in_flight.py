@@ -1,4 +1,4 @@
-"""What is going on at once in one process, without a thread: the plan decides what comes first."""
+"""What one process does at once, without a thread: the plan decides what comes first."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from customer_sync.core.customer import Customer
 from customer_sync.sync.writer import Outcome
 from tests.histories.turns import Killed, Wrong
 
@@ -16,7 +15,7 @@ T = TypeVar("T")
 
 
 class InFlight(Executor):
-    """The upserts that were submitted; one arrives whenever the writer waits, *arrivals* say which."""
+    """The upserts that were submitted; one arrives whenever the writer waits: *arrivals* decide which."""
 
     def __init__(self, workers: int, arrivals: Iterable[int]) -> None:
         self._workers = workers
@@ -29,7 +28,7 @@ class InFlight(Executor):
         return Future()
 
     def arrive(self) -> None:
-        """One of those that have a worker."""
+        """One of those that have a worker arrives."""
         if self._killed:
             raise Killed
         if not self._waiting:
@@ -38,7 +37,7 @@ class InFlight(Executor):
         self._waiting.pop(next(self._arrivals, 0) % at_work)()
 
     def kill(self) -> None:
-        """The process is gone: whatever had a worker may still arrive, nobody hears of it."""
+        """The process is gone: what had a worker may still arrive, without an outcome."""
         self._killed = True
         for upsert in self._waiting[: self._workers]:
             with suppress(Killed):
@@ -46,7 +45,7 @@ class InFlight(Executor):
 
 
 class Outcomes:
-    """How one writer's upserts ended; they arrive because it waits."""
+    """The outcomes of one writer's upserts; they arrive because it waits."""
 
     def __init__(self, in_flight: InFlight) -> None:
         self._in_flight = in_flight
@@ -62,13 +61,13 @@ class Outcomes:
 
 
 @contextmanager
-def read_ahead(batches: Iterable[list[Customer]], /, *, depth: int) -> Iterator[Iterator[list[Customer]]]:
+def read_ahead(batches: Iterable[Any], /, *, depth: int) -> Iterator[Iterator[Any]]:
     """Reads so many batches ahead, without a thread."""
     yield _ahead(iter(batches), depth)
 
 
-def _ahead(batches: Iterator[list[Customer]], depth: int) -> Iterator[list[Customer]]:
-    waiting: deque[list[Customer]] = deque()
+def _ahead(batches: Iterator[Any], depth: int) -> Iterator[Any]:
+    waiting: deque[Any] = deque()
     error: Exception | None = None
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Pancake in memory: customers who change, and the lists that a window cuts out of them."""
+"""Pancake in memory: customers that change, and the lists that a window cuts out of them."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Window(Enum):
     """Which customers a list's `until` leaves out."""
 
-    WHOLE_SECOND = "who changed in a later second"
-    EXACT = "who changed later than that second's first instant"
-    INSERTED_AT = "who appeared in a later second"
-    IGNORED = "nobody"
+    WHOLE_SECOND = "customers that changed in a later second"
+    EXACT = "customers that changed after that second's first instant"
+    INSERTED_AT = "customers that appeared in a later second"
+    IGNORED = "no customer"
 
 
 class TimeText(Enum):
@@ -41,7 +41,7 @@ class TimeText(Enum):
 
 
 class Defect(Enum):
-    """What makes a customer one who cannot be synced."""
+    """What a malformed customer lacks."""
 
     NO_ID = "id"
     NO_TIME = "updated_at"
@@ -61,14 +61,14 @@ class PancakeKind:
     """How this Pancake behaves. *largest* is the page_size that a greater one is cut to."""
 
     window: Window = Window.WHOLE_SECOND
-    tells_total: bool = True
+    sends_total: bool = True
     largest: int = 100
     texts: tuple[TimeText, ...] = (TimeText.MICROSECONDS,)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A customer as she was from one change to the next; times are Unix microseconds."""
+    """A customer from one change to the next; times are Unix microseconds."""
 
     updated_at: int
     seen_from: int
@@ -81,7 +81,7 @@ class Row:
 
 
 @dataclass(eq=False)
-class Person:
+class Customer:
     """A customer in Pancake."""
 
     name: str
@@ -91,7 +91,7 @@ class Person:
     defect: Defect | None
     psid: Psid
     rows: list[Row] = field(default_factory=list)
-    """All that she ever was."""
+    """From the first one to the present one."""
 
     def __str__(self) -> str:
         return f"{self.page_id}/{self.name}"
@@ -102,11 +102,11 @@ class Person:
 
     @property
     def previous(self) -> Row:
-        """What she was before, where that can be told from what she is."""
+        """The last row with another version than the present one, where there is any."""
         return next((row for row in reversed(self.rows) if row.version != self.latest.version), self.latest)
 
     def shown(self, now: int) -> Row | None:
-        """What a list shows of her now; None before her first commit."""
+        """What a list shows of it now; None before its first commit."""
         if self.latest.seen_from <= now:
             return self.latest
         return next((row for row in reversed(self.rows) if row.seen_from <= now), None)
@@ -117,69 +117,71 @@ class Pancake:
 
     def __init__(self, kind: PancakeKind, time: WorldTime) -> None:
         self.kind = kind
-        self.people: list[Person] = []
+        self.customers: list[Customer] = []
         self._time = time
-        self._born: Counter[str] = Counter()
+        self._numbers: Counter[str] = Counter()
         self.changes = 0
-        """How many there were, appearances among them."""
+        """How many changes there were, appearances among them."""
 
-    def of(self, page_id: str) -> list[Person]:
-        """Everybody on a page."""
-        return [person for person in self.people if person.page_id == page_id]
+    def of(self, page_id: str) -> list[Customer]:
+        """All customers of a page."""
+        return [customer for customer in self.customers if customer.page_id == page_id]
 
-    def appear(self, page_id: str, *, late: int = 0, defect: Defect | None = None, psid: Psid = Psid.ALWAYS) -> Person:
-        """Somebody new on a page, now, committed *late* microseconds later."""
-        number = self._born[page_id]
-        self._born[page_id] += 1
+    def appear(
+        self, page_id: str, *, late: int = 0, defect: Defect | None = None, psid: Psid = Psid.ALWAYS
+    ) -> Customer:
+        """A new customer of a page, now, committed *late* microseconds later."""
+        number = self._numbers[page_id]
+        self._numbers[page_id] += 1
         text = self.kind.texts[number % len(self.kind.texts)]
         now = self._time.now
-        person = Person(f"{page_id}{number:02}", page_id, now, text, defect, psid)
-        self.people.append(person)
-        self._add_row(person, now, now + late)
-        return person
+        customer = Customer(f"{page_id}{number:02}", page_id, now, text, defect, psid)
+        self.customers.append(customer)
+        self._add_row(customer, now, now + late)
+        return customer
 
-    def change(self, person: Person, *, late: int = 0) -> None:
-        """She changes now, committed *late* microseconds later, in the order of the changes."""
+    def change(self, customer: Customer, *, late: int = 0) -> None:
+        """The customer changes now, committed *late* microseconds later, in the order of the changes."""
         now = self._time.now
-        if now == person.latest.updated_at:
+        if now == customer.latest.updated_at:
             return
-        self._add_row(person, now, max(now + late, person.latest.seen_from))
+        self._add_row(customer, now, max(now + late, customer.latest.seen_from))
 
     def get_customers(self, page_id: str, page_number: int, page_size: int, until: int) -> CustomerList:
         """One answer of the list, newest first; among equals in a fixed order."""
         now = self._time.now
-        shown = [(person, row) for person in self.of(page_id) if (row := person.shown(now))]
-        inside = [(person, row) for person, row in shown if self._is_inside(person, row, until)]
+        shown = [(customer, row) for customer in self.of(page_id) if (row := customer.shown(now))]
+        inside = [(customer, row) for customer, row in shown if self._is_inside(customer, row, until)]
         inside.sort(key=lambda one: -one[1].updated_at)
         size = min(page_size, self.kind.largest)
         cut = inside[(page_number - 1) * size :][:size]
-        total = len(inside) if self.kind.tells_total else None
+        total = len(inside) if self.kind.sends_total else None
         return CustomerList([row.data for _, row in cut], total, float(self._time.second))
 
-    def _add_row(self, person: Person, updated_at: int, seen_from: int) -> None:
+    def _add_row(self, customer: Customer, updated_at: int, seen_from: int) -> None:
         self.changes += 1
         data: dict[str, Any] = {
-            "id": f"id-{person.name}",
-            "psid": self._psid(person),
-            "updated_at": person.text.of(updated_at),
+            "id": f"id-{customer.name}",
+            "psid": self._psid(customer),
+            "updated_at": customer.text.of(updated_at),
             "notes": [self.changes],
         }
-        if person.defect is Defect.NO_ID:
+        if customer.defect is Defect.NO_ID:
             data["id"] = None
-        elif person.defect is Defect.NO_TIME:
+        elif customer.defect is Defect.NO_TIME:
             data["updated_at"] = "yesterday"
-        person.rows.append(Row(updated_at, seen_from, data))
+        customer.rows.append(Row(updated_at, seen_from, data))
 
-    def _psid(self, person: Person) -> Any:
-        if person.psid is Psid.NUMBER:
-            return int(f"9{person.name[1:]}{ord(person.page_id)}")
-        if person.psid is Psid.NEVER or (person.psid is Psid.LATER and not person.rows):
+    def _psid(self, customer: Customer) -> Any:
+        if customer.psid is Psid.NUMBER:
+            return int(f"9{customer.name[1:]}{ord(customer.page_id)}")
+        if customer.psid is Psid.NEVER or (customer.psid is Psid.LATER and not customer.rows):
             return None
-        return person.name
+        return customer.name
 
-    def _is_inside(self, person: Person, row: Row, until: int) -> bool:
+    def _is_inside(self, customer: Customer, row: Row, until: int) -> bool:
         if self.kind.window is Window.EXACT:
             return row.updated_at <= until * SECOND
         if self.kind.window is Window.WHOLE_SECOND:
             return row.updated_at // SECOND <= until
-        return self.kind.window is Window.IGNORED or person.inserted_at // SECOND <= until
+        return self.kind.window is Window.IGNORED or customer.inserted_at // SECOND <= until

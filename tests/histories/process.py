@@ -1,7 +1,7 @@
 """One run of the program, as a process: its own clock and connections, killed or stopped at any call it makes.
 
-Everything is decided by the plan that it is given, so that a history can be told again: which of the upserts in
-flight arrives next, what happens before which call, and, side by side with others, whose turn it is.
+Its plan decides everything, so that a history can be repeated: which of the upserts in flight arrives next, what
+happens before which call, and, side by side with others, which process has its turn.
 """
 
 import random
@@ -46,7 +46,7 @@ _ENDLESS = 3000
 
 @dataclass(frozen=True)
 class Moment:
-    """Before a call, when so many of its kind have been made: an upsert, or any."""
+    """Before a call, when that many calls of its kind have been made: upserts, or any."""
 
     calls: int
     upserts_only: bool = False
@@ -54,11 +54,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run: what the command line says, and what will happen to it. *since* and *until* are seconds ago."""
+    """A run: its command line, and what will happen to it. *since* and *until* are seconds ago."""
 
     name: str
     page: int | None = None
-    """Which page is named."""
+    """The number of the page that `--page` names."""
     full: bool = False
     rewrite: bool = False
     dry_run: bool = False
@@ -82,7 +82,7 @@ class Plan:
 
 
 class Process:
-    """A run of the program. All its calls go through here, and so does all that happens to it."""
+    """A run of the program. All its calls and all that happens to it go through here."""
 
     def __init__(self, name: str, plan: Plan, world: "World", locks: Locks) -> None:
         self.name = name
@@ -97,26 +97,26 @@ class Process:
         self.changes_before = world.pancake.changes
         self.wait_for_turn: Callable[[], None] = lambda: None
         """Called before every call."""
-        self.wait_for_others: Callable[[], None] = self._waits_in_vain
+        self.wait_for_others: Callable[[], None] = self._waits_for_ever
         """Called while another one holds a lock."""
         self._locks = locks
         self._in_flight = InFlight(world.kind.workers, plan.arrivals)
         self._happenings = deque(plan.happenings)
         self._waited = 0
-        """How many calls have been made since the last happening, of the kind that the next one waits for."""
+        """How many calls since the last happening, of the kind that the next one waits for."""
         self._survivors: Iterator[bool] | None = None
         self.empty_answers = 0
-        """How many of Pancake's next answers list nobody."""
+        """How many of Pancake's next answers list no customer."""
 
     @property
     def killed(self) -> bool:
         return self._survivors is not None
 
-    # Its life
+    # Its run
 
-    def live(self) -> None:
-        """Runs to its end, whatever that is."""
-        self.tell(f"{self.plan} starts")
+    def run(self) -> None:
+        """Runs to its end, of whatever kind."""
+        self.log(f"{self.plan} starts")
         sync = sync_new_customers_of_page if self.plan.name == INCREMENTAL else sync_all_customers_of_page
         work = partial(sync, self.plan.options(self.world.time.second))
         try:
@@ -126,7 +126,7 @@ class Process:
             return
         for result in self.results:
             end = result.error or result.stopped or "; ".join(result.warnings)
-            self.tell(f"ends: page {result.page.page_id} {result.status}{f' ({end})' if end else ''}")
+            self.log(f"ends: page {result.page.page_id} {result.status}{f' ({end})' if end else ''}")
 
     def folkform(self) -> FolkFormClient:
         access = FolkFormAccess(
@@ -166,15 +166,15 @@ class Process:
         )
 
     def page_started(self, result: PageResult) -> None:
-        """Nobody needs to know."""
+        """EmptyAnswer needs to know."""
 
     page_ended = page_started
 
     def customer_failed(self, result: SyncedPage, problem: Problem) -> None:
-        """The result names her."""
+        """Ignored: the result has it."""
 
-    def tell(self, what: str) -> None:
-        self.world.story.tell(self.name, what)
+    def log(self, what: str) -> None:
+        self.world.story.log(self.name, what)
 
     # Its calls
 
@@ -196,7 +196,7 @@ class Process:
         if faults := self.world.faults[service]:
             if faults.popleft():
                 answer()
-            self.tell(f"{service} does not answer")
+            self.log(f"{service} does not answer")
             raise Unreachable(service, "does not answer")
         return answer()
 
@@ -206,13 +206,13 @@ class Process:
 
         def store() -> Any:
             customer = call.body["panCakeData"]
-            who = f"{name_of(customer['id'])} of {customer['updated_at']}"
+            version = f"{name_of(customer['id'])} of {customer['updated_at']}"
             try:
                 data = answer()
             except ServiceError as error:
-                self.tell(f"{who} is not stored: {error}")
+                self.log(f"{version} is not stored: {error}")
                 raise
-            self.tell(f"{who} is stored")
+            self.log(f"{version} is stored")
             return data
 
         return self.call("FolkForm", store, upsert=True)
@@ -232,20 +232,20 @@ class Process:
     # Its end
 
     def stop(self) -> None:
-        """It is asked to end."""
-        self.tell("is asked to stop")
+        """SIGTERM."""
+        self.log("is asked to stop")
         self.clock.stop(StopRequested("Ended by SIGTERM", ExitCode.SIGTERM))
 
     def kill(self, survivors: Iterable[bool] = ()) -> None:
-        """It is gone; *survivors* says of each upsert in flight whether it still arrives."""
+        """SIGKILL; *survivors* has for each upsert in flight whether it still arrives."""
         if self.killed:
             return
-        self.tell("is killed")
+        self.log("is killed")
         self._survivors = iter(survivors)
         self._in_flight.kill()
 
-    def _waits_in_vain(self) -> None:
-        raise Wrong("this pass waits for a lock that nobody else holds")
+    def _waits_for_ever(self) -> None:
+        raise Wrong("this pass waits for a lock that no other run holds")
 
 
 class _Source:
@@ -261,14 +261,14 @@ class _Source:
 
     def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
         if since != 0:
-            raise Wrong("asked for a window that may hide old customers who changed")
+            raise Wrong("asked for a window that may hide old customers that changed")
         pancake = self._process.world.pancake
         listed = self._process.call(
             "Pancake", lambda: pancake.get_customers(self._page_id, page_number, page_size, until)
         )
         if self._process.empty_answers:
             self._process.empty_answers -= 1
-            self._process.tell("Pancake lists nobody")
+            self._process.log("Pancake lists no customer")
             return CustomerList([], listed.total, listed.date)
         return listed
 

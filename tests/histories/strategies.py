@@ -1,4 +1,4 @@
-"""What is drawn: worlds small enough that ties, short lists and full spans are common, and what happens in them."""
+"""What is drawn: worlds so small that ties, short lists and full spans are common, and what happens in them."""
 
 from hypothesis import strategies as st
 
@@ -7,13 +7,13 @@ from tests.histories.folkform import Dialect, Trouble
 from tests.histories.happenings import (
     Appear,
     Change,
-    Cure,
     Deletion,
+    EmptyAnswer,
     Fault,
     Happening,
     Kill,
-    Meddling,
-    Nobody,
+    OtherWrite,
+    Recovery,
     Refusal,
     Stop,
     TimePasses,
@@ -31,14 +31,14 @@ FOREVER = 1_000_000
 late = st.sampled_from([0.0, 0.0, 0.4, 1.0])
 whiles = st.sampled_from([5.0, 5.0, 1.0, 0.3, 0.7, 3.0, 100.0])
 long_whiles = st.sampled_from([5.0, 1.0, 0.3, 0.7, 2.0, 3.0, 100.0, 4000.0, MONTHS])
-who = st.integers(0, 15)
-crowds = st.sampled_from([1, 1, 1, 2, 3, 6])
+indexes = st.integers(0, 15)
+counts = st.sampled_from([1, 1, 1, 2, 3, 6])
 newcomers = st.sampled_from([1, 1, 2, 4])
 
 pancake_kinds = st.builds(
     PancakeKind,
     window=st.sampled_from(Window),
-    tells_total=st.booleans(),
+    sends_total=st.booleans(),
     largest=st.sampled_from([100, 100, 2, 3]),
     texts=st.sampled_from([(TimeText.MICROSECONDS,), (TimeText.SECONDS,), tuple(TimeText)]),
 )
@@ -67,23 +67,23 @@ groups = st.builds(
 )
 populations = st.lists(groups, min_size=2, max_size=8)
 held = st.sampled_from([0, 2, 6, 8, 100])
-"""How many of the latest customers of each page FolkForm holds at the beginning."""
+"""How many of the latest customers of each page FolkForm has at the beginning."""
 settled_for = st.sampled_from([5.0, 0.3, 100.0, MONTHS])
 
-changes = st.builds(Change, first=who, count=crowds, late=late)
+changes = st.builds(Change, first=indexes, count=counts, late=late)
 psids = st.sampled_from([Psid.ALWAYS, Psid.ALWAYS, Psid.NEVER, Psid.LATER])
 appearances = st.builds(Appear, page=st.integers(0, 1), count=newcomers, late=late, psid=psids)
 time_passes = st.builds(TimePasses, seconds=whiles)
-life = st.one_of(changes, time_passes, appearances)
+daily = st.one_of(changes, time_passes, appearances)
 trouble = st.one_of(
-    st.builds(Refusal, who=who, trouble=st.sampled_from(Trouble)),
-    st.just(Cure()),
-    st.builds(Meddling, who=who, previous=st.booleans(), knows_time=st.booleans()),
+    st.builds(Refusal, index=indexes, trouble=st.sampled_from(Trouble)),
+    st.just(Recovery()),
+    st.builds(OtherWrite, index=indexes, previous=st.booleans(), knows_time=st.booleans()),
     st.builds(WrongClock, ahead=st.sampled_from([0.0, 3.0, -3.0, 100.0, -100.0, 4000.0])),
 )
-deletions = st.builds(Deletion, who=who)
+deletions = st.builds(Deletion, index=indexes)
 long_whiles_pass = st.builds(TimePasses, seconds=long_whiles)
-long_life = st.lists(st.one_of(changes, appearances, long_whiles_pass, changes, trouble, deletions), max_size=5)
+long_periods = st.lists(st.one_of(changes, appearances, long_whiles_pass, changes, trouble, deletions), max_size=5)
 
 faults = st.builds(
     Fault,
@@ -97,18 +97,18 @@ kills = st.builds(
 soon_or_late = st.integers(0, 9) | st.integers(0, 25)
 calls = st.builds(Moment, calls=soon_or_late)
 upserts = st.builds(Moment, calls=soon_or_late, upserts_only=st.just(True))
-# Somebody changes at nearly every call.
+# A customer changes at nearly every call.
 rushes = st.builds(
     lambda first, step, calls: [(Moment(calls), Change(first + step * number)) for number in range(8)],
-    first=who,
+    first=indexes,
     step=st.integers(1, 5),
     calls=st.integers(1, 2),
 )
 incidents = st.one_of(
-    st.lists(st.tuples(calls, life), max_size=4),
+    st.lists(st.tuples(calls, daily), max_size=4),
     rushes,
     st.lists(st.tuples(calls | upserts, faults), max_size=2),
-    st.lists(st.tuples(calls | upserts, trouble | st.just(Nobody())), max_size=2),
+    st.lists(st.tuples(calls | upserts, trouble | st.just(EmptyAnswer())), max_size=2),
 )
 ends: st.SearchStrategy[list[tuple[Moment, Happening]]] = st.one_of(
     st.just([]),
@@ -117,7 +117,7 @@ ends: st.SearchStrategy[list[tuple[Moment, Happening]]] = st.one_of(
 )
 happenings = st.builds(lambda incidents, end: (*incidents, *end), incidents, ends)
 ago = st.none() | st.sampled_from([0, 1, 5, 60, 4000, 32 * DAY, 400 * DAY])
-# At random, or the first one after all the others. Bytes, because one draw is cheaper than many.
+# At random, or the first one after all others. Bytes, because one draw is cheaper than many.
 arrivals = st.one_of(
     st.binary(max_size=12).map(lambda drawn: tuple(byte % 4 for byte in drawn)),
     st.integers(0, 12).map(lambda count: (1,) * count),
@@ -158,9 +158,9 @@ def plans(draw: st.DrawFn, name: str | None = None) -> Plan:
 turns = st.lists(
     st.builds(
         Turn,
-        who=st.integers(0, 2),
+        process=st.integers(0, 2),
         calls=st.sampled_from([1, 2, 3, 5, 8, FOREVER]),
-        then=st.lists(life | faults, max_size=2).map(tuple),
+        then=st.lists(daily | faults, max_size=2).map(tuple),
     ),
     max_size=8,
 )
@@ -172,8 +172,8 @@ together = st.one_of(
 
 @st.composite
 def overtakings(draw: st.DrawFn) -> tuple[tuple[Plan, ...], list[Turn]]:
-    """While a backfill holds some in hand, one of them changes, others come, and an incremental brings them all."""
-    changed = (Change(draw(who)), TimePasses(2.0), Appear(0, count=6), TimePasses(5.0))
+    """While a backfill has read some customers, one of them changes, others come, and an incremental copies all."""
+    changed = (Change(draw(indexes)), TimePasses(2.0), Appear(0, count=6), TimePasses(5.0))
     before, after, rewrite = draw(st.integers(3, 20)), draw(st.integers(1, 8)), draw(st.booleans())
     end = draw(st.just(()) | st.tuples(st.tuples(st.just(Moment(before + after)), kills)))
     backfill = Plan(BACKFILL, full=rewrite, rewrite=rewrite, arrivals=draw(arrivals), happenings=end)

@@ -1,7 +1,7 @@
 """Histories of everything that can happen: whatever it was, undisturbed passes make both sides equal.
 
-`make test` tells two hundred histories, `make histories` 1,500, and `PROFILE=deep make histories` new ones each
-time, as many as HISTORIES says. A history that breaks a promise is made as short as possible and told as a story.
+`make test` runs two hundred histories, `make histories` 1,500, and `PROFILE=deep make histories` new ones each time
+(HISTORIES: how many). A history that breaks a promise is made as short as possible and printed as a story.
 """
 
 import sys
@@ -26,9 +26,9 @@ class Histories(RuleBasedStateMachine):
         self.world = World(kind, population, settled_for)
         self.world.fill_folkform(held)
 
-    @rule(before=draw.long_life, seconds=draw.whiles, plan=draw.plans())
+    @rule(before=draw.long_periods, seconds=draw.whiles, plan=draw.plans())
     def we_run(self, before: Sequence[WorldHappening], seconds: float, plan: Plan) -> None:
-        self._live(before, seconds)
+        self._let_pass(before, seconds)
         self.world.run(plan)
 
     @rule(plan=draw.killed_passes)
@@ -39,7 +39,7 @@ class Histories(RuleBasedStateMachine):
     def we_overtake_a_backfill(self, plans_and_turns: tuple[Sequence[Plan], Sequence[Turn]]) -> None:
         self.world.run_side_by_side(*plans_and_turns)
 
-    @rule(before=draw.long_life, seconds=draw.whiles, plans=draw.together, turns=draw.turns)
+    @rule(before=draw.long_periods, seconds=draw.whiles, plans=draw.together, turns=draw.turns)
     def we_run_side_by_side(
         self,
         before: Sequence[WorldHappening],
@@ -47,14 +47,14 @@ class Histories(RuleBasedStateMachine):
         plans: Sequence[Plan],
         turns: Sequence[Turn],
     ) -> None:
-        self._live(before, seconds)
+        self._let_pass(before, seconds)
         self.world.run_side_by_side(plans, turns)
 
     @invariant()
-    def no_mark_stands_above_a_hole(self) -> None:
-        self.world.promises.check_marks()
+    def watermarks_are_not_beyond_a_hole(self) -> None:
+        self.world.promises.check_watermarks()
 
-    def _live(self, happenings: Sequence[WorldHappening], seconds: float) -> None:
+    def _let_pass(self, happenings: Sequence[WorldHappening], seconds: float) -> None:
         for happening in (*happenings, TimePasses(seconds)):
             happening.happen(self.world)
 

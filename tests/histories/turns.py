@@ -7,11 +7,11 @@ FOREVER = 1_000_000
 
 
 class Wrong(BaseException):
-    """What must never happen. No Exception, so that the program cannot take it for a service's."""
+    """What must never happen. No Exception, so that the program cannot treat it as a service's."""
 
 
 class Killed(BaseException):
-    """The process is gone. No Exception, so that nobody catches it."""
+    """The process is gone. No Exception, so that the program cannot catch it."""
 
 
 class Player:
@@ -27,7 +27,7 @@ class Player:
         self._thread.start()
 
     def take_turn(self, calls: int = FOREVER) -> None:
-        """Lets it make so many calls. Raises what ended it."""
+        """It makes up to that many calls. Raises what ended it."""
         self._calls = calls
         self._go.release()
         self._rest.acquire()
@@ -35,7 +35,7 @@ class Player:
             raise self._error
 
     def next_call(self) -> None:
-        """To be called before each call: the turn may be over."""
+        """Runs before each call: the turn may be over."""
         if self._calls <= 0:
             self.give_up_turn()
         self._calls -= 1

@@ -1,4 +1,4 @@
-"""A comparison of both sides, as a process that nothing interrupts."""
+"""A comparison of both sides, as an undisturbed process."""
 
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ class Verifier(Process):
         super().__init__(VERIFY, Plan(VERIFY), world, Locks())
         self.verified = [VerifiedPage(Page(page_id, page_id, True, "")) for page_id in world.kind.page_ids]
 
-    def live(self) -> None:
-        """Compares every page."""
+    def run(self) -> None:
+        """Runs to its end."""
         context = self.context()
         prepare_comparison(context, self.verified)
         for result in self.verified:
@@ -30,7 +30,7 @@ class Verifier(Process):
 
     @property
     def findings(self) -> set[tuple[str, str, str]]:
-        """Kind, page and name of every customer reported, without the malformed ones."""
+        """Kind, page and name of every customer that it reports, except malformed ones."""
         return {
             (problem.problem, page.page.page_id, name_of(problem.pancake_id or ""))
             for page in self.verified

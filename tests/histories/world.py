@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import chain, cycle
 
 from customer_sync.sync.passes import BACKFILL, INCREMENTAL
-from tests.histories.clock import SECOND, WorldTime, written
+from tests.histories.clock import SECOND, WorldTime, time_text
 from tests.histories.folkform import Dialect, FolkForm, Trouble
 from tests.histories.happenings import WorldHappening
 from tests.histories.locks import Locks
-from tests.histories.pancake import Defect, Pancake, PancakeKind, Person, Psid
+from tests.histories.pancake import Customer, Defect, Pancake, PancakeKind, Psid
 from tests.histories.process import Plan, Process
 from tests.histories.promises import Promises
 from tests.histories.story import Story
@@ -22,7 +22,7 @@ _INSTANT = 1 / SECOND
 
 @dataclass(frozen=True)
 class Kind:
-    """What kind of world it is, and with which settings we run in it. Times are seconds."""
+    """What kind of world it is, and the settings of our runs in it. Times are seconds."""
 
     pancake: PancakeKind
     dialect: Dialect = Dialect.GUIDE
@@ -37,14 +37,14 @@ class Kind:
     common_lock: bool = True
     """Whether passes side by side run on one machine."""
     other_writers: bool = True
-    """Whether anybody else writes into FolkForm."""
+    """Whether another program writes into FolkForm."""
 
     def lines(self) -> list[str]:
         """The world in plain words."""
         pancake = self.pancake
         return [
             f"Pancake sends {min(self.page_size, pancake.largest)} customers at once of {self.page_size} asked for, "
-            f"{'with' if pancake.tells_total else 'without'} a total; until leaves out {pancake.window.value}",
+            f"{'with' if pancake.sends_total else 'without'} a total; until leaves out {pancake.window.value}",
             f"FolkForm: {self.dialect.value}",
             f"we keep a span of {self.span} with {self.workers} workers, hold at most {self.largest_slice} customers, "
             f"read {self.read_ahead} ahead, overlap by {self.overlap} s; a call takes {self.call_takes:g} s"
@@ -54,7 +54,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Group:
-    """Customers who appeared on a page at once, so many seconds after the group before."""
+    """Customers that appeared on a page at once, *after* that many seconds since the last group."""
 
     page: int
     after: float
@@ -65,15 +65,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Turn:
-    """One of several processes makes so many calls; then something happens."""
+    """One of several processes makes that many calls; then something happens."""
 
-    who: int
+    process: int
     calls: int
     then: tuple[WorldHappening, ...] = ()
 
 
 class World:
-    """Everything there is. What must never be raises AssertionError."""
+    """Everything there is. A broken promise raises AssertionError."""
 
     def __init__(self, kind: Kind, population: Sequence[Group] = (), settled_for: float = 0) -> None:
         self.kind = kind
@@ -89,21 +89,21 @@ class World:
         self._locks = Locks()
         self._runs = 0
         for line in kind.lines():
-            self.story.tell("world", line)
+            self.story.log("world", line)
         for group in population:
             self.time.move(group.after)
             self.appear(group.page, group.count, 0, group.defect, group.psid)
         self.time.move(settled_for)
-        self.story.tell("world", "our story begins")
+        self.story.log("world", "the history begins")
 
     def fill_folkform(self, latest: int) -> None:
-        """As if our passes had brought so many customers of each page, the latest but for those of the last seconds."""
+        """As if our passes had copied the *latest* customers of each page, but for those of the last seconds."""
         for page_id in self.kind.page_ids:
-            people = [person for person in self.healthy if person.page_id == page_id]
-            settled = [person for person in people if person.latest.updated_at + 2 * SECOND < self.time.now]
-            for person in settled[-latest:] if latest else ():
-                self.folkform.upsert(page_id, person.latest.data)
-                self.story.tell("FolkForm", f"holds {person}")
+            customers = [customer for customer in self.healthy if customer.page_id == page_id]
+            settled = [customer for customer in customers if customer.latest.updated_at + 2 * SECOND < self.time.now]
+            for customer in settled[-latest:] if latest else ():
+                self.folkform.upsert(page_id, customer.latest.data)
+                self.story.log("FolkForm", f"has {customer}")
 
     # Customers
 
@@ -113,68 +113,68 @@ class World:
         """New customers of a page, all at one instant, committed *late* seconds later."""
         page_id = self.kind.page_ids[page % len(self.kind.page_ids)]
         late_micros = round(late * SECOND)
-        crowd = [self.pancake.appear(page_id, late=late_micros, defect=defect, psid=psid) for _ in range(count)]
-        self._tell_change(crowd, f"without {defect.value} appear" if defect else f"appear{psid.value}", late)
+        customers = [self.pancake.appear(page_id, late=late_micros, defect=defect, psid=psid) for _ in range(count)]
+        self._log_change(customers, f"without {defect.value} appear" if defect else f"appear{psid.value}", late)
 
     def change(self, first: int, count: int, late: float) -> None:
         """*count* customers from the *first* on change, all at one instant, committed *late* seconds later."""
-        people = self.pancake.people
-        crowd = [people[(first + number) % len(people)] for number in range(min(count, len(people)))]
-        for person in crowd:
-            self.pancake.change(person, late=round(late * SECOND))
-        self._tell_change(crowd, "change", late)
+        listed = self.pancake.customers
+        changing = [listed[(first + number) % len(listed)] for number in range(min(count, len(listed)))]
+        for customer in changing:
+            self.pancake.change(customer, late=round(late * SECOND))
+        self._log_change(changing, "change", late)
 
-    def _tell_change(self, crowd: list[Person], what: str, late: float) -> None:
-        if crowd:
-            self.story.tell("Pancake", f"{_names(crowd)} {what}{f', seen {late:g} s later' if late else ''}")
+    def _log_change(self, customers: list[Customer], what: str, late: float) -> None:
+        if customers:
+            self.story.log("Pancake", f"{_names(customers)} {what}{f', seen {late:g} s later' if late else ''}")
             self.time.move(_INSTANT)
 
-    def delete(self, who: int) -> None:
-        """A customer is deleted in Pancake; FolkForm keeps her."""
-        if not self.pancake.people:
+    def delete(self, index: int) -> None:
+        """A customer is deleted in Pancake; FolkForm keeps it."""
+        if not self.pancake.customers:
             return
-        person = self.pancake.people[who % len(self.pancake.people)]
-        self.pancake.people.remove(person)
-        self.story.tell("Pancake", f"{person} is deleted")
+        customer = self.pancake.customers[index % len(self.pancake.customers)]
+        self.pancake.customers.remove(customer)
+        self.story.log("Pancake", f"{customer} is deleted")
 
-    def refuse(self, who: int, trouble: Trouble) -> None:
-        """FolkForm has something against a customer from now on, unless there are so many that pages end."""
+    def refuse(self, index: int, trouble: Trouble) -> None:
+        """FolkForm rejects a customer from now on, unless it rejects so many that pages end."""
         if not self.healthy or len(self.folkform.troubles) + 1 >= min(self.kind.span, 3):
             return
-        person = self.healthy[who % len(self.healthy)]
-        self.folkform.troubles[person.page_id, person.name] = trouble
-        self.story.tell("FolkForm", f"{person} {trouble.value}")
+        customer = self.healthy[index % len(self.healthy)]
+        self.folkform.troubles[customer.page_id, customer.name] = trouble
+        self.story.log("FolkForm", f"{customer} {trouble.value}")
 
-    def cure(self) -> None:
-        """FolkForm takes everybody again."""
+    def recover(self) -> None:
+        """FolkForm accepts every customer again."""
         if not self.folkform.troubles:
             return
         self.folkform.troubles.clear()
-        self.story.tell("FolkForm", "takes everybody again")
+        self.story.log("FolkForm", "accepts every customer again")
 
-    def meddle(self, who: int, *, knows_time: bool, previous: bool) -> None:
-        """Another writer stores a customer, perhaps as she was before, perhaps without her time."""
+    def write_otherwise(self, index: int, *, knows_time: bool, previous: bool) -> None:
+        """Another writer stores a customer, perhaps an older version, perhaps without a time."""
         if not self.healthy or not self.kind.other_writers:
             return
-        person = self.healthy[who % len(self.healthy)]
-        row = person.previous if previous else person.latest
+        customer = self.healthy[index % len(self.healthy)]
+        row = customer.previous if previous else customer.latest
         data = {**row.data, "notes": None, **({} if knows_time else {"updated_at": None})}
-        self.folkform.upsert(person.page_id, data, knows_time=knows_time)
-        self.promises.spoilt.add(person.page_id)
-        when = f"of {written(row.updated_at)}" if knows_time else "without a time"
-        self.story.tell("webhook", f"stores {person} {when}")
+        self.folkform.upsert(customer.page_id, data, knows_time=knows_time)
+        self.promises.written_by_others.add(customer.page_id)
+        when = f"of {time_text(row.updated_at)}" if knows_time else "without a time"
+        self.story.log("webhook", f"stores {customer} {when}")
 
     @property
-    def healthy(self) -> list[Person]:
-        """Everybody who can be synced."""
-        return [person for person in self.pancake.people if not person.defect]
+    def healthy(self) -> list[Customer]:
+        """All customers that are not malformed."""
+        return [customer for customer in self.pancake.customers if not customer.defect]
 
     # Time
 
     def set_clock(self, ahead: float) -> None:
-        """Our clock goes wrong, or right again."""
+        """Sets our clock."""
         self.ahead = ahead
-        self.story.tell("world", f"our clock is {ahead:g} s ahead")
+        self.story.log("world", f"our clock is {ahead:g} s ahead")
 
     # Passes
 
@@ -182,7 +182,7 @@ class World:
         """One pass, alone."""
         process = self._process(plan, self._locks)
         try:
-            process.live()
+            process.run()
         except Wrong as wrong:
             raise AssertionError(wrong) from wrong
         self.promises.note_alone(process)
@@ -190,14 +190,14 @@ class World:
         return process
 
     def run_side_by_side(self, plans: Sequence[Plan], turns: Sequence[Turn]) -> None:
-        """Several passes at once. Turns are as drawn; after them everybody may run to the end."""
+        """Several passes at once: the turns, and then each to its end."""
         processes = [self._process(plan, self._locks if self.kind.common_lock else Locks()) for plan in plans]
         players = [_player(process) for process in processes]
         try:
-            for turn in chain(turns, (Turn(who, FOREVER) for who in cycle(range(len(players))))):
+            for turn in chain(turns, (Turn(process, FOREVER) for process in cycle(range(len(players))))):
                 if not (playing := [player for player in players if not player.ended]):
                     break
-                playing[turn.who % len(playing)].take_turn(turn.calls)
+                playing[turn.process % len(playing)].take_turn(turn.calls)
                 for happening in turn.then:
                     happening.happen(self)
         except Wrong as wrong:
@@ -217,10 +217,10 @@ class World:
     # The promise
 
     def settle(self) -> None:
-        """Nothing happens any more, and our passes run undisturbed: then both sides are equal."""
+        """Nothing else happens, and our passes run undisturbed: then both sides are equal."""
         self.time.move(3 + max(0.0, -self.ahead))
         self.faults.clear()
-        self.story.tell("world", "all is quiet")
+        self.story.log("world", "all is quiet")
         self._verify()
         self._run_undisturbed(INCREMENTAL)
         self._run_undisturbed(BACKFILL)
@@ -231,7 +231,7 @@ class World:
 
     def _verify(self) -> None:
         verifier = Verifier(self)
-        verifier.live()
+        verifier.run()
         self.promises.check_verified(verifier)
 
     def _run_undisturbed(self, name: str, *, full: bool = False) -> Process:
@@ -241,10 +241,10 @@ class World:
 
 
 def _player(process: Process) -> Player:
-    player = Player(process.live)
+    player = Player(process.run)
     process.wait_for_turn, process.wait_for_others = player.next_call, player.give_up_turn
     return player
 
 
-def _names(crowd: list[Person]) -> str:
-    return ", ".join(map(str, crowd))
+def _names(customers: list[Customer]) -> str:
+    return ", ".join(map(str, customers))
