@@ -30,7 +30,7 @@ conformance: $(READY) ## ask the FolkForm at BASE what two real servers were ask
 test-cron: $(READY) ## let a real cron run crontab.example on the sandbox; up to two minutes
 	@$(BIN)/pytest -q tests/real_cron.py
 
-histories: $(READY) ## 1,500 random histories, each to end with nobody lost
+histories: $(READY) ## 1,500 random histories, each to end with no customer lost
 	@PROFILE=$${PROFILE:-ci} $(BIN)/pytest -q tests/histories
 
 acceptance: $(READY) ## 3 pages × 5,000 customers in every dialect, both passes

@@ -175,7 +175,7 @@ def on_a_terminal(environment: dict[str, str], *arguments: str, columns: int = 1
     try:
         while chunk := os.read(ours, 65536):
             shown += chunk
-    except OSError:  # how Linux says that nobody holds the other end any more
+    except OSError:  # how Linux reports that the other end is closed
         pass
     finally:
         os.close(ours)
@@ -221,7 +221,7 @@ def only_page(box: Sandbox) -> str:
 
 
 def fill_folkform(box: Sandbox) -> None:
-    """Makes FolkForm hold everybody, as if both passes had brought them."""
+    """Makes FolkForm store every customer, as if both passes had copied them."""
     for page_id in box.pancake.page_ids():
         for customer in box.pancake.customers(page_id):
             box.folkform.upsert({**customer, "page_id": page_id})

@@ -351,7 +351,7 @@ def test_a_text_is_cut_before_it_is_masked(secret: str) -> None:
     for length in range(250, 320):
         shown = hide("x " * (length // 2) + secret * 30, notes=["màu xanh " * 50])
         assert len(shown) <= 300
-        assert not set(shown.replace(" màu…", "")) - set("x …,;")  # One word of a note is nobody's.
+        assert not set(shown.replace(" màu…", "")) - set("x …,;")  # One word of a note identifies no person.
 
 
 def test_masking_is_fast() -> None:

@@ -99,7 +99,7 @@ def test_an_error_at_once_is_raised_too() -> None:
 
 
 def test_leaving_ends_the_thread() -> None:
-    """Whoever leaves early leaves no thread behind."""
+    """Leaving early leaves no thread behind."""
     source = Source()
     with read_ahead(source) as items:
         next(items)

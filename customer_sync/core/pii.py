@@ -8,7 +8,7 @@ from unicodedata import combining, normalize
 from urllib.parse import unquote
 
 IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
-"""The fields of a record that identify nobody outside of the two services."""
+"""The fields of a record that identify no person outside the two services."""
 MAX_LENGTH = 300
 # What the cut has left of a word or a number: too little to be recognised.
 _BROKEN_END = re.compile(r"[\d\s().+/_-]*\S{0,80}$")

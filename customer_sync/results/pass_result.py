@@ -35,7 +35,6 @@ class PassResult(Generic[R]):
     """Why no page could be worked on at all."""
     stopped: StopRequested | None = None
     warnings: list[str] = field(default_factory=list)
-    ended: bool = False
     in_time: bool = True
     """Whether the work ended; False if it was abandoned after a stop was requested."""
 
@@ -45,7 +44,6 @@ class PassResult(Generic[R]):
         self.stopped = stopped or self.stopped or next((page.stopped for page in self.pages if page.stopped), None)
         self.duration = duration
         self.in_time = in_time
-        self.ended = True
         self.pages.sort(key=lambda page: page.urgency)
         for page in self.pages:
             page.requests = self._requests(page.page.page_id)

@@ -19,7 +19,7 @@ from .services import Services
 SERVE = """
 import signal
 from customer_sync.sandbox import serve
-signal.signal(signal.SIGINT, signal.default_int_handler)  # Whoever runs the tests may ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)  # The parent process may ignore it.
 serve(port=0, pages=2, customers=5, seed=1, data=None, ready=lambda sandbox: print(sandbox.url, flush=True))
 """
 
