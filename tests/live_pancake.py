@@ -86,9 +86,11 @@ class LivePancake:
         date: float | None = None,
         between: Callable[["LivePancake"], None] = lambda _pancake: None,
         edit: Edit = lambda _asked, rows: rows,
+        until_step: int = 1,
+        until_early: int = 0,
     ) -> None:
         """*largest* is the page_size that a greater one is cut to; *between* is called after every answer; *edit*
-        replaces the customers of an answer.
+        replaces the customers of an answer; `until` is *until_early* seconds too early, and rounded to *until_step*.
         """
         self.customers = list(customers)
         self.asked: list[Asked] = []
@@ -100,6 +102,8 @@ class LivePancake:
         self._date = date
         self._between = between
         self._edit = edit
+        self._until_step = until_step
+        self._until_early = until_early
 
     def get_customers(self, page_number: int, page_size: int, since: int, until: int) -> CustomerList:
         asked = Asked(len(self.asked) + 1, page_number, page_size, since, until)
@@ -127,5 +131,6 @@ class LivePancake:
         if self._window == "ignored":
             return True
         time = customer.updated_at if self._window == "updated_at" else customer.inserted_at
+        until = (until - self._until_early) // self._until_step * self._until_step
         last = until * MICROSECONDS + (0 if self._exact else MICROSECONDS - 1)
         return since * MICROSECONDS <= time <= last

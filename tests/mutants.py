@@ -265,25 +265,25 @@ class _OtherWindow:
 
 @mutant("8 since is in the request", "sync.walk:CustomerWalk.__init__", "trap_08")
 def _(original: Any) -> Any:
-    def init(self: Any, pancake: Any, page_id: str, window: Any, *size: int) -> None:
-        original(self, _OtherWindow(pancake, window.since, 0), page_id, window, *size)
+    def init(self: Any, pancake: Any, page_id: str, window: Any, *size: int, **lead: int) -> None:
+        original(self, _OtherWindow(pancake, window.since, 0), page_id, window, *size, **lead)
 
     return init
 
 
-@mutant("8 an empty answer without a total ends the list", "sync.list_reader:ListReader._expects_customers", "trap_08")
-def _(original: Any) -> Any:
-    return lambda self, number, size, total, edge: original(self, number, size, total or 0, edge and None)
-
-
-@mutant("8 any empty answer ends the list", "sync.list_reader:ListReader._expects_customers", "trap_08")
+@mutant("8 any empty answer ends the list", "sync.list_reader:ListReader._list", "trap_08")
 def _(_: Any) -> Any:
-    return lambda *_: False
+    return lambda self, number, size, until, expects_rows: self._pancake.get_customers(number, size, 0, until)  # noqa: ARG005
 
 
-@mutant("8 three empty answers end the list", "sync.list_reader:ListReader._refuse_forgetting", "trap_08")
+@mutant("8 any empty answer ends the list", "sync.walk:CustomerWalk._continues", "trap_08")
 def _(_: Any) -> Any:
-    return lambda *_: None
+    return lambda *_: True
+
+
+@mutant("8 three empty answers end the list", "sync.walk:CustomerWalk._continues", "trap_08")
+def _(_: Any) -> Any:
+    return lambda *_: True
 
 
 @mutant("8 what Pancake showed empty counts as read", "sync.slices:Slices.__iter__", "trap_08")
@@ -293,10 +293,15 @@ def _(original: Any) -> Any:
 
 @mutant("9 the request ends with the last second", "sync.walk:CustomerWalk.__init__", "trap_09")
 def _(original: Any) -> Any:
-    def init(self: Any, pancake: Any, *more: Any) -> None:
-        original(self, _OtherWindow(pancake, 0, 1), *more)
+    def init(self: Any, pancake: Any, *more: Any, **lead: int) -> None:
+        original(self, _OtherWindow(pancake, 0, 1), *more, **lead)
 
     return init
+
+
+@mutant("9 the request ends with the last second", "sync.walk:CustomerWalk._continues", "trap_09")
+def _(_: Any) -> Any:
+    return lambda *_: True
 
 
 # 10: a second that is still running
@@ -309,7 +314,7 @@ def _(_: Any) -> Any:
 
 @mutant("10 Pancake's clock is ignored", "sync.walk:settled", "trap_10")
 def _(_: Any) -> Any:
-    return lambda until, _: until
+    return lambda until, *_: until
 
 
 # 11: which record
@@ -452,6 +457,44 @@ def _(_: Any) -> Any:
 @mutant("15 an earlier start may leave a gap", "sync.watermarks:clamp_start", "trap_15")
 def _(_: Any) -> Any:
     return lambda watermark, wanted, oldest: wanted  # noqa: ARG005
+
+
+# 16: second records; 17, 18: what Pancake hides; 19: more than SPAN refused
+
+
+@mutant("16 an older record replaces a newer one", "sync.passes:_PageSync._must_write", "trap_16")
+def _(original: Any) -> Any:
+    return lambda self, customer, is_stored, newer: original(self, customer, is_stored, None)  # noqa: ARG005
+
+
+@mutant("17 an until that hides customers is believed", "sync.walk:CustomerWalk._continues", "trap_17")
+def _(_: Any) -> Any:
+    return lambda *_: True
+
+
+@mutant("17 the first answer has no lead", "sync.walk:CustomerWalk.__init__", "trap_17")
+def _(original: Any) -> Any:
+    return lambda self, *more, **_: original(self, *more, lead=0)
+
+
+@mutant("18 rows do not disprove a clock", "sync.walk:settled", "trap_18")
+def _(_: Any) -> Any:
+    return lambda until, pancake_now, _: min(until, int(pancake_now) - 2)
+
+
+@mutant("18 clocks that are minutes apart are believed", "sync.passes:check_clocks", "trap_18")
+def _(_: Any) -> Any:
+    return lambda *_: None
+
+
+@mutant("19 refused customers count as in a row", "sync.writer:CustomerWriter.skip", "trap_19")
+def _(_: Any) -> Any:
+    return lambda _: None
+
+
+@mutant("19 a last incremental does not know what is stored", "sync.passes:_PageSync._stored_around", "trap_19")
+def _(original: Any) -> Any:
+    return lambda self, plan, newest, customers: original(self, replace(plan, watermark=None), newest, customers)
 
 
 def survives(number: int | None, tests: str) -> bool:

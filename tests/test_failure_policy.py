@@ -93,7 +93,7 @@ ALONE = ["ping", "look up", "retry 5 by id"]
     ("events", "log"),
     [
         (["400"], ["failed"]),
-        (["403"], ["failed"]),
+        (["403"], ["look up", "failed"]),
         # A whole set of tries ran out.
         (["unreachable"], []),
         (["unreachable", "another written"], ["retry 5"]),
@@ -243,7 +243,25 @@ def test_span_failures_in_a_row_end_the_page(event: str) -> None:
     with pytest.raises(Refused) as raised:
         policy.happens(event, "last")
     assert raised.value.exit_code is ExitCode.REFUSED
-    assert policy.log == ["failed"] * 19
+    assert policy.log.count("failed") == 19
+
+
+def test_a_403_is_about_us_where_reads_fail_too() -> None:
+    """The page ends, and the customer is not reported as failed."""
+    policy = Policy()
+    policy.happens("database down")
+    with pytest.raises(Unreachable):
+        policy.happens("403")
+    assert policy.log == ["look up"]
+
+
+def test_a_stored_customer_starts_the_count_again() -> None:
+    """Refused customers among others that FolkForm has stored are about themselves."""
+    policy = Policy(span=10)
+    for number in range(30):
+        policy.happens("400", f"c{number}")
+        policy.policy.forget_failures()
+    assert policy.log == ["failed"] * 30
 
 
 def test_ids_of_another_page_are_not_counted() -> None:

@@ -7,7 +7,6 @@ from math import log2
 import pytest
 
 from customer_sync.core.customer import Window
-from customer_sync.core.errors import Unreachable
 from customer_sync.sync.slices import LARGEST_SLICE, Slice, Slices
 from customer_sync.sync.walk import SETTLE_SECONDS, Batch, CustomerWalk
 
@@ -19,7 +18,9 @@ DAYS_30 = 30 * 86_400
 def slices(pancake: LivePancake, since: int = 0, until: int = 5_000, largest: int = 40, page_size: int = 10) -> Slices:
     """*since* and *until* are seconds after T0."""
     return Slices(
-        lambda window: CustomerWalk(pancake, PAGE, window, page_size), Window(T0 + since, T0 + until), largest
+        lambda window, lead: CustomerWalk(pancake, PAGE, window, page_size, lead=lead),
+        Window(T0 + since, T0 + until),
+        largest,
     )
 
 
@@ -83,7 +84,9 @@ def test_a_large_window_is_cut(seconds: list[int]) -> None:
                 yield batch
 
     pancake = LivePancake(customers_at(seconds))
-    read = iter(Slices(lambda window: Counting(pancake, PAGE, window, 10), Window(T0, T0 + seconds[-1]), 40))
+    read = iter(
+        Slices(lambda window, lead: Counting(pancake, PAGE, window, 10, lead=lead), Window(T0, T0 + seconds[-1]), 40)
+    )
     first = next(read)
     assert first.customers[0].psid == "p0000"
     assert len(pancake.asked) < 50
@@ -133,12 +136,19 @@ def test_times_never_fall_where_many_change_and_the_window_is_ignored() -> None:
     assert_ordered(read)
 
 
-def test_an_empty_slice_counts_as_unread_when_the_next_one_lists_customers_there() -> None:
-    """Pancake's empty answer would leave a hole below the newer slice: none of them is handed out."""
-    read: list[Slice] = []
-    with pytest.raises(Unreachable):
-        read.extend(slices(LivePancake(customers_at(range(200)), edit=empty_below(10)), until=200))
-    assert psids(read) == []
+@pytest.mark.parametrize("step", [60, 3_600, 86_400])
+@pytest.mark.parametrize("early", [0, 25_200])
+def test_an_until_that_hides_customers_hides_none_of_a_slice(step: int, early: int) -> None:
+    """Rounded down, or another zone's: what a slice does not list comes with the next one, oldest first."""
+    pancake = LivePancake(customers_at(range(0, 200_000, 400)), until_step=step, until_early=early)
+    read = list(slices(pancake, until=200_000, largest=60))
+    assert psids(read) == [f"p{number:04}" for number in range(500)]
+
+
+def test_an_empty_slice_counts_as_unread() -> None:
+    """An empty answer of Pancake leaves no hole below the next slice."""
+    read = list(slices(LivePancake(customers_at(range(200)), edit=empty_below(10)), until=200))
+    assert psids(read) == [f"p{number:04}" for number in range(200)]
 
 
 def test_malformed_customers_without_a_time_are_not_an_empty_slice() -> None:
@@ -161,7 +171,7 @@ def test_malformed_customers_are_reported_once() -> None:
 
 def test_pancakes_clock_ends_the_last_slice() -> None:
     """`until` comes down to two seconds before Pancake's clock, and nothing is read beyond it."""
-    read = list(slices(LivePancake(customers_at(range(300)), date=T0 + 200), until=299))
+    read = list(slices(LivePancake(customers_at(range(202)), date=T0 + 200), until=299))
     assert len(psids(read)) == 201 - SETTLE_SECONDS
     assert read[-1].until == T0 + 200 - SETTLE_SECONDS
 

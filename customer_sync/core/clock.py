@@ -4,10 +4,11 @@ import math
 import threading
 import time
 
-from customer_sync.core.errors import StopRequested, TimeIsUp
+from customer_sync.core.errors import StopRequested, TimeIsUp, WrongClock
 
 _UNITS = ((365.25 * 86400, "years"), (86400, "d"), (3600, "h"), (60, "min"))
 _MAX_CLOCK_DIFFERENCE = 60.0
+_WRONG_CLOCK = 300.0
 
 
 class Clock:
@@ -43,12 +44,6 @@ class Clock:
         self._reason = self._reason or reason
         self._stopping.set()
 
-    def await_stop(self) -> StopRequested:
-        """Waits for a requested stop and returns its reason; ignores the time limit."""
-        while self._reason is None:
-            self._stopping.wait()
-        return self._reason
-
     @property
     def signalled(self) -> bool:
         """Whether a stop was requested; ignores the time limit."""
@@ -73,6 +68,25 @@ def clocks_differ(ahead: float | None) -> list[str]:
         return []
     slow = "this machine's clock is" if ahead > 0 else "Pancake's clock is"
     return [f"{slow} {abs(ahead):,.0f} s behind the other: recent changes are synced that much later"]
+
+
+def check_clocks(pancake_ahead: float | None, folkform_ahead: float | None) -> None:
+    """Raises WrongClock that names the clock that looks wrong, where Pancake's is minutes away from ours.
+
+    How far each is ahead of ours is in seconds, None if unknown. FolkForm's clock decides.
+    """
+    if pancake_ahead is None or abs(pancake_ahead) <= _WRONG_CLOCK:
+        return
+    apart = f"{abs(pancake_ahead):,.0f} s"
+    if folkform_ahead is not None and abs(folkform_ahead - pancake_ahead) <= _MAX_CLOCK_DIFFERENCE:
+        relation = "behind" if pancake_ahead > 0 else "ahead of"
+        problem = f"This machine's clock is {apart} {relation} those of Pancake and FolkForm"
+        raise WrongClock(problem, "Set this machine's clock; timedatectl shows it.")
+    relation = "ahead of" if pancake_ahead > 0 else "behind"
+    agrees = folkform_ahead is not None and abs(folkform_ahead) <= _MAX_CLOCK_DIFFERENCE
+    others = "those of this machine and FolkForm" if agrees else "this machine's"
+    step = "Recent changes may not be synced yet; check the proxy (a cache), or ask Pancake support."
+    raise WrongClock(f"Pancake's clock (the Date of its answers) is {apart} {relation} {others}", step)
 
 
 def local_time(seconds: float) -> str:

@@ -92,6 +92,11 @@ def read_customer(data: Any, page_id: str) -> Customer | Malformed:
     return Customer(key, page_id, updated_at, version, data)
 
 
+def second_record(newer_id: str | None) -> str:
+    """Why the older record of a psid that Pancake lists twice is malformed."""
+    return f"Pancake has a newer record of this psid (id {newer_id})"
+
+
 def key_of(psid: str | None, pancake_id: str | None) -> Key | None:
     """The key of a customer with these ids; None if it has neither."""
     return psid or (None if pancake_id is None else (pancake_id,))

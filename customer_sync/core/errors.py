@@ -2,6 +2,7 @@
 
 CustomerSyncError
 ├── SettingsError         the command line or the environment is wrong               2
+├── WrongClock            a clock is minutes off: what is recent is not known        3
 ├── StopRequested         a signal ended the run                                     its own
 │   └── TimeIsUp          the time limit ended the run                               0
 └── ServiceError          Pancake or FolkForm
@@ -71,6 +72,12 @@ class SettingsError(CustomerSyncError):
     def __init__(self, problems: list[str], next_step: str = "") -> None:
         super().__init__("; ".join(problems), next_step)
         self.problems = problems
+
+
+class WrongClock(CustomerSyncError):
+    """A clock is minutes off, so the latest changes may not have been read."""
+
+    exit_code = ExitCode.REFUSED
 
 
 class StopRequested(CustomerSyncError):

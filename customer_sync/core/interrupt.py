@@ -42,9 +42,12 @@ class FinalReport:
 
     def give_up(self) -> NoReturn:
         """Reports, and ends the process: calls and lookups that hang must not hold it."""
-        code = self(in_time=False)
-        self._ended(code)
-        os._exit(code)
+        code = int(ExitCode.PARTIAL)
+        try:
+            code = self(in_time=False)
+            self._ended(code)
+        finally:  # Nothing may keep the process, not even a report that fails.
+            os._exit(code)
 
 
 def stop_on_signals(clock: Clock, give_up: Callable[[], NoReturn]) -> None:

@@ -30,6 +30,8 @@ _WHOLE_CALL_TIMEOUT = 60.0
 _MAX_ANSWER = 64 * 1024 * 1024
 _LONG_WAIT = 5.0
 _DATES = 15
+# A token, a role and a path anew, and a page token that other programs renew, too.
+_MAX_RECOVERIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +124,15 @@ class ApiSession:
         Raises Unreachable when the attempts are used up, what the envelope's check raises, and StopRequested.
         """
         sent = access.prepare(call)
-        retries = self._retries(sent)
+        retries, recoveries = self._retries(sent), 0
         while True:
             try:
                 answer = self._call_once(sent, access.limiter)
             except ServiceError as error:
                 if isinstance(error, Unreachable) and retries.wait(error):
                     continue
-                if not access.recover(sent, error):
+                recoveries += 1
+                if not access.recover(sent, error) or recoveries > _MAX_RECOVERIES:
                     raise
                 sent = access.prepare(call)
                 retries = self._retries(sent)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from math import ceil
 
-from customer_sync.core.clock import clocks_differ, local_time
+from customer_sync.core.clock import check_clocks, clocks_differ, local_time
 from customer_sync.core.customer import Key, Window, key_of
 from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError
 from customer_sync.inspect.differences import BothSides, ListedCustomer, record_of
@@ -23,14 +23,13 @@ from customer_sync.services.folkform import MAX_NAMES_PER_QUERY, conflict
 from customer_sync.services.folkform_order import LARGEST_LIMIT
 from customer_sync.sync.run_context import RunContext
 from customer_sync.sync.stored_versions import StoredVersions
-from customer_sync.sync.walk import SETTLE_SECONDS, Batch, CustomerWalk
+from customer_sync.sync.walk import LEAD, SETTLE_SECONDS, Batch, CustomerWalk
 from customer_sync.sync.watermarks import SPAN, newest_watermark
 
 log = logging.getLogger(__name__)
 
 VERIFY = "verify"
 _SETTLE_WAIT = SETTLE_SECONDS + 1.0
-_A_DAY = 86_400
 _MAX_LOOKS = 3
 # With more, the next backfill reports the conflicts as it writes.
 _MAX_IDS_LOOKED_UP = 500
@@ -39,7 +38,7 @@ _MAX_IDS_LOOKED_UP = 500
 def count_page(context: RunContext, result: CountedPage) -> None:
     """Compares two counts, which does not compare versions."""
     page_id = result.page.page_id
-    total = context.pancake(result.page).get_customers(1, 1, 0, int(context.clock.now()) + _A_DAY).total
+    total = context.pancake(result.page).get_customers(1, 1, 0, int(context.clock.now()) + LEAD).total
     if total is None:
         problem = f"Pancake does not report how many customers page {page_id} has"
         raise CustomerSyncError(problem, "Run verify without --quick.")
@@ -72,7 +71,7 @@ def prepare_comparison(context: RunContext, results: list[VerifiedPage]) -> None
 def _count_both_sides(context: RunContext, result: VerifiedPage) -> None:
     with suppress(ServiceError):  # The comparison will raise it again.
         result.folkform = context.folkform.count(result.page.page_id)
-        listed = context.pancake(result.page).get_customers(1, 1, 0, int(context.clock.now()) + _A_DAY)
+        listed = context.pancake(result.page).get_customers(1, 1, 0, int(context.clock.now()) + LEAD)
         result.expected = listed.total
 
 
@@ -110,10 +109,11 @@ class _PageComparison:
         all_listed = batch.total is None or batch.total <= result.read + batch.skipped
         if self._listed or self._unmatched or result.folkform < self._count_before or not all_listed:
             self._look_again(batch)
+        check_clocks(self._pancake.clock_ahead, self._context.folkform.clock_ahead)
 
     def _now(self) -> int:
-        """By Pancake's clock."""
-        return int(self._context.clock.now() + (self._pancake.clock_ahead or 0))
+        """By the clock that is ahead: the walk lowers it where Pancake's is right."""
+        return int(self._context.clock.now() + max(self._pancake.clock_ahead or 0, 0))
 
     def _walk(self, since: int, until: int) -> CustomerWalk:
         return CustomerWalk(self._pancake, self._page_id, Window(since, until), self._context.settings.page_size)
@@ -161,7 +161,7 @@ class _PageComparison:
         changed: set[Key] = set()
         for _ in range(_MAX_LOOKS):
             self._context.clock.sleep(_SETTLE_WAIT)
-            batches = list(self._walk(until + 1, self._now() + _A_DAY))
+            batches = list(self._walk(until + 1, self._now() + LEAD))
             more = {customer.key for batch in batches for customer in batch.customers} - changed
             changed |= more
             if more.isdisjoint(self._listed.keys() | self._unmatched.keys()):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
-from customer_sync.core.customer import Customer, Malformed
+from customer_sync.core.customer import Customer, Malformed, second_record
 from customer_sync.core.errors import CustomerSyncError, StopRequested
 from customer_sync.core.page import Page
 from customer_sync.results.table import BAD, DOUBTFUL, GOOD, QUIET, Cell
@@ -187,6 +187,11 @@ class SyncedPage(PageResult):
     @property
     def has_problems(self) -> bool:
         return self.failed > 0
+
+    def add_second_record(self, customer: Customer, newer_id: str | None) -> None:
+        """Pancake lists the psid twice, and this record is the older one."""
+        self.malformed += 1
+        self.problems.append(Problem(customer.psid, customer.pancake_id, "malformed", second_record(newer_id)))
 
     def add_failed(self, customer: Customer, reason: str) -> Problem:
         self.failed += 1

@@ -56,6 +56,10 @@ class Behaviour:
     """The time that `since` and `until` filter when a list is ordered by `updated_at`."""
     window_precision: Literal["second", "exact"] = "second"
     """Whether `until=14:15:22` includes 14:15:22.7: `second` does, `exact` does not."""
+    until_step: int = 1
+    """Seconds to which Pancake rounds `until` down, such as 60 or 86400."""
+    until_early: int = 0
+    """Seconds that Pancake's `until` is too early, such as 25200 for another zone."""
     page_size_cut: int | None = None
     """The page_size to which Pancake silently cuts a larger one; None: above 100 is an error."""
     total: bool = True
@@ -64,6 +68,8 @@ class Behaviour:
     """How many customers of the page change after every list answer; most of them are not listed yet."""
     pancake_clock_offset: float = 0.0
     """Seconds that Pancake's clock is ahead: its Date header and the `updated_at` of what changes."""
+    pancake_date_offset: float = 0.0
+    """Seconds that only its Date header is ahead of its clock, such as -600 behind a cache."""
     deep_page_cost: float = 0.0
     """Seconds before a list answer for every row that its page_number skips."""
 

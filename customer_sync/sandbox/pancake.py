@@ -192,7 +192,8 @@ class Pancake:
         by_update = request.order == "updated_at_us" and self._behaviour.window == "updated_at"
         column = "updated_at_us" if by_update else "inserted_at_us"
         whole_second = self._behaviour.window_precision == "second"
-        last = request.until * SECOND + (SECOND - 1 if whole_second else 0)
+        until = (request.until - self._behaviour.until_early) // self._behaviour.until_step * self._behaviour.until_step
+        last = until * SECOND + (SECOND - 1 if whole_second else 0)
         return f"page_id = ? AND {column} BETWEEN ? AND ?", (request.page_id, request.since * SECOND, last)
 
 

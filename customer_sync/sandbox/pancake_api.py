@@ -61,7 +61,7 @@ class PancakeApi:
     @property
     def clock_offset(self) -> float:
         """Seconds that the clock is ahead."""
-        return self._behaviour.pancake_clock_offset
+        return self._behaviour.pancake_clock_offset + self._behaviour.pancake_date_offset
 
     def endpoints(self) -> list[Endpoint]:
         """Every call of Pancake."""

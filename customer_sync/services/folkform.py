@@ -44,6 +44,11 @@ class FolkFormClient:
         return self._access.role.current
 
     @property
+    def clock_ahead(self) -> float | None:
+        """How far FolkForm's clock is ahead of ours, seconds; None while unknown."""
+        return self._access.session.clock_ahead
+
+    @property
     def customer_path(self) -> str:
         """Where FolkForm keeps customers."""
         return self._access.customer_path.current

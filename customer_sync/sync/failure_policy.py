@@ -9,8 +9,8 @@ Where the id may be taken, the record that has it is looked up, and updated when
 customer. When an upsert that began later gets through, FolkForm works: three requests in all, and the customer has
 failed. When none gets through, or this happens to several, it may be an outage: whole sets of tries begin.
 
-A refused customer is reported, and a 403 that is not FolkForm's own (a firewall's) is a refusal. SPAN failures in a
-row are not about customers: the page ends.
+A refused customer is reported. A 403 that is not FolkForm's own (a firewall's) is about the customer when FolkForm
+answers a read; otherwise the page ends. SPAN failures in a row are not about customers: the page ends.
 """
 
 from collections.abc import Callable
@@ -101,6 +101,10 @@ class FailurePolicy:
         stages = (_Stage.SECOND_TRIES, _Stage.JUDGED)
         return [(one, trouble.error) for one, trouble in self._troubled.items() if trouble.stage in stages]
 
+    def forget_failures(self) -> None:
+        """A customer is stored: it is not every customer that fails."""
+        self._failed_in_a_row = 0
+
     def forget(self, customer: Customer) -> None:
         """The customer was written, or reported."""
         self._troubled.pop(customer, None)
@@ -120,10 +124,10 @@ class FailurePolicy:
         """An upsert *ended* then with *error*. Raises it when no customer can be written any more."""
         if isinstance(error, Unreachable):
             self._tries_ran_out(customer, error, ended)
-        elif is_about_customer(error):
-            self._fail(customer, error)
-        else:
+        elif not is_about_customer(error):
             raise error
+        else:
+            self._fail(customer, self._confirmed(customer, error))
 
     def nothing_in_flight(self) -> None:
         """Some are unfinished, and no upsert got through since. Asks whether FolkForm is up, and retries. One answer
@@ -135,6 +139,15 @@ class FailurePolicy:
             look_up = number == 0 or (suspect and trouble.may_be_taken)
             if not look_up or self._can_be_written(customer, trouble):
                 self._retry_as(customer, _Stage.INSISTING if suspect else _Stage.SECOND_TRIES)
+
+    def _confirmed(self, customer: Customer, error: ServiceError) -> ServiceError:
+        """Why the customer failed. Raises what a read raises: then a firewall's 403 is about us."""
+        if isinstance(error, TokenRefused):
+            try:
+                self._look_up_filter(customer)
+            except Refused as conflict:
+                return conflict
+        return error
 
     def _tries_ran_out(self, customer: Customer, error: Unreachable, ended: int) -> None:
         trouble = self._troubled.get(customer)

@@ -5,14 +5,15 @@ from itertools import pairwise
 from typing import Protocol
 
 from customer_sync.core.customer import Customer, Key, Malformed, read_customer
-from customer_sync.core.errors import ContractBroken, Unreachable
+from customer_sync.core.errors import ContractBroken
 from customer_sync.services.pancake import LARGEST_PAGE_SIZE, SERVICE, CustomerList
 
 MAX_IDENTICAL_BATCHES = 10
 MAX_IDENTICAL_BATCHES_WITHOUT_IDS = 1000
 EMPTY_BATCH_RETRIES = 3
 _PAGES_ABOVE = 10
-_END_OF_TIME = 2**31 - 1
+FAR = 2**31 - 1
+"""An `until` that no window ends after."""
 
 Row = Customer | Malformed
 
@@ -59,14 +60,13 @@ class ListReader:
         self._last_rows: list[Row] = []
         self._identical = 0
 
-    def read(self, number: int, upper: int, edge: Row | None = None) -> Answer:
-        """The answer of this page number to `until=upper`; *edge* is a row that must be in the window still, unless it
-        has changed.
+    def read(self, number: int, until: int, *, expects_rows: bool = False) -> Answer:
+        """The answer of this page number to *until*. An empty one is asked for again where *expects_rows*.
 
-        Raises ContractBroken where the list is not one that can be walked, Unreachable where it forgets rows.
+        Raises ContractBroken where the list is not one that can be walked.
         """
         size = self.page_size
-        listed = self._list(number, size, upper, edge)
+        listed = self._list(number, size, until, expects_rows=expects_rows)
         self.first_list = self.first_list or listed
         if len(listed.customers) > size:
             raise ContractBroken(SERVICE, f"sent {len(listed.customers)} customers where {size} were asked for")
@@ -77,7 +77,7 @@ class ListReader:
             raise ContractBroken(SERVICE, "did not list the newest customers first")
         if times:
             self.lowest = times[-1] if self.lowest is None else min(self.lowest, times[-1])
-            self.honours_window = self.honours_window and times[0] <= upper
+            self.honours_window = self.honours_window and times[0] <= until
         first = (number - 1) * size
         # A short answer ends the list only when the total agrees: the server may have cut page_size.
         ends = not rows or (len(rows) < size and listed.total == first + len(rows))
@@ -86,42 +86,38 @@ class ListReader:
         self.largest = max(self.largest, len(rows))
         return Answer(rows, first, ends, times[-1] if times else None)
 
+    def is_above(self, row: Row, second: int) -> bool:
+        """Whether a row that was listed before is listed in a later *second* now: it has changed."""
+        for number in range(1, _PAGES_ABOVE + 1):
+            listed = self._pancake.get_customers(number, LARGEST_PAGE_SIZE, 0, FAR).customers
+            rows = [read_customer(data, self._page_id) for data in listed]
+            above = [one for one in rows if one.updated_at is None or one.updated_at > second]
+            if identity(row) in map(identity, above):
+                return True
+            if not rows or len(above) < len(rows):
+                break
+        return False
+
     def next_number(self, answer: Answer) -> int:
         """The page number behind this answer, at the present page size."""
         return (answer.first + len(answer.rows)) // self.page_size + 1
 
-    def _list(self, number: int, size: int, upper: int, edge: Row | None) -> CustomerList:
-        """An empty answer ends the walk, so it is asked for again where customers must be expected."""
+    def _list(self, number: int, size: int, until: int, *, expects_rows: bool) -> CustomerList:
+        """An empty answer ends the walk, so it is asked for again where rows must be expected."""
         for _ in range(EMPTY_BATCH_RETRIES):
             # `since` is always 0: a window that looks at `inserted_at` would hide old customers that changed.
-            listed = self._pancake.get_customers(number, size, 0, upper)
-            if listed.customers or not self._expects_customers(number, size, listed.total, edge):
+            listed = self._pancake.get_customers(number, size, 0, until)
+            if listed.customers or not (expects_rows or self._expects_rows(number, size, listed.total)):
                 return listed
-        if number == 1 and edge is not None:
-            self._refuse_forgetting(edge, upper)
         return listed
 
-    def _expects_customers(self, number: int, size: int, total: int | None, edge: Row | None) -> bool:
-        """Whether an empty answer is odd: its own count has some, a row is at the window's edge, or the answer before
-        was a full one. Where nothing was listed yet, only its own count proves that there are none.
+    def _expects_rows(self, number: int, size: int, total: int | None) -> bool:
+        """Whether an empty answer is odd: its own count has some, or the answer before was a full one. Where nothing
+        was listed yet, only its own count proves that there are none.
         """
         if total is not None and total > (number - 1) * size:
             return True
-        if number > 1:
-            return len(self._last_rows) == size > 1
-        return edge is not None or total is None
-
-    def _refuse_forgetting(self, edge: Row, upper: int) -> None:
-        """Raises Unreachable unless the row at the window's edge has changed since, and is listed above it now."""
-        for number in range(1, _PAGES_ABOVE + 1):
-            listed = self._pancake.get_customers(number, LARGEST_PAGE_SIZE, 0, _END_OF_TIME).customers
-            rows = [read_customer(data, self._page_id) for data in listed]
-            above = [row for row in rows if row.updated_at is None or row.updated_at >= upper]
-            if identity(edge) in map(identity, above):
-                return
-            if not rows or len(above) < len(rows):
-                break
-        raise Unreachable(SERVICE, "returned an empty page in the middle of the list")
+        return len(self._last_rows) == size > 1 if number > 1 else total is None
 
     def _refuse_endless(self, number: int, rows: list[Row]) -> None:
         """Customers that change may push the same rows into the next answer, but not time after time."""

@@ -9,19 +9,19 @@ from collections.abc import Callable
 from functools import partial
 from itertools import takewhile
 
-from customer_sync.core.clock import clocks_differ
-from customer_sync.core.customer import Customer, Malformed, Window, read_customer
-from customer_sync.core.errors import ContractBroken, ServiceError
+from customer_sync.core.clock import check_clocks, clocks_differ
+from customer_sync.core.customer import Customer, Key, Malformed, Window, read_customer
+from customer_sync.core.errors import ContractBroken, Refused, ServiceError
 from customer_sync.results.page_result import SyncedPage
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import Filter
 from customer_sync.services.folkform_access import SERVICE as FOLKFORM
 from customer_sync.services.pancake import SERVICE as PANCAKE
-from customer_sync.sync.plan import LOOK_BACK, PassOptions, Plan, plan_backfill, plan_incremental
+from customer_sync.sync.plan import LOOK_BACK, PassOptions, Plan, plan_backfill, plan_closing, plan_incremental
 from customer_sync.sync.run_context import RunContext
 from customer_sync.sync.slices import Slices
 from customer_sync.sync.stored_versions import StoredVersions, VersionsAtWatermark
-from customer_sync.sync.walk import SETTLE_SECONDS, CustomerWalk
+from customer_sync.sync.walk import LEAD, SETTLE_SECONDS, CustomerWalk
 from customer_sync.sync.watermarks import oldest_watermark
 from customer_sync.sync.writer import CustomerWriter, Order, Upserts
 
@@ -96,9 +96,8 @@ class _PageSync:
                 covered_from=self._covered_ahead_of_our_clock(now) if len(newest) < self._span else None,
             )
         else:
-            plan = Plan(Window(above + 1, now), None, None)
+            plan = plan_closing(newest, above, now, span=self._span)
         slices = Slices(self._walk, plan.window, self._context.tuning.largest_slice)
-        is_stored = self._lookup(self._stored_since(plan, newest), min((one.time for one in newest), default=None))
         until, covered_until, skipped_before = plan.window.until, plan.window.since - 1, self._result.skipped
         with (
             self._writer(Order.OLDEST_FIRST, newest, plan.bound_from) as writer,
@@ -107,17 +106,23 @@ class _PageSync:
             for one in coming:
                 self._note_read(skipped_before + one.skipped, one.malformed)
                 until, covered_until = one.until, one.covered_until
-                for customer in self._changed(one.customers, is_stored):
-                    writer.write(customer)
+                stored = self._stored_around(plan, newest, one.customers)
+                for customer in one.customers:
+                    if self._must_write(customer, stored.holds(customer), stored.newer_than(customer)):
+                        writer.write(customer)
+                    else:
+                        writer.skip()
         self._result.since, self._result.until = plan.window.since, until
         return Window(plan.window.since, covered_until)
 
-    def _stored_since(self, plan: Plan, newest: list[StoredVersion]) -> list[StoredVersion]:
-        """What FolkForm stores in the part of the window below the watermark, too."""
-        if plan.watermark is None or plan.window.since >= plan.watermark:
-            return newest
-        versions = self._folkform.versions(self._page_id, plan.watermark)
-        return newest + list(takewhile(lambda stored: stored.time >= plan.window.since, versions))
+    def _stored_around(self, plan: Plan, newest: list[StoredVersion], customers: list[Customer]) -> VersionsAtWatermark:
+        """What FolkForm stores from the first of a slice's *customers* on; more is never held."""
+        documents, first = newest, customers[0].updated_at if customers else plan.window.until
+        if plan.watermark is not None and first < plan.watermark:
+            versions = self._folkform.versions(self._page_id, min(customers[-1].updated_at, plan.watermark))
+            documents = newest + list(takewhile(lambda stored: stored.time >= first, versions))
+        watermark = min((one.time for one in newest), default=None)
+        return VersionsAtWatermark(documents, watermark, partial(self._folkform.versions, self._page_id))
 
     def _covered_ahead_of_our_clock(self, until: int) -> int | None:
         """The oldest watermark, where our clock is behind it and Pancake's is not; started below it, a gap would be
@@ -126,7 +131,7 @@ class _PageSync:
         oldest = self._oldest_watermark()
         if oldest is None:
             return None
-        pancake_now = self._pancake.get_customers(1, self._context.settings.page_size, 0, until + 1).date
+        pancake_now = self._pancake.get_customers(1, self._context.settings.page_size, 0, until + LEAD).date
         return None if pancake_now is None or pancake_now < oldest else oldest
 
     def _oldest_watermark(self) -> int | None:
@@ -137,29 +142,43 @@ class _PageSync:
         options = self._options
         oldest = self._folkform.oldest_customers(self._page_id, self._span)
         plan = plan_backfill(oldest, below, options, span=self._span)
-        is_stored = self._lookup(oldest, plan.watermark)
+        is_stored = VersionsAtWatermark(oldest, plan.watermark, partial(self._folkform.versions, self._page_id)).holds
         if options.full and not options.rewrite:
             is_stored = StoredVersions(self._folkform.versions(self._page_id, plan.window.until)).holds
         progress = WriteProgressCheck(plan.watermark, self._span)
-        read_before, skipped_before = self._result.read, self._result.skipped
+        read_before, skipped = self._result.read, self._result.skipped
         with (
             self._writer(Order.NEWEST_FIRST, oldest, plan.bound_from, progress.written) as writer,
             self._context.tuning.read_ahead(self._walk(plan.window)) as coming,
         ):
             for number, batch in enumerate(coming, start=1):
-                self._note_read(skipped_before + batch.skipped, batch.malformed)
+                self._note_read(skipped, batch.malformed)
                 self._result.expected = None if batch.total is None else read_before + batch.total
-                for customer in self._changed(batch.customers, is_stored):
-                    writer.write(customer)
+                changed = {one.key: one for one in batch.customers if not is_stored(one)}
+                newer = self._newer_stored(list(changed))
+                for customer in batch.customers:
+                    if self._must_write(customer, customer.key not in changed, newer(customer)):
+                        writer.write(customer)
+                    else:
+                        writer.skip()
                 if number % BATCHES_PER_PROGRESS_CHECK == 0 and not (options.full or options.dry_run):
                     progress.check(self._folkform.oldest_customers(self._page_id, self._span))
         return plan.window.since
 
+    def _newer_stored(self, keys: list[Key]) -> Callable[[Customer], StoredVersion | None]:
+        """The newer versions of these customers that FolkForm stores: of changes meanwhile, or of second records."""
+        try:
+            found = self._folkform.versions_of(self._page_id, keys)
+        except Refused:  # A psid may be too long to be asked for.
+            found = []
+        return VersionsAtWatermark(found, None, lambda _: iter(())).newer_than
+
     def compare_counts(self) -> None:
         """Warns when the two sides do not store equally many customers, within what may have changed just now."""
-        result, now = self._result, int(self._context.clock.now())
+        result = self._result
         try:
-            listed = self._pancake.get_customers(1, self._context.settings.page_size, 0, now + 1)
+            until = int(self._context.clock.now()) + LEAD
+            listed = self._pancake.get_customers(1, self._context.settings.page_size, 0, until)
             stored = self._folkform.count(self._page_id)
         except ServiceError as error:
             result.warnings.append(f"The two sides could not be counted: {error.sentence}")
@@ -175,15 +194,18 @@ class _PageSync:
             )
 
     def check_answers(self) -> None:
-        """Warns of clocks that differ. Raises ContractBroken when Pancake listed many customers, all malformed."""
+        """Warns of clocks that differ. Raises WrongClock where that is minutes, ContractBroken when Pancake listed many
+        customers, all malformed.
+        """
         result = self._result
+        check_clocks(self._pancake.clock_ahead, self._folkform.clock_ahead)
         result.warnings += clocks_differ(self._pancake.clock_ahead)
         if result.malformed == result.read >= self._span:
             problem = f"listed {result.malformed:,} customers, all of them malformed"
             raise ContractBroken(PANCAKE, problem, "Its list must have changed; see the reasons given.")
 
-    def _walk(self, window: Window) -> CustomerWalk:
-        return CustomerWalk(self._pancake, self._page_id, window, self._context.settings.page_size)
+    def _walk(self, window: Window, lead: int = LEAD) -> CustomerWalk:
+        return CustomerWalk(self._pancake, self._page_id, window, self._context.settings.page_size, lead=lead)
 
     def _writer(
         self,
@@ -213,18 +235,18 @@ class _PageSync:
         )
         return CustomerWriter(upserts, order, stored, written, failed, bound_from=bound_from)
 
-    def _lookup(self, documents: list[StoredVersion], watermark: int | None) -> Callable[[Customer], bool]:
-        """Whether FolkForm is known to store a customer's version; never, when all are to be rewritten."""
-        if self._options.rewrite:
-            return lambda customer: False  # noqa: ARG005
-        return VersionsAtWatermark(documents, watermark, partial(self._folkform.versions, self._page_id)).holds
-
-    def _changed(self, customers: list[Customer], is_stored: Callable[[Customer], bool]) -> list[Customer]:
-        """The customers whose version FolkForm does not store; the others count as unchanged."""
-        changed = [customer for customer in customers if not is_stored(customer)]
-        self._result.read += len(customers)
-        self._result.unchanged += len(customers) - len(changed)
-        return changed
+    def _must_write(self, customer: Customer, is_stored: bool, newer: StoredVersion | None) -> bool:
+        """Whether FolkForm lacks this version. An older version never replaces a *newer* one, except in a repair, which
+        ends with an incremental.
+        """
+        self._result.read += 1
+        if newer and newer.pancake_id != customer.pancake_id:
+            self._result.add_second_record(customer, newer.pancake_id)
+        elif (newer and not self._options.full) or (is_stored and not self._options.rewrite):
+            self._result.unchanged += 1
+        else:
+            return True
+        return False
 
     def _note_read(self, skipped: int, malformed: list[Malformed]) -> None:
         self._result.skipped = skipped

@@ -61,6 +61,12 @@ def plan_incremental(
     return Plan(Window(max(since, 0), until), watermark, bound_from)
 
 
+def plan_closing(newest: Sequence[StoredVersion], above: int, until: int, *, span: int) -> Plan:
+    """A backfill's last incremental: everything after the second *above*, whatever other passes have written there."""
+    watermark = newest_watermark(newest, until, span)
+    return Plan(Window(above + 1, until), watermark, watermark if len(newest) >= span else None)
+
+
 def plan_backfill(oldest: Sequence[StoredVersion], below: int, options: PassOptions, *, span: int) -> Plan:
     """The history before the second *below*, from the oldest watermark down.
 

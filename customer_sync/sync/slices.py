@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from customer_sync.core.customer import Customer, Malformed, Window
-from customer_sync.core.errors import Unreachable
-from customer_sync.services.pancake import SERVICE
-from customer_sync.sync.walk import Batch, CustomerWalk
+from customer_sync.sync.walk import LEAD, Batch, CustomerWalk
 
 LARGEST_SLICE = 2000
 _MORE_THAN_ONE = 2
@@ -36,49 +34,51 @@ class Slice:
 class Slices:
     """Iterating yields slices that together are the window."""
 
-    def __init__(self, walk: Callable[[Window], CustomerWalk], window: Window, largest: int = LARGEST_SLICE) -> None:
-        """*walk* starts a walk through a window."""
+    def __init__(
+        self, walk: Callable[[Window, int], CustomerWalk], window: Window, largest: int = LARGEST_SLICE
+    ) -> None:
+        """*walk* starts a walk through a window, with a lead in seconds."""
         self._walk = walk
         self._window = window
         self._largest = largest
         self._aim = max(largest // _TOGETHER, 1)
         """How many customers a slice is to have, more or less."""
         self._until = window.until
-        self._covered_until = window.since - 1
         self._skipped: int | None = None
         self._honoured = True
         """Whether Pancake keeps to the windows asked; otherwise small ones are no cheaper than large ones."""
-        self._empty_until = -1
-        """Up to which second Pancake has listed no customer at all."""
 
     def __iter__(self) -> Iterator[Slice]:
-        since, width = self._window.since, self._window.until - self._window.since
-        while since <= self._until:
-            part = Window(since, min(since + width, self._until) if self._honoured else self._until)
-            customers, malformed, cut = self._read(part)
+        start, width = self._window.since, self._window.until - self._window.since
+        unread = start  # What comes after the newest customer is read again with the next slice: it may be hidden.
+        while start <= self._until:
+            part = Window(start, min(start + width, self._until) if self._honoured else self._until)
+            customers, malformed, cut = self._read(part, unread)
             if cut is not None:
-                width = cut - since
+                width = cut - start
                 continue
-            if self._empty_until < part.until:
-                self._covered_until = min(part.until, self._until)
-            yield Slice(customers[::-1], malformed, self._skipped or 0, self._until, self._covered_until)
-            since = part.until + 1
+            unread = customers[0].updated_at + 1 if customers else unread
+            yield Slice(customers[::-1], malformed, self._skipped or 0, self._until, unread - 1)
+            start = part.until + 1
             if len(customers) < self._aim:
                 width = 2 * width + 1
 
-    def _read(self, part: Window) -> tuple[list[Customer], list[Malformed], int | None]:
-        """What a part of the window holds, newest first; and where to cut it, when that is too much to be held."""
+    def _read(self, part: Window, since: int) -> tuple[list[Customer], list[Malformed], int | None]:
+        """What the window holds from *since* to the end of a part, newest first; where to cut the part, when that is
+        too much to be held.
+        """
         customers: list[Customer] = []
         malformed: list[Malformed] = []
         cut: int | None = None
-        for number, batch in enumerate(self._walk(part), start=1):
+        # Only the newest part needs a lead: what an older one does not list is read with the next one.
+        lead = LEAD if part.until == self._until else 0
+        for number, batch in enumerate(self._walk(Window(since, part.until), lead), start=1):
             customers += batch.customers
             malformed += batch.malformed
             self._honoured = self._honoured and batch.honours_window
             cut = self._cut(part, number, batch, customers)
             if cut is not None:
                 break
-        self._refuse_holes(batch, part)
         self._until = min(self._until, batch.until) if batch.until < part.until else self._until
         self._skipped = batch.skipped if self._skipped is None else self._skipped
         return customers, malformed, cut
@@ -88,16 +88,7 @@ class Slices:
             return None
         if number == _MORE_THAN_ONE and part == self._window:
             return self._first_cut(batch)
-        if len(customers) > self._largest:
-            return _older_half(part, customers[-1].updated_at)
-        return None
-
-    def _refuse_holes(self, batch: Batch, part: Window) -> None:
-        """Raises Unreachable when a customer is listed where an older slice was empty: it would be missed."""
-        if batch.is_empty:
-            self._empty_until = part.until
-        elif batch.lowest is not None and batch.lowest <= self._empty_until:
-            raise Unreachable(SERVICE, "returned an empty page where it lists customers now")
+        return _older_half(part, customers[-1].updated_at) if len(customers) > self._largest else None
 
     def _first_cut(self, batch: Batch) -> int | None:
         """The end of a first slice, from how many customers Pancake counts in the window; None where they are few.
@@ -107,7 +98,7 @@ class Slices:
         window = self._window
         if batch.total is None or batch.total <= self._largest:
             return None
-        before = next(iter(self._walk(Window(window.since, window.since))), None)
+        before = next(iter(self._walk(Window(window.since, window.since), 0)), None)
         count = batch.total - before.total if before and before.total is not None else 0
         if count <= self._largest:
             return None

@@ -36,7 +36,7 @@ class SpanRule:
         return beyond + 1 < self._max_ahead
 
     def start(self, place: int) -> None:
-        """An upsert starts, or will be tried again: it is unfinished."""
+        """The upsert at this place starts; it is unfinished until `finish`."""
         if self._binds(place):
             insort(self._started, place)
             insort(self._unfinished, place)
@@ -45,8 +45,7 @@ class SpanRule:
         """The customer was written, or has failed."""
         if self._binds(place):
             self._unfinished.remove(place)
-            if self._unfinished:
-                del self._started[: bisect_right(self._started, self._unfinished[0])]
+            del self._started[: bisect_right(self._started, self._unfinished[0] if self._unfinished else place)]
 
     def _binds(self, place: int) -> bool:
         return self._bound_from is None or place >= self._bound_from

@@ -59,7 +59,10 @@ class VersionsAtWatermark:
         read_down_from: Callable[[int], Iterator[StoredVersion]],
     ) -> None:
         """*read_down_from* reads versions from a second down; *watermark* is None where no document has its time."""
-        self._keys = {stored.key for stored in documents}
+        self._newest: dict[Key, StoredVersion] = {}
+        for stored in documents:
+            if stored.key not in self._newest or stored.time > self._newest[stored.key].time:
+                self._newest[stored.key] = stored
         self._versions = {(stored.key, stored.version) for stored in documents}
         self._watermark = watermark
         self._read_down_from = read_down_from
@@ -67,8 +70,13 @@ class VersionsAtWatermark:
 
     def holds(self, customer: Customer) -> bool:
         """Whether FolkForm is known to hold this version of the customer."""
-        if customer.updated_at != self._watermark or customer.key in self._keys:
+        if customer.updated_at != self._watermark or customer.key in self._newest:
             return (customer.key, customer.version) in self._versions
         if self._tied is None:
             self._tied = StoredVersions(self._read_down_from(customer.updated_at))
         return self._tied.holds(customer)
+
+    def newer_than(self, customer: Customer) -> StoredVersion | None:
+        """A newer version of the customer, as far as one is known to be stored."""
+        stored = self._newest.get(customer.key)
+        return stored if stored and stored.time > customer.updated_at else None

@@ -9,12 +9,15 @@ from the last to the first: rows only move up, so a row that slipped past going 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from customer_sync.core.customer import Customer, Key, Malformed, Window
-from customer_sync.services.pancake import LARGEST_PAGE_SIZE
-from customer_sync.sync.list_reader import Answer, CustomerSource, ListReader, Row
+from customer_sync.core.customer import Customer, Key, Malformed, Window, second_record
+from customer_sync.core.errors import Unreachable
+from customer_sync.services.pancake import LARGEST_PAGE_SIZE, SERVICE
+from customer_sync.sync.list_reader import FAR, Answer, CustomerSource, ListReader, Row, identity
 
 # A second that is still running, or whose commits come late, is left to the next pass.
 SETTLE_SECONDS = 2
+# Two days, for an `until` that is rounded to days, in whichever zone.
+LEAD = 2 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,64 +36,100 @@ class Batch:
     """The earliest second listed so far, also below the window."""
     honours_window: bool
     """Whether Pancake has listed no customer later than asked."""
-    is_empty: bool
-    """Whether the first answer listed none at all."""
 
 
 class CustomerWalk:
     """Iterating yields batches of customers, newest first, with `since <= updated_at <= until`, each once."""
 
     def __init__(
-        self, pancake: CustomerSource, page_id: str, window: Window, page_size: int = LARGEST_PAGE_SIZE
+        self,
+        pancake: CustomerSource,
+        page_id: str,
+        window: Window,
+        page_size: int = LARGEST_PAGE_SIZE,
+        *,
+        lead: int = LEAD,
     ) -> None:
+        """The first answer is asked for *lead* seconds above the window: an `until` that Pancake rounds down, or takes
+        for another zone's, must not hide customers of it.
+        """
         self._since = window.since
         self._until = window.until
         self._reader = ListReader(pancake, page_id, page_size)
         # The next second is asked for: whether 22.7 is inside `until=22` is not documented.
-        self._upper = window.until + 1
+        self._upper = min(window.until + 1 + lead, FAR)
         self._skipped = 0
         self._seen = _Seen()
 
     def __iter__(self) -> Iterator[Batch]:
         edge: Row | None = None
         while self._since <= self._until:
-            answer = self._read(1, edge)
+            answer = self._read(1, expects_rows=edge is not None)
             if not self._reader.honours_window:
-                self._skipped = 0  # The list starts from its top again.
                 yield from self._by_page_number(answer)
                 return
-            if answer.lowest is not None and answer.lowest + 1 < self._upper:
-                yield self._batch(answer.rows)
-            else:
-                answer = yield from self._through_one_second(answer)
+            earlier, listed = answer.rows, answer.rows
+            if answer.lowest is None or answer.lowest + 1 >= self._upper:
+                answer, earlier, listed = yield from self._through_one_second(answer)
+            if edge is not None and not self._continues(edge, listed):
+                yield from self._without_window(edge)
+                return
+            yield self._batch(earlier)
             if self._is_last(answer) or answer.lowest is None:
                 return
             self._upper = answer.lowest + 1
             edge = next(row for row in reversed(answer.rows) if row.updated_at is not None)
             self._seen.forget_later_than(self._upper)
 
-    def _by_page_number(self, answer: Answer) -> Iterator[Batch]:
-        """The rest where the window is ignored: rows that change move to the top, the others down, so none slips."""
-        latest = self._upper
-        while True:
-            # Many changes at once push whole answers down into this one; those were handed out already.
+    def _continues(self, edge: Row, listed: list[Row]) -> bool:
+        """Whether the row that was read last is *listed* again, or above the window now: otherwise Pancake's `until`
+        hides customers.
+        """
+        return identity(edge) in map(identity, listed) or self._reader.is_above(edge, edge.updated_at or 0)
+
+    def _without_window(self, edge: Row) -> Iterator[Batch]:
+        """The rest by page number under a far `until`. Raises Unreachable where it does not list the *edge* either."""
+        self._reader.honours_window, self._skipped = False, self._seen.later_than(self._until)
+        latest, self._upper = self._upper, FAR
+        found, second = False, edge.updated_at or 0
+        for answer in self._pages(self._read(1, expects_rows=True)):
+            found = found or identity(edge) in map(identity, answer.rows)
+            passed = answer.ends or (answer.lowest is not None and answer.lowest < second)
+            if passed and not found and not self._reader.is_above(edge, second):
+                raise Unreachable(SERVICE, "no longer lists a customer that it listed before")
+            found = found or passed
             yield self._batch(answer.rows, latest)
+            latest = latest if answer.lowest is None else min(latest, answer.lowest)
+
+    def _by_page_number(self, answer: Answer) -> Iterator[Batch]:
+        """The rest where the window is ignored: the list starts from its top again."""
+        self._skipped = self._seen.later_than(self._until)
+        latest = self._upper
+        for one in self._pages(answer):
+            # Many changes at once push whole answers down into this one; those were handed out already.
+            yield self._batch(one.rows, latest)
+            latest = latest if one.lowest is None else min(latest, one.lowest)
+
+    def _pages(self, answer: Answer) -> Iterator[Answer]:
+        """This answer and the next ones: rows that change move to the top, the others down, so none slips."""
+        while True:
+            yield answer
             if self._is_last(answer):
                 return
-            latest = latest if answer.lowest is None else min(latest, answer.lowest)
             if answer.rows and (newest := answer.rows[0].updated_at) is not None:
                 self._seen.forget_later_than(newest)
             answer = self._read(self._reader.next_number(answer))
 
-    def _through_one_second(self, answer: Answer) -> Generator[Batch, None, Answer]:
-        """Forward by page number until the second is left behind, then back. Returns the last answer forward.
+    def _through_one_second(self, answer: Answer) -> Generator[Batch, None, tuple[Answer, list[Row], list[Row]]]:
+        """Forward by page number until the second is left behind, then back.
 
-        Customers of an earlier second are handed out only after the way back.
+        Returns the last answer forward, the rows of earlier seconds, which are handed out only after the way back, and
+        all rows listed.
         """
         second = self._upper - 1
-        earlier: list[Row] = []
+        listed: list[Row] = []
         while True:
-            earlier += _before(second, answer.rows)
+            listed += answer.rows
             yield self._batch(_from(second, answer.rows))
             if self._is_last(answer) or (answer.lowest is not None and answer.lowest < second):
                 break
@@ -99,22 +138,22 @@ class CustomerWalk:
         while back.first > 0:
             self._reader.page_size = self._reader.largest  # The last answer may have been a short one.
             back = self._read(-(-back.first // self._reader.page_size))
-            earlier += _before(second, back.rows)
+            listed += back.rows
             yield self._batch(_from(second, back.rows))
+        earlier = _before(second, listed)
         if not self._is_last(answer) and answer.lowest is not None:
             earlier = _from(answer.lowest, earlier)
-        yield self._batch(sorted(earlier, key=lambda row: -(row.updated_at or 0)))
-        return answer
+        return answer, sorted(earlier, key=lambda row: -(row.updated_at or 0)), listed
 
     def _is_last(self, answer: Answer) -> bool:
         """The stop rule: the list ends, or has come below *since*."""
         return answer.ends or (answer.lowest is not None and answer.lowest < self._since)
 
-    def _read(self, number: int, edge: Row | None = None) -> Answer:
+    def _read(self, number: int, *, expects_rows: bool = False) -> Answer:
         is_first = self._reader.first_list is None
-        answer = self._reader.read(number, self._upper, edge)
+        answer = self._reader.read(number, self._upper, expects_rows=expects_rows)
         if is_first and (first := self._reader.first_list) and first.date is not None:
-            self._until = settled(self._until, first.date)
+            self._until = settled(self._until, first.date, answer.rows)
         return answer
 
     def _batch(self, rows: list[Row], latest: int | None = None) -> Batch:
@@ -122,7 +161,7 @@ class CustomerWalk:
         customers: list[Customer] = []
         malformed: list[Malformed] = []
         latest = self._upper if latest is None else latest
-        for row in rows:
+        for row in map(self._seen.second_record_as_malformed, rows):
             if isinstance(row, Malformed):
                 inside = row.updated_at is None or self._since <= row.updated_at <= self._until
                 if inside and self._seen.is_new_malformed(row):
@@ -141,7 +180,6 @@ class CustomerWalk:
             total=first.total if first else None,
             lowest=reader.lowest,
             honours_window=reader.honours_window,
-            is_empty=first is not None and not first.customers,
         )
 
 
@@ -150,14 +188,22 @@ class _Seen:
 
     def __init__(self) -> None:
         self._times: dict[Key, int] = {}
+        self._ids: dict[Key, str | None] = {}
         self._malformed: set[str] = set()
 
     def is_new(self, customer: Customer) -> bool:
         """Whether the customer was not met before; from now on it was."""
         if customer.key in self._times:
             return False
-        self._times[customer.key] = customer.updated_at
+        self._times[customer.key], self._ids[customer.key] = customer.updated_at, customer.pancake_id
         return True
+
+    def second_record_as_malformed(self, row: Row) -> Row:
+        """The row; where its psid was met with another id, which is newer, as malformed."""
+        if isinstance(row, Malformed) or self._ids.get(row.key, row.pancake_id) == row.pancake_id:
+            return row
+        reason = second_record(self._ids[row.key])
+        return Malformed(row.pancake_id, row.psid, row.updated_at, reason, str(row.pancake_id))
 
     def is_new_malformed(self, row: Malformed) -> bool:
         """The same for a malformed customer."""
@@ -166,14 +212,20 @@ class _Seen:
         self._malformed.add(row.identity)
         return True
 
+    def later_than(self, second: int) -> int:
+        """How many of those met are later."""
+        return sum(time > second for time in self._times.values())
+
     def forget_later_than(self, second: int) -> None:
         """Later ones cannot be listed again, so that memory does not grow with the history."""
         self._times = {key: time for key, time in self._times.items() if time <= second}
+        self._ids = {key: self._ids[key] for key in self._times}
 
 
-def settled(until: int, pancake_now: float) -> int:
-    """*until*, or the settle time before Pancake's clock where that is earlier."""
-    return min(until, int(pancake_now) - SETTLE_SECONDS)
+def settled(until: int, pancake_now: float, rows: list[Row]) -> int:
+    """*until*, or the settle time before Pancake's clock where that is earlier. *rows* later than it prove it wrong."""
+    newest = max((row.updated_at for row in rows if row.updated_at is not None), default=0)
+    return until if newest > pancake_now + SETTLE_SECONDS else min(until, int(pancake_now) - SETTLE_SECONDS)
 
 
 def _from(second: int, rows: list[Row]) -> list[Row]:

@@ -1,8 +1,8 @@
-"""The marks: where a pass starts, read from FolkForm.
+"""The watermarks: where a pass starts, read from FolkForm.
 
-A pass has several upserts in flight. Killed, it leaves customers stored above (a backfill: below) one who is not.
-The SPAN rule (write.py) keeps those fewer than SPAN, so the SPAN-th newest customer is never above a hole, and the
-SPAN-th oldest never below one.
+A pass has several upserts in flight. Killed, it leaves customers stored above (a backfill: below) a missing one. The
+SPAN rule (span_rule) keeps them fewer than SPAN, so the SPAN-th newest customer is never above a hole, and the SPAN-th
+oldest never below one.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ def newest_watermark(newest: Sequence[StoredVersion], until: int, span: int = SP
 
 
 def oldest_watermark(oldest: Sequence[StoredVersion], span: int = SPAN) -> int | None:
-    """Where a backfill starts (Unix seconds); None while too few customers are stored to tell."""
+    """Where a backfill starts (Unix seconds); None while too few customers are stored to be one."""
     return max(stored.time for stored in oldest) if len(oldest) >= span else None
 
 
-def clamp_start(mark: int, wished: int, oldest: int | None) -> int:
-    """The newest *mark*, or earlier where that is *wished*, but not below the *oldest* one: killed there, an
-    incremental, which writes the oldest first, would leave a gap between what it wrote and what is covered.
+def clamp_start(watermark: int, wanted: int, oldest: int | None) -> int:
+    """The newest *watermark*, or earlier where *wanted*, but not below the *oldest* one: killed there, an incremental,
+    which writes the oldest first, would leave a gap between what it wrote and what is covered.
     """
-    return wished if oldest is None else min(mark, max(wished, oldest))
+    return wanted if oldest is None else min(watermark, max(wanted, oldest))

@@ -122,6 +122,10 @@ class CustomerWriter:
             self.finish()
         self._last_place = max(place, self._last_place)
 
+    def skip(self) -> None:
+        """FolkForm stores the next customer already: failures before it are not in a row with those after it."""
+        self._policy.forget_failures()
+
     def finish(self) -> None:
         """Returns when every customer begun has ended. Raises what `write` raises."""
         while self._unfinished:

@@ -1,6 +1,7 @@
 """FolkForm in memory, asked by the real client, so that the program's own code recognizes its dialects."""
 
 import json
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -102,6 +103,7 @@ class FolkFormWire(ApiSession):
     def __init__(self, folkform: FolkForm, pass_on: Callable[[Call, Callable[[], Any]], Any]) -> None:
         self._folkform = folkform
         self._pass_on = pass_on
+        self._clocks_ahead = deque()
 
     def call(self, call: Call, access: Access) -> Answer:
         sent = access.prepare(call)
