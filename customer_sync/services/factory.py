@@ -57,7 +57,13 @@ class Services:
         redact.add(settings.folkform_token, settings.folkform_password)
         redact.add(settings.firebase_api_key, settings.pancake_access_token)
         self._pancake = self._open(
-            Service(pancake.SERVICE, settings.pancake_base_url, "PANCAKE_BASE_URL", pancake.RENEW_TOKEN),
+            Service(
+                pancake.SERVICE,
+                settings.pancake_base_url,
+                "PANCAKE_BASE_URL",
+                pancake.RENEW_TOKEN,
+                too_large_step=pancake.READ_LESS,
+            ),
             pancake.check_envelope,
         )
         self.folkform_limiter = AdaptiveRateLimiter(clock)
