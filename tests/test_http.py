@@ -27,12 +27,13 @@ from customer_sync.core.errors import (
     ServerError,
     ServiceError,
     StopRequested,
+    TimeIsUp,
     TokenRefused,
     Unreachable,
 )
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
-from customer_sync.http.retry import TRIES
+from customer_sync.http.retry import MAX_FREE_TRIES, TRIES
 from customer_sync.http.service import Answer, Service
 from customer_sync.http.session import Access, ApiSession, Call
 from customer_sync.services.pancake import check_envelope as check_pancake
@@ -355,11 +356,10 @@ def test_a_drip_of_bytes_ends(start: bytes, piece: bytes) -> None:
         pytest.param(reply(b'{"success": true, "x": [-Infinity]}'), id="infinity"),
         pytest.param(reply(b'{"success": true, "x": "\xff\xfe"}'), id="broken UTF-8"),
         pytest.param(reply(b'{"success": true, "x": ' + b"[" * 100_000 + b"}"), id="very deep, unclosed"),
-        pytest.param(reply({"success": False, "error_code": 429, "message": "Too many requests"}), id="429 in 200"),
         pytest.param(reply({"success": False, "message": "An error occurred. Please try again later."}), id="later"),
         *(
             pytest.param(reply({"success": False, "message": "no"}, status), id=str(status))
-            for status in (408, 409, 425, 429, 500, 501, 502, 503, 504, 520, 599)
+            for status in (408, 409, 425, 500, 501, 502, 503, 504, 520, 599)
         ),
     ],
 )
@@ -375,6 +375,42 @@ def test_retries(bad: Reply) -> None:
         assert str(caller.fails(Unreachable)).count("(5 attempts)") == 1
         assert len(server.requests) == TRIES
         assert caller.session.requests_by_page == {"104": TRIES}
+
+
+@pytest.mark.parametrize("too_many", [reply({}, 429), reply({"success": False, "error_code": 429})])
+def test_too_many_without_a_hint(too_many: bytes) -> None:
+    """A 429 without `Retry-After` is retried for about five minutes, a minute apart at most."""
+    with RawServer(*[too_many] * 11, reply(GOOD)) as server:
+        caller = Caller(server.url)
+        assert caller.call().body == GOOD
+    assert 3 * 60 < caller.waited < 8 * 60
+    assert max(caller.patient.waits) <= 75
+    with RawServer(too_many) as server:
+        Caller(server.url).fails(Unreachable)
+        assert len(server.requests) == TRIES + MAX_FREE_TRIES
+        Caller(server.url).fails(Unreachable, tries=2)
+        assert len(server.requests) == TRIES + MAX_FREE_TRIES + 2
+
+
+def test_too_many_with_a_hint() -> None:
+    """With `Retry-After` it is obeyed, and the attempts are as many as ever; those before without one do not count."""
+    with RawServer(reply({}, 429, Retry_After="3")) as server:
+        caller = Caller(server.url)
+        caller.fails(Unreachable)
+        assert (len(server.requests), max(caller.patient.waits) < 10) == (TRIES, True)
+    with RawServer(*[reply({}, 429)] * 6, *[reply({}, 503)] * 4, reply(GOOD)) as server:
+        Caller(server.url).call()
+        assert len(server.requests) == 11
+
+
+def test_no_wait_for_a_429_exceeds_the_time_limit() -> None:
+    """The retries end where the next wait would exceed the time limit."""
+    with RawServer(reply({}, 429)) as server:
+        clock = Clock()
+        clock.end_after(2.0)
+        with pytest.raises(TimeIsUp, match="429"):
+            Caller(server.url, clock=clock).call()
+        assert len(server.requests) > 1
 
 
 @pytest.mark.parametrize(("tries", "words"), [(1, ""), (2, " (2 attempts)"), (5, " (5 attempts)")])
@@ -420,6 +456,33 @@ def test_a_refusal_without_a_message(body: bytes) -> None:
     with RawServer(reply(body, 400)) as server:
         error = Caller(server.url).fails(Refused)
     assert (error.status, error.server_message) == (400, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bearer " * 70_000,
+        "access_token=" * 40_000,
+        "//" * 250_000 + "x",
+        "0903 154 539 " * 40_000,
+        "x@y." * 120_000,
+        "%C3%A1" * 80_000,
+        _KNOWN * 30_000,
+        quote(_KNOWN, safe="") * 15_000,
+        "y" * 19_995 + _KNOWN,
+        (_KNOWN + " ") * 1110 + "page_access_token=" + _UNKNOWN,
+    ],
+    ids=range(10),
+)
+def test_a_message_is_cut_before_it_is_searched(text: str) -> None:
+    """However long a message is, it is searched in no time, and the cut leaves no part of a token."""
+    with RawServer(reply({"message": text}, 400)) as server:
+        began = time.process_time()
+        message = Caller(server.url).fails(Refused).server_message
+        took = time.process_time() - began
+    assert took < 1
+    assert len(message) <= 301
+    assert not re.search("kn0wn|unkn0wn", message)
 
 
 def test_a_long_message_is_cut() -> None:

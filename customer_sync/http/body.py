@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 import requests
 
-MAX_RECEIVED = 6 * 2**20
+MAX_RECEIVED = 3 * 2**20
 """Bytes of one answer on the wire, its headers included."""
-MAX_TEXT = 4 * 2**20
+MAX_TEXT = 2 * 2**20
 """Bytes of one decompressed body."""
-_MAX_PARSED = 16 * 2**20
+_MAX_PARSED = 12 * 2**20
 # Of any JSON value, its place in a list or an object included; its characters are counted apart.
 _VALUE_SIZE = 120
 _CHUNK = 65536

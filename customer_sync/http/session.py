@@ -31,6 +31,9 @@ _CONNECT_TIMEOUT = 5.0
 _WHOLE_CALL_TIMEOUT = 60.0
 _LONG_WAIT = 5.0
 _DATES = 15
+# How many characters of a message are searched for secrets, and how long a secret may be in any encoding.
+_MAX_SEARCHED = 20_000
+_LONGEST_SECRET = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class ApiSession:
         self.requests_by_page: Counter[str | None] = Counter()
         self.too_many = 0
         """How many of them the service answered with a 429, as a status or in its envelope."""
+        self.unanswered: Unreachable | None = None
+        """Why the last call got no usable answer; None when it got one, or was one too many."""
         self._clocks_ahead: deque[float] = deque(maxlen=_DATES)
         self._service = service
         self._base_url = service.base_url.rstrip("/")
@@ -160,6 +165,7 @@ class ApiSession:
             answer = self._send(call, limiter)
             self._check_answer(call, answer)
         except Unreachable as error:
+            self.unanswered = None if error.too_many else error
             if error.too_many:
                 limiter.too_many(allowed_at)
                 with self._counting:
@@ -168,6 +174,7 @@ class ApiSession:
             raise
         finally:
             limiter.ended()
+        self.unanswered = None
         limiter.succeeded()
         return answer
 
@@ -250,7 +257,11 @@ class ApiSession:
         nested = body.get("error")  # Firebase nests its errors.
         body = nested if isinstance(nested, dict) else body
         parts = [str(body[key]) for key in ("error_code", "code", "message") if isinstance(body.get(key), str | int)]
-        return call.hide(self._redact(": ".join(parts)))
+        text = ": ".join(part[: _MAX_SEARCHED + 1] for part in parts)
+        shown = self._redact(text[:_MAX_SEARCHED])
+        if len(text) > _MAX_SEARCHED:  # The cut may have left a part of a secret at the end.
+            shown = f"{shown[:-_LONGEST_SECRET]}…"
+        return call.hide(shown)
 
     def _encode(self, body: Any) -> bytes | None:
         try:

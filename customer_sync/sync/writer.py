@@ -101,6 +101,7 @@ class CustomerWriter:
         self._in_flight = 0
         self._moments = count()
         self._ended = False
+        self._not_submitted: Customer | None = None
         self._outcomes = upserts.outcomes()
 
     def write(self, customer: Customer) -> None:
@@ -153,8 +154,12 @@ class CustomerWriter:
         return self._span_rule.may_start(place)
 
     def _submit(self, customer: Customer, where: Filter | None = None, tries_on_500: int = 1) -> None:
+        try:
+            self._upserts.pool.submit(self._upsert, customer, where, tries_on_500)
+        except BaseException:  # No thread could be started, but another one may take what was queued.
+            self._ended, self._not_submitted = True, customer
+            raise
         self._in_flight += 1
-        self._upserts.pool.submit(self._upsert, customer, where, tries_on_500)
 
     def _upsert(self, customer: Customer, where: Filter | None, tries_on_500: int) -> None:
         """Runs in the pool."""
@@ -180,7 +185,8 @@ class CustomerWriter:
             self._policy.failed(outcome.customer, outcome.error, outcome.ended)
 
     def _next_outcome(self) -> Outcome:
-        outcome = self._outcomes.get()
+        while (outcome := self._outcomes.get()).customer is self._not_submitted:
+            pass
         self._in_flight -= 1
         return outcome
 
