@@ -182,12 +182,6 @@ def test_an_unusable_secret_file_is_named(tmp_path: Path, content: bytes | None,
     assert problem.startswith(f"FOLKFORM_TOKEN_FILE {secret} {reason}: ")
 
 
-def test_a_directory_is_no_secret_file(tmp_path: Path) -> None:
-    """A directory in place of the file is an error like any other."""
-    (problem,) = problems({**ADDRESS, "FOLKFORM_TOKEN_FILE": str(tmp_path)})
-    assert "(Is a directory)" in problem
-
-
 @pytest.mark.parametrize("secret", ["my s3cret", "s3cret\nx", "s3crét", "s3cret\x00"])
 def test_a_malformed_secret_is_not_shown(tmp_path: Path, secret: str) -> None:
     """A token that no HTTP header can carry is refused without quoting it, whatever its source."""
