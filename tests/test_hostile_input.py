@@ -408,3 +408,16 @@ def test_a_number_beyond_all_doubles(sandbox: StartSandbox, passes: Passes, in_b
     assert result.exit_code == ExitCode.PARTIAL
     assert {(problem.psid, problem.problem) for problem in problems} == {(f"q{one}", "failed") for one in range(4)}
     assert len(box.folkform.documents(only_page(box))) == 3
+
+
+@pytest.mark.parametrize("levels", [400, 980, 20_000])
+def test_a_customer_nested_too_deeply(sandbox: StartSandbox, passes: Passes, in_between: Between, levels: int) -> None:
+    """It is malformed, with its ids; the others of its batch are copied."""
+    proxy = in_between(sandbox())
+    customers = [{**one, "x": "deep"} if number == 3 else one for number, one in enumerate(people(9, 60, 1))]
+    body = json.dumps({"success": True, "customers": customers}).replace('"deep"', "[" * levels + "]" * levels)
+    answer_by_page(proxy, "/page_customers", [body.encode()])
+    result = passes(proxy, BACKFILL)
+    assert (result.exit_code, result.totals["upserted"], result.totals["malformed"]) == (ExitCode.OK, 8, 1)
+    (problem,) = result.pages[0].problems
+    assert (problem.psid, problem.problem) == ("p0003", "malformed")
