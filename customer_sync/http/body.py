@@ -81,9 +81,9 @@ def read_json_object(body: bytes | bytearray) -> dict[str, Any] | None:
         if sys.getsizeof(text) + _VALUE_SIZE * sum(map(text.count, "[{:,")) > _MAX_PARSED:
             raise TooLarge
         try:
-            value = json.loads(text, parse_constant=_refuse_constant)
+            value = _DECODER.decode(text)
         except RecursionError:
-            value = json.loads(_without_depth(text), parse_constant=_refuse_constant)
+            value = _DECODER.decode(_without_depth(text))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -107,3 +107,14 @@ def _without_depth(text: str) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _read_integer(digits: str) -> float:
+    """A whole number; infinity for one of more digits than Python reads, so that it fails its customer alone."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_read_integer)

@@ -14,7 +14,15 @@ import requests
 import urllib3
 
 from customer_sync.core.clock import Clock
-from customer_sync.core.errors import ContractBroken, Refused, ServiceError, StopRequested, TimeIsUp, Unreachable
+from customer_sync.core.errors import (
+    ContractBroken,
+    Refused,
+    ServerError,
+    ServiceError,
+    StopRequested,
+    TimeIsUp,
+    Unreachable,
+)
 from customer_sync.core.pii import mask_contacts
 from customer_sync.http.body import MAX_TEXT, TooLarge, UnknownEncoding, read_body, read_json_object
 from customer_sync.http.connection_errors import connection_error
@@ -110,7 +118,7 @@ class ApiSession:
         self.too_many = 0
         """How many of them the service answered with a 429, as a status or in its envelope."""
         self.unanswered: Unreachable | None = None
-        """Why the last call got no usable answer; None when it got one, or was one too many."""
+        """Why the last call got no usable answer; None when it got one, or one about itself."""
         self._clocks_ahead: deque[float] = deque(maxlen=_DATES)
         self._service = service
         self._base_url = service.base_url.rstrip("/")
@@ -165,7 +173,7 @@ class ApiSession:
             answer = self._send(call, limiter)
             self._check_answer(call, answer)
         except Unreachable as error:
-            self.unanswered = None if error.too_many else error
+            self.unanswered = None if error.too_many or isinstance(error, ServerError) else error
             if error.too_many:
                 limiter.too_many(allowed_at)
                 with self._counting:

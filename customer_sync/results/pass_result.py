@@ -47,7 +47,7 @@ class PassResult(Generic[R]):
         if isinstance(self.stopped, TimeIsUp) and self.services:
             self.unanswered = self.services.unanswered()
         if self.unanswered and self.unanswered.problem not in str(self.stopped):
-            self.stopped = TimeIsUp(f"{self.stopped} while calls went unanswered: {self.unanswered.sentence}")
+            self.stopped = TimeIsUp(f"{self.stopped} while calls got no usable answer: {self.unanswered.sentence}")
         self.duration = duration
         self.in_time = in_time
         self.pages.sort(key=lambda page: page.urgency)
