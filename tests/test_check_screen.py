@@ -242,5 +242,5 @@ def test_a_time_limit(sandbox: StartSandbox, run: Command) -> None:
     box = sandbox(customers=3, folkform_limit=1, folkform_window=60.0)
     started = time.monotonic()
     checked = check(run, box, CUSTOMER_SYNC_MAX_RUNTIME="5s")
-    assert (checked.code, checked.json["status"]) == (75, "interrupted")
+    assert (checked.code, checked.json["status"]) == (75, "stopped")
     assert time.monotonic() - started < 10

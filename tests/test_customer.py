@@ -360,3 +360,17 @@ def test_masking_is_fast() -> None:
     for text in ("x" * 50_000, "0 " * 20_000, "+" * 50_000, "\\" * 50_000, "%" * 50_000, "a@" * 20_000, "1." * 20_000):
         hide(text, name="x" * 50_000, notes=["\\n" * 50_000, "0" * 50_000])
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(("levels", "is_malformed"), [(298, False), (301, True), (390, True), (900, True)])
+@pytest.mark.parametrize("ids", [{"id": "7", "psid": "25149"}, {"psid": "25149"}, {}])
+def test_a_record_that_is_nested_too_deeply(levels: int, is_malformed: bool, ids: dict[str, str]) -> None:
+    """It is malformed, with the ids and the time that are readable."""
+    deep: Any = 0
+    for number in range(levels):
+        deep = [deep] if number % 2 else {"x": deep}
+    read = read_customer({"updated_at": "2019-08-24T14:15:22", **ids, "deep": deep}, PAGE_ID)
+    assert isinstance(read, Malformed) == (is_malformed or "id" not in ids)
+    if is_malformed:
+        assert isinstance(read, Malformed)
+        assert (read.psid, read.updated_at, "300 levels" in read.reason) == (ids.get("psid"), SECOND, True)

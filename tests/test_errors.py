@@ -13,6 +13,7 @@ from customer_sync.core.errors import (
     ServiceError,
     SettingsError,
     StopRequested,
+    TimeIsUp,
     TokenRefused,
     Unreachable,
 )
@@ -73,6 +74,7 @@ OK = Ending(Status.OK)
 PARTIAL = Ending(Status.PARTIAL)
 BUSY = Ending(Status.BUSY)
 INTERRUPTED = Ending(Status.INTERRUPTED)
+STOPPED = Ending(Status.STOPPED)
 PANCAKE_REFUSED = Ending(Status.FAILED, TokenRefused("Pancake", "x"))
 PANCAKE_BROKEN = Ending(Status.FAILED, ContractBroken("Pancake", "x"))
 PANCAKE_DOWN = Ending(Status.FAILED, Unreachable("Pancake", "x"))
@@ -82,7 +84,7 @@ NO_LOCK = Ending(Status.FAILED, SettingsError(["x"]))
 OUR_BUG = Ending(Status.FAILED, CustomerSyncError("x"))
 SIGTERM = StopRequested("Ended by SIGTERM", ExitCode.SIGTERM)
 SIGINT = StopRequested("Ended by SIGINT", ExitCode.SIGINT)
-TIME_IS_UP = StopRequested("The time is up", ExitCode.OK)
+TIME_IS_UP = TimeIsUp()
 
 
 def pass_result(endings: list[Ending], stopped: StopRequested | None = None) -> PassResult[SyncedPage]:
@@ -158,19 +160,19 @@ def test_a_signal_takes_precedence(endings: list[Ending]) -> None:
 @pytest.mark.parametrize(
     ("endings", "code"),
     [
-        ([INTERRUPTED], 75),
-        ([OK, INTERRUPTED], 0),
-        ([INTERRUPTED, BUSY], 75),
-        ([INTERRUPTED, PARTIAL], 1),
-        ([INTERRUPTED, PANCAKE_REFUSED], 1),
-        ([INTERRUPTED, FOLKFORM_DOWN], 75),
-        ([INTERRUPTED, FOLKFORM_REFUSED], 3),
+        ([STOPPED], 75),
+        ([OK, STOPPED], 0),
+        ([STOPPED, BUSY], 75),
+        ([STOPPED, PARTIAL], 1),
+        ([STOPPED, PANCAKE_REFUSED], 1),
+        ([STOPPED, FOLKFORM_DOWN], 75),
+        ([STOPPED, FOLKFORM_REFUSED], 3),
     ],
 )
 def test_the_time_limit_is_no_failure(endings: list[Ending], code: int) -> None:
-    """Such a pass is interrupted and incomplete; only trouble, or nothing done at all, changes the exit code."""
+    """Such a pass is stopped and incomplete; only trouble, or nothing done at all, changes the exit code."""
     result = pass_result(endings, TIME_IS_UP)
-    assert (result.exit_code, result.status, result.complete) == (code, "interrupted", False)
+    assert (result.exit_code, result.status, result.complete) == (code, "stopped", False)
 
 
 @pytest.mark.parametrize(

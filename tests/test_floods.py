@@ -31,6 +31,9 @@ ENDS: dict[FaultKind, ExitCode] = {
     "redirect": ExitCode.REFUSED,
     "huge": ExitCode.OK,
     "gzip_bomb": ExitCode.REFUSED,
+    "gzip_twice": ExitCode.REFUSED,
+    "negative_chunk": ExitCode.TRY_LATER,
+    "many_values": ExitCode.REFUSED,
     "broken_utf8": ExitCode.TRY_LATER,
     "truncated": ExitCode.TRY_LATER,
     "drip_body": ExitCode.TRY_LATER,
@@ -46,7 +49,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "drip_headers": {"interval": 0.5},
     "huge": {"size": 2**16},
     # Each costs half a second.
-    "gzip_bomb": {"size": 65 * 2**20, "probability": 0.04},
+    "gzip_bomb": {"size": 5 * 2**20},
+    "gzip_twice": {"size": 5 * 2**20},
+    "negative_chunk": {"size": 7 * 2**20},
+    "many_values": {"size": 2**19},
 }
 
 

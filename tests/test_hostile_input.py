@@ -49,7 +49,6 @@ LISTS: dict[str, bytes] = {
     "a control character": b'{"success": true, "customers": [], "x": "\x01"}',
     "nested deep": b'{"x":' + b"[" * 100_000,
     "nested deep and closed": b'{"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
-    "an endless number": b'{"success": true, "customers": [], "total": ' + b"9" * 5000 + b"}",
     "an empty object": b"{}",
     "no success": b'{"customers": []}',
     "success null": b'{"success": null, "customers": []}',
@@ -408,3 +407,29 @@ def test_a_number_beyond_all_doubles(sandbox: StartSandbox, passes: Passes, in_b
     assert result.exit_code == ExitCode.PARTIAL
     assert {(problem.psid, problem.problem) for problem in problems} == {(f"q{one}", "failed") for one in range(4)}
     assert len(box.folkform.documents(only_page(box))) == 3
+
+
+def test_a_customer_with_an_endless_number(sandbox: StartSandbox, passes: Passes, in_between: Between) -> None:
+    """It fails; the others of its batch are copied."""
+    proxy = in_between(sandbox())
+    customers = [{**one, "x": "number"} if number == 3 else one for number, one in enumerate(people(9, 60, 1))]
+    body = json.dumps({"success": True, "total": 9, "customers": customers}).replace('"number"', "9" * 5000)
+    answer_by_page(proxy, "/page_customers", [body.encode()])
+    result = passes(proxy, BACKFILL)
+    assert (result.exit_code, result.totals["upserted"], result.totals["failed"]) == (ExitCode.PARTIAL, 8, 1)
+    assert [problem.psid for problem in result.pages[0].problems] == ["p0003"]
+
+
+@pytest.mark.parametrize("levels", [400, 980, 20_000])
+def test_a_customer_nested_too_deeply(sandbox: StartSandbox, passes: Passes, in_between: Between, levels: int) -> None:
+    """It is malformed, with its ids; the others of its batch are copied."""
+    proxy = in_between(sandbox())
+    customers = [{**one, "x": "deep"} if number == 3 else one for number, one in enumerate(people(9, 60, 1))]
+    body = json.dumps({"success": True, "total": 9, "customers": customers}).replace(
+        '"deep"', "[" * levels + "]" * levels
+    )
+    answer_by_page(proxy, "/page_customers", [body.encode()])
+    result = passes(proxy, BACKFILL)
+    assert (result.exit_code, result.totals["upserted"], result.totals["malformed"]) == (ExitCode.OK, 8, 1)
+    (problem,) = result.pages[0].problems
+    assert (problem.psid, problem.problem) == ("p0003", "malformed")

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -258,3 +259,14 @@ def test_a_directory_that_vanished_is_made_again(tmp_path: Path) -> None:
     directory.rmdir()
     with locks(directory).held("incremental", "104"):
         assert directory.is_dir()
+
+
+def test_a_lock_that_is_no_regular_file(tmp_path: Path) -> None:
+    """A FIFO or a directory in place of a lock file hangs neither a run nor `status`; the error names it."""
+    for name, make in (("fifo", os.mkfifo), ("directory", os.mkdir)):
+        path = tmp_path / f"incremental-{name}.lock"
+        make(path)
+        with pytest.raises(SettingsError, match=re.escape(str(path))), locks(tmp_path).held("incremental", name):
+            pass
+        with pytest.raises(SettingsError, match=re.escape(str(path))):
+            locks(tmp_path).holders(["incremental"], name)

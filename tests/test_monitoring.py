@@ -1,6 +1,7 @@
 """Monitoring: a JSON log, metrics, pings; none of it changes a run, and a partial or dry run notifies no monitor."""
 
 import json
+import os
 import re
 import threading
 from base64 import b64encode
@@ -275,6 +276,15 @@ def test_a_metrics_file(sandbox: StartSandbox, run: Command, tmp_path: Path) -> 
     assert metrics["page_complete"] == {only_page(box): 1}
     assert 2 <= metrics["page_lag_seconds"][only_page(box)] < 60
     assert [path.name for path in tmp_path.glob("*.prom*")] == [file.name]
+
+
+def test_a_metrics_file_that_is_a_fifo(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """It is named, not waited for, and stays."""
+    os.mkfifo(fifo := tmp_path / "customer-sync.prom")
+    outcome = run(_recent(sandbox), "incremental", CUSTOMER_SYNC_METRICS_FILE=str(fifo))
+    assert outcome.code == 0
+    assert str(fifo) in outcome.err
+    assert fifo.is_fifo()
 
 
 def test_a_failed_run_carries_over(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:

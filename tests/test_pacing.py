@@ -92,7 +92,7 @@ def test_an_hour_is_not_waited_for_beyond_the_time_limit(
     assert time.monotonic() - began < 30
     # Without any progress the exit code asks for another run.
     code = 0 if outcome.totals["read"] else 75
-    assert (outcome.code, outcome.json["complete"], outcome.json["status"]) == (code, False, "interrupted")
+    assert (outcome.code, outcome.json["complete"], outcome.json["status"]) == (code, False, "stopped")
     named = {"pancake": "Pancake", "folkform": "FolkForm"}[service]
     assert re.search(rf"{named} .*3600 s.* the time limit \(--max-runtime\)", outcome.err)
     assert run(box, "backfill", "-q", "--max-runtime", "60s").code == 0

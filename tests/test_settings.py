@@ -1,6 +1,7 @@
 """Settings: read and checked together, every problem named at once, secrets never shown."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +182,6 @@ def test_an_unusable_secret_file_is_named(tmp_path: Path, content: bytes | None,
     assert problem.startswith(f"FOLKFORM_TOKEN_FILE {secret} {reason}: ")
 
 
-def test_a_directory_is_no_secret_file(tmp_path: Path) -> None:
-    """A directory in place of the file is an error like any other."""
-    (problem,) = problems({**ADDRESS, "FOLKFORM_TOKEN_FILE": str(tmp_path)})
-    assert "(Is a directory)" in problem
-
-
 @pytest.mark.parametrize("secret", ["my s3cret", "s3cret\nx", "s3crét", "s3cret\x00"])
 def test_a_malformed_secret_is_not_shown(tmp_path: Path, secret: str) -> None:
     """A token that no HTTP header can carry is refused without quoting it, whatever its source."""
@@ -262,3 +257,18 @@ def test_every_setting_is_explained() -> None:
 def test_reads_durations(text: str, seconds: int) -> None:
     """A number of seconds, minutes, hours or days."""
     assert read_duration(text) == seconds
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_secret_in_what_is_no_regular_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A FIFO, a directory or a device in place of a secret file is named, and not waited for."""
+    make(secret := tmp_path / "secret")
+    (problem,) = problems({**ADDRESS, "FOLKFORM_TOKEN_FILE": str(secret)})
+    assert problem.startswith(f"FOLKFORM_TOKEN_FILE {secret} ")
+
+
+def test_a_secret_that_is_too_large(tmp_path: Path) -> None:
+    """A file larger than any secret is not read to its end."""
+    (secret := tmp_path / "secret").write_bytes(b"x" * 65537)
+    (problem,) = problems({**ADDRESS, "FOLKFORM_TOKEN_FILE": str(secret)})
+    assert problem.startswith(f"FOLKFORM_TOKEN_FILE {secret} ")

@@ -355,10 +355,10 @@ def test_folkforms_limit(sandbox: StartSandbox, run: Command) -> None:
 
 
 def test_a_time_limit(sandbox: StartSandbox, run: Command) -> None:
-    """Pages that the time limit left out are interrupted and come first; exit 75."""
+    """Pages that the time limit left out are stopped and come first; exit 75."""
     box = sandbox(pages=3, folkform_limit=5, folkform_window=60.0)
     environment = {"CUSTOMER_SYNC_PAGES_AT_ONCE": "1", "CUSTOMER_SYNC_MAX_RUNTIME": "20s"}
     outcome = run(box, "status", "--json", **environment)
     states = [page["status"] for page in outcome.json["pages"]]
-    assert (outcome.code, states) == (75, ["interrupted", "interrupted", "ok"])
+    assert (outcome.code, states) == (75, ["stopped", "stopped", "ok"])
     assert not outcome.json["complete"]

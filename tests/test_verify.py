@@ -493,7 +493,7 @@ def test_its_other_exit_codes(sandbox: StartSandbox, run: Command) -> None:
     assert run(box, "verify", FOLKFORM_BASE_URL="http://127.0.0.1:9/api/v1", CUSTOMER_SYNC_TIMEOUT="0.2").code == 75
     box.behaviour.pancake_latency = 0.3
     outcome = run(box, "verify", "--json", "--max-runtime", "3s", CUSTOMER_SYNC_PAGE_SIZE="10")
-    assert (outcome.code, outcome.json["status"], outcome.json["complete"]) == (75, "interrupted", False)
+    assert (outcome.code, outcome.json["status"], outcome.json["complete"]) == (75, "stopped", False)
     box.requests.clear()
     process = run.start(box, "verify", "--json", CUSTOMER_SYNC_PAGE_SIZE="10")
     wait_until(lambda: box.requests.count("pancake") > 4)

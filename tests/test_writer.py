@@ -7,10 +7,11 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import repeat
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -422,3 +423,37 @@ def test_each_customer_is_reported_once() -> None:
     with folkform.writer(span=50, arrivals=None) as writer:
         write_all(writer, crowd(range(300)))
     assert sorted(folkform.written) == sorted(folkform.ended) == psids(crowd(range(300)))
+
+
+class LimitedPool(ThreadPoolExecutor):
+    """A pool whose machine starts no thread for the n-th upsert, which is queued all the same."""
+
+    def __init__(self, accepted: int) -> None:
+        super().__init__(2)
+        self._left = accepted
+
+    def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
+        self._left -= 1
+        if self._left >= 0:
+            return super().submit(*arguments, **named)
+        if self._threads:
+            super().submit(*arguments, **named)
+        raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("accepted", [0, 1, 2, 7])
+def test_a_thread_that_cannot_start_ends_the_page(accepted: int) -> None:
+    """The error arrives at once; what was begun before counts, and no customer is counted that was not begun."""
+    written: list[str] = []
+    folkform = FolkForm()
+    with LimitedPool(accepted) as pool:
+        upserts = Upserts(pool, 4, folkform.upsert, folkform.look_up, folkform.ping, Clock())
+        with (
+            pytest.raises(RuntimeError, match="thread"),
+            CustomerWriter(
+                upserts, OLDEST_FIRST, [], lambda one: written.append(str(one.psid)), lambda *_: None
+            ) as writer,
+        ):
+            write_all(writer, crowd(range(20)))
+    assert sorted(written) == sorted(folkform.ended)
+    assert len(written) <= accepted

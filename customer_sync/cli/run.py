@@ -13,7 +13,7 @@ import typer
 
 from customer_sync.config.settings import Settings, warnings
 from customer_sync.core.clock import Clock
-from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
+from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested, machine_error
 from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
 from customer_sync.core.page import Page
@@ -24,7 +24,7 @@ from customer_sync.output.console import Screen
 from customer_sync.output.options import OutputOptions
 from customer_sync.output.summary import print_result
 from customer_sync.results.page_result import PageResult, Status
-from customer_sync.results.pass_result import PassResult
+from customer_sync.results.pass_result import PassResult, status_when
 from customer_sync.services.factory import Services
 from customer_sync.services.page_token import RenewalDisabled
 from customer_sync.sync.run_context import Listener, RunContext
@@ -72,8 +72,11 @@ def process(output: OutputOptions) -> Iterator[Process]:
         run.screen.error(error)
         run.exit_code = error.exit_code
     except Exception as error:
-        run.screen.unexpected(error)
-        run.exit_code = ExitCode.PARTIAL
+        if known := machine_error(error):
+            run.screen.error(known)
+        else:
+            run.screen.unexpected(error)
+        run.exit_code = known.exit_code if known else ExitCode.PARTIAL
     if run.exit_code == ExitCode.OK and run.screen.unwritable:
         run.exit_code = ExitCode.PARTIAL
     run.screen.ended(run.exit_code)
@@ -155,7 +158,7 @@ def work_on_page(context: RunContext, work: Callable[[RunContext, R], None], res
         result.complete = True
         result.status = result.PROBLEM_STATUS if result.has_problems else Status.OK
     except StopRequested as reason:
-        result.status, result.stopped = Status.INTERRUPTED, reason
+        result.status, result.stopped = status_when(reason), reason
     except PageLocked as error:
         result.status = Status.BUSY
         result.warnings.append(error.sentence)
@@ -165,7 +168,7 @@ def work_on_page(context: RunContext, work: Callable[[RunContext, R], None], res
         log.debug("page %s failed", result.page.page_id, exc_info=True)
         problem = f"An error of customer-sync itself ended this page ({type(error).__name__})"
         result.status = Status.FAILED
-        result.error = CustomerSyncError(problem, "Run it with --debug and report it.")
+        result.error = machine_error(error) or CustomerSyncError(problem, "Run it with --debug and report it.")
     result.requests = context.requests(result.page.page_id)
     context.listener.page_ended(result)
 
@@ -178,6 +181,10 @@ def _errors_in(result: PassResult[R]) -> Iterator[None]:
         result.stopped = reason
     except CustomerSyncError as error:
         result.error = error
+    except (RuntimeError, MemoryError) as error:
+        result.error = machine_error(error)
+        if result.error is None:
+            raise
 
 
 def _wait_jitter(jitter: int, clock: Clock) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from customer_sync.core.regular_file import read_regular
+
+_MAX_SECRET = 65536
 _LOGIN_IN_ADDRESS = re.compile("//.*@", re.DOTALL)
 
 
@@ -94,7 +97,7 @@ def read_setting(
 
 def _read_file(secret: RawSetting, variable: str, path: str) -> RawSetting:
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        text = read_regular(Path(path), _MAX_SECRET).strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         return secret.wrong(f"{path} cannot be read ({reason})", "name a file that this user can read", variable)

@@ -16,6 +16,8 @@ _LIKE_A_TIME = re.compile(
     r"\d{4}-\d\d?-\d\d?(?:[Tt ]\d\d?:\d\d?(?::\d\d?(?:[.,]\d{0,6})?)?(?:[Zz]| ?[+-]\d\d:?\d\d)?)?", flags=re.ASCII
 )
 _KINDS = {str: "a text", dict: "an object", list: "a list", bool: "a boolean"}
+MAX_DEPTH = 300
+"""How many levels of lists and objects a record may have."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -77,11 +79,14 @@ def read_customer(data: Any, page_id: str) -> Customer | Malformed:
         return Malformed(None, None, None, "not an object", repr(data))
     version: Any = data.get("updated_at")
     pancake_id, psid = read_identifier(data.get("id")), read_identifier(data.get("psid"))
-    identity = pancake_id or psid or repr(data)
+    is_too_deep = is_deeper(data, MAX_DEPTH)
+    identity = pancake_id or psid or ("nested too deeply" if is_too_deep else repr(data))
     try:
         updated_at = parse_customer_updated_at(version)
     except ValueError as error:
         return Malformed(pancake_id, psid, None, str(error), identity)
+    if is_too_deep:  # FolkForm could not store it, and Python could not send it.
+        return Malformed(pancake_id, psid, updated_at, f"nested more than {MAX_DEPTH} levels deep", identity)
     key = key_of(psid, pancake_id)
     if pancake_id is None or key is None:  # FolkForm rejects a customer without an id.
         return Malformed(None, psid, updated_at, "id is missing", identity)
@@ -95,6 +100,21 @@ def read_customer(data: Any, page_id: str) -> Customer | Malformed:
 def second_record(newer_id: str | None) -> str:
     """Why the older record of a psid that Pancake lists twice is malformed."""
     return f"Pancake has a newer record of this psid (id {newer_id})"
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested in more than so many *levels*."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def key_of(psid: str | None, pancake_id: str | None) -> Key | None:

@@ -3,6 +3,7 @@
 CustomerSyncError
 ├── SettingsError         the command line or the environment is wrong               2
 ├── WrongClock            a clock is minutes off: what is recent is not known        3
+├── MachineError          no more threads or memory                                  75
 ├── StopRequested         a signal ended the run                                     its own
 │   └── TimeIsUp          the time limit ended the run                               0
 └── ServiceError          Pancake or FolkForm
@@ -78,6 +79,24 @@ class WrongClock(CustomerSyncError):
     """A clock is minutes off, so the latest changes may not have been read."""
 
     exit_code = ExitCode.REFUSED
+
+
+class MachineError(CustomerSyncError):
+    """This machine gives the process no more threads or memory."""
+
+    exit_code = ExitCode.TRY_LATER
+
+
+def machine_error(error: Exception) -> MachineError | None:
+    """Our error for one of Python that means that the machine gives no more; None for any other."""
+    if isinstance(error, MemoryError):
+        return MachineError("This machine has no memory left for the process", "Raise its memory limit.")
+    if "can't start new thread" in str(error):
+        step = (
+            "Raise its limit of processes and memory, or lower CUSTOMER_SYNC_WORKERS and CUSTOMER_SYNC_PAGES_AT_ONCE."
+        )
+        return MachineError("This machine starts no more threads for the process", step)
+    return None
 
 
 class StopRequested(CustomerSyncError):

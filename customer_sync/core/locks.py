@@ -1,5 +1,6 @@
 """One run at a time per pass and page on this machine: `flock`, which the kernel releases when its holder dies."""
 
+import errno
 import fcntl
 import json
 import logging
@@ -13,12 +14,12 @@ from urllib.parse import quote
 
 from customer_sync.core.clock import Clock, local_time
 from customer_sync.core.errors import CustomerSyncError, SettingsError
+from customer_sync.core.regular_file import open_regular
 
 log = logging.getLogger(__name__)
 
 _POLL = 0.2
 _LENGTH = 200
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class PageLocked(CustomerSyncError):
@@ -93,7 +94,7 @@ class PageLocks:
     def _holder(self, pass_name: str, page_id: str) -> Holder | None:
         path = self._path(pass_name, page_id)
         try:
-            handle = os.open(path, os.O_RDONLY | _FLAGS)
+            handle = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -128,15 +129,15 @@ class PageLocks:
     def _open(self, pass_name: str, page_id: str) -> int:
         path = self._path(pass_name, page_id)
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o644)
+            return open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except PermissionError as error:  # Another user's file: to hold its lock, to read it is enough.
             with suppress(OSError):
-                return os.open(path, os.O_RDONLY | _FLAGS)
+                return open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
             if not os.access(path, os.F_OK):
                 raise _unusable(self._directory, error) from None
             raise _unusable(path, PermissionError(0, "another user made it; run as that user")) from None
         except OSError as error:
-            raise _unusable(self._directory, error) from None
+            raise _unusable(path if error.errno == errno.EINVAL else self._directory, error) from None
 
 
 def _lock(handle: int) -> bool:

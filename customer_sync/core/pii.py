@@ -10,6 +10,8 @@ from urllib.parse import unquote
 IMPERSONAL = frozenset({"id", "psid", "page_id", "updated_at", "inserted_at", "gender"})
 """The fields of a record that identify no person outside the two services."""
 MAX_LENGTH = 300
+# No message quotes more of a value.
+_MAX_VALUE = 10_000
 # What the cut has left of a word or a number: too little to be recognised.
 _BROKEN_END = re.compile(r"[\d\s().+/_-]*\S{0,80}$")
 _ESCAPED = re.compile(r"\\u(?!d[89a-f])([0-9a-f]{4})", re.IGNORECASE)
@@ -29,7 +31,7 @@ def mask_personal(text: str, data: Any, ids: Collection[str]) -> str:
     is_cut, text = len(text) > MAX_LENGTH, text[:MAX_LENGTH]
     text = normalize("NFC", _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unquote(text)))
     alone, pairs = _personal_words(data)
-    kept = "|".join([*(re.escape(one) for one in ids if len(one) >= 8), _HEX_ID, _TIME])
+    kept = "|".join([*(re.escape(one) for one in ids if 8 <= len(one) <= MAX_LENGTH), _HEX_ID, _TIME])
     parts = re.split(rf"(?<!\w)({kept})(?!\w)", text)
     for index, part in enumerate(parts):
         is_id_or_time = index % 2 == 1
@@ -61,7 +63,7 @@ def _values(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for inner in value:
             yield from _values(inner, name)
     elif isinstance(value, str):
-        yield name, value
+        yield name, value[:_MAX_VALUE]
 
 
 def _mask_words(text: str, alone: set[str], pairs: set[tuple[str, str]]) -> str:

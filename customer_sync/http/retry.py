@@ -1,4 +1,7 @@
-"""The retries of a call: up to 5 attempts, about 0.5, 1, 2 and 4 s apart, and never before a `Retry-After` is over."""
+"""The retries of a call: up to 5 attempts, about 0.5, 1, 2 and 4 s apart, and never before a `Retry-After` is over.
+
+A 429 that names no time costs no attempt: the waits grow to a minute, five minutes in all.
+"""
 
 import logging
 import random
@@ -11,7 +14,10 @@ from customer_sync.http.service import Answer, read_http_date
 log = logging.getLogger(__name__)
 
 TRIES = 5
+MAX_FREE_TRIES = 7
+"""How many answers with a 429 and without a `Retry-After` cost no attempt."""
 _FIRST_WAIT = 0.5
+_MAX_WAIT = 60.0
 _LONG_WAIT = 5.0
 _MAX_RETRY_AFTER = 86_400.0
 
@@ -28,6 +34,7 @@ class Retries:
         self._tries_on_500 = tries_on_500
         self._must_complete = must_complete
         self._attempts = 0
+        self._free_tries = 0
         self._waits: Iterator[float] | None = None
 
     def wait(self, error: Unreachable) -> bool:
@@ -36,7 +43,10 @@ class Retries:
         Raises StopRequested, TimeIsUp at once when the wait would exceed the time limit.
         """
         self._attempts += 1
-        if self._attempts >= (min(self._tries, self._tries_on_500) if isinstance(error, ServerError) else self._tries):
+        if error.too_many and not error.retry_after and self._tries == TRIES:
+            self._free_tries = min(self._free_tries + 1, MAX_FREE_TRIES)
+        tries = min(self._tries, self._tries_on_500) if isinstance(error, ServerError) else self._tries
+        if self._attempts - self._free_tries >= tries:
             error.problem += f" ({self._attempts} attempts)" if self._attempts > 1 else ""
             return False
         self._waits = self._waits or _growing_waits()
@@ -67,7 +77,8 @@ def read_retry_after(answer: Answer, now: float) -> float:
 
 
 def _growing_waits() -> Iterator[float]:
-    """About 0.5, 1, 2, 4 … seconds, each a quarter longer or shorter at random."""
+    """About 0.5, 1, 2, 4 … 60 seconds, each a quarter longer or shorter at random."""
     import backoff  # Slow to load, and most runs need no retry.
 
-    return (wait * random.uniform(0.75, 1.25) for wait in backoff.expo(base=2, factor=_FIRST_WAIT) if wait is not None)
+    waits = backoff.expo(base=2, factor=_FIRST_WAIT, max_value=_MAX_WAIT)
+    return (wait * random.uniform(0.75, 1.25) for wait in waits if wait is not None)

@@ -1,11 +1,10 @@
 """A service and its answers."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,8 @@ class Service:
     """What to do when the service refuses the token."""
     not_found_step: str = ""
     """What to do when the service has no such path (404)."""
+    too_large_step: str = ""
+    """What to do when its answers are too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,6 @@ class Answer:
         return read_http_date(self.headers.get("Date"))
 
 
-def read_json_object(text: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body; None when it holds anything else."""
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def read_http_date(text: str | None) -> float | None:
     """Unix seconds of an HTTP date, UTC unless it names a zone; None when it is not a date."""
     try:
@@ -52,7 +44,3 @@ def read_http_date(text: str | None) -> float | None:
     except (ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

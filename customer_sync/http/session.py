@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +14,22 @@ import requests
 import urllib3
 
 from customer_sync.core.clock import Clock
-from customer_sync.core.errors import ContractBroken, Refused, ServiceError, StopRequested, TimeIsUp, Unreachable
+from customer_sync.core.errors import (
+    ContractBroken,
+    Refused,
+    ServerError,
+    ServiceError,
+    StopRequested,
+    TimeIsUp,
+    Unreachable,
+)
 from customer_sync.core.pii import mask_contacts
+from customer_sync.http.body import MAX_TEXT, TooLarge, UnknownEncoding, read_body, read_json_object
 from customer_sync.http.connection_errors import connection_error
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
 from customer_sync.http.retry import TRIES, Retries, read_retry_after
-from customer_sync.http.service import Answer, Service, read_json_object
+from customer_sync.http.service import Answer, Service
 from customer_sync.http.status_errors import check_status
 from customer_sync.http.transport import BoundedSession
 
@@ -27,11 +37,13 @@ log = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT = 5.0
 _WHOLE_CALL_TIMEOUT = 60.0
-_MAX_ANSWER = 64 * 1024 * 1024
 _LONG_WAIT = 5.0
 _DATES = 15
 # A token, a role and a path anew, and a page token that other programs renew, too.
 _MAX_RECOVERIES = 8
+# How many characters of a message are searched for secrets, and how long a secret may be in any encoding.
+_MAX_SEARCHED = 20_000
+_LONGEST_SECRET = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,8 @@ class ApiSession:
         self.requests_by_page: Counter[str | None] = Counter()
         self.too_many = 0
         """How many of them the service answered with a 429, as a status or in its envelope."""
+        self.unanswered: Unreachable | None = None
+        """Why the last call got no usable answer; None when it got one, or one about itself."""
         self._clocks_ahead: deque[float] = deque(maxlen=_DATES)
         self._service = service
         self._base_url = service.base_url.rstrip("/")
@@ -162,6 +176,7 @@ class ApiSession:
             answer = self._send(call, limiter)
             self._check_answer(call, answer)
         except Unreachable as error:
+            self.unanswered = None if error.too_many or isinstance(error, ServerError) else error
             if error.too_many:
                 limiter.too_many(allowed_at)
                 with self._counting:
@@ -170,6 +185,7 @@ class ApiSession:
             raise
         finally:
             limiter.ended()
+        self.unanswered = None
         limiter.succeeded()
         return answer
 
@@ -200,7 +216,10 @@ class ApiSession:
                 stream=True,
             ) as response:
                 limiter.answered(response.headers)
-                text = self._read(response)
+                size, json_object = self._receive(response)
+        except TooLarge:
+            problem = f"sent an answer larger than {MAX_TEXT >> 20} MiB, or of too many values"
+            raise ContractBroken(self._service.name, problem, self._service.too_large_step) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self._clock.monotonic() - started >= _WHOLE_CALL_TIMEOUT:
                 timeouts = timeouts[0], _WHOLE_CALL_TIMEOUT
@@ -209,13 +228,27 @@ class ApiSession:
         status, took = response.status_code, self._clock.monotonic() - started
         if log.isEnabledFor(logging.DEBUG):
             target = unquote_plus(str(response.request.path_url))  # Not the whole address, which may hold a login.
-            line = f"{self._service.name}: {call.method} {target} → {status}, {len(text)} bytes, {took:.3f} s"
+            line = f"{self._service.name}: {call.method} {target} → {status}, {size} bytes, {took:.3f} s"
             log.debug(self._redact(line))
-        json_object = read_json_object(text)
         if json_object is None and 200 <= status < 300:
             kind = self._redact(response.headers.get("Content-Type", "no type"))[:60]
             raise Unreachable(self._service.name, f"answered {status} without a JSON object ({kind})", status=status)
         return Answer(status, response.headers, json_object or {})
+
+    def _receive(self, response: requests.Response) -> tuple[int, dict[str, Any] | None]:
+        """Size and JSON object of a body; where the status is an error, it says enough without them."""
+        try:
+            text = read_body(response)
+            return len(text), read_json_object(text)
+        except (TooLarge, UnknownEncoding, zlib.error) as error:
+            if not 200 <= response.status_code < 300:
+                return 0, None
+            if isinstance(error, UnknownEncoding):
+                problem = f"answered in an encoding that was not asked for ({self._redact(str(error))[:40]})"
+                raise ContractBroken(self._service.name, problem) from None
+            if isinstance(error, zlib.error):
+                raise Unreachable(self._service.name, "sent a broken compressed answer") from None
+            raise
 
     def _check_answer(self, call: Call, answer: Answer) -> None:
         """Raises the error of the status, or else of the envelope, with the service's own message."""
@@ -235,7 +268,11 @@ class ApiSession:
         nested = body.get("error")  # Firebase nests its errors.
         body = nested if isinstance(nested, dict) else body
         parts = [str(body[key]) for key in ("error_code", "code", "message") if isinstance(body.get(key), str | int)]
-        return call.hide(self._redact(": ".join(parts)))
+        text = ": ".join(part[: _MAX_SEARCHED + 1] for part in parts)
+        shown = self._redact(text[:_MAX_SEARCHED])
+        if len(text) > _MAX_SEARCHED:  # The cut may have left a part of a secret at the end.
+            shown = f"{shown[:-_LONGEST_SECRET]}…"
+        return call.hide(shown)
 
     def _encode(self, body: Any) -> bytes | None:
         try:
@@ -243,15 +280,6 @@ class ApiSession:
         except (ValueError, RecursionError):
             problem = "was not called: a number is too large, or the data nested too deeply, for JSON"
             raise Refused(self._service.name, problem) from None
-
-    def _read(self, response: requests.Response) -> bytes:
-        text = bytearray()
-        response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one by default.
-        while chunk := response.raw.read(65536, decode_content=True):
-            text += chunk
-            if len(text) > _MAX_ANSWER:
-                raise ContractBroken(self._service.name, f"sent an answer larger than {_MAX_ANSWER >> 20} MiB")
-        return bytes(text)
 
     def _session(self) -> BoundedSession:
         session: BoundedSession | None = getattr(self._threads, "session", None)

@@ -1,7 +1,7 @@
 """HTTP sessions whose every answer has an end.
 
 A read timeout never ends a server that sends a byte now and then, in its headers or in its body. Here each read from
-the socket waits no longer than the whole answer has time left.
+the socket waits no longer than the whole answer has time left, and reads no more than an answer may have.
 """
 
 import io
@@ -19,6 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from customer_sync import __version__
 from customer_sync.core.clock import Clock
+from customer_sync.http.body import MAX_RECEIVED, BoundedReader, TooLarge
 
 
 class BoundedSession(requests.Session):
@@ -30,6 +31,7 @@ class BoundedSession(requests.Session):
     def __init__(self, clock: Clock, max_seconds: float) -> None:
         super().__init__()
         self.headers["User-Agent"] = f"customer-sync/{__version__}"
+        self.headers["Accept-Encoding"] = "gzip"
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Without it ~/.netrc, or a login in the address, would replace the bearer token.
         self.auth = lambda request: request
@@ -54,7 +56,7 @@ def post(
                 session.auth = HTTPBasicAuth(*login)
             answer = session.request(method, url, data=body, headers=headers, timeout=seconds, stream=True)
             answer.close()
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, TooLarge) as error:
         return type(error).__name__
     return "" if 200 <= answer.status_code < 300 else f"it answered {answer.status_code}"
 
@@ -65,7 +67,7 @@ class _BoundedAdapter(HTTPAdapter):
     def __init__(self, clock: Clock, max_seconds: float) -> None:
         def response(sock: Any, *args: Any, **kwargs: Any) -> HTTPResponse:
             answer = HTTPResponse(sock, *args, **kwargs)
-            answer.fp = io.BufferedReader(_BoundedStream(answer.fp.detach(), sock, clock, max_seconds))
+            answer.fp = BoundedReader(_BoundedStream(answer.fp.detach(), sock, clock, max_seconds))
             return answer
 
         self._connections = {
@@ -81,7 +83,7 @@ class _BoundedAdapter(HTTPAdapter):
 
 
 class _BoundedStream(io.RawIOBase):
-    """The bytes of one answer; raises TimeoutError when its time is over."""
+    """The bytes of one answer. Raises TimeoutError when its time is over, TooLarge when they are too many."""
 
     def __init__(self, raw: io.RawIOBase, sock: Any, clock: Clock, max_seconds: float) -> None:
         self._raw = raw
@@ -89,16 +91,21 @@ class _BoundedStream(io.RawIOBase):
         self._silence = sock.gettimeout()
         self._clock = clock
         self._ends_at = clock.monotonic() + max_seconds
+        self._left = MAX_RECEIVED
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: Any) -> int:
         left = self._ends_at - self._clock.monotonic()
         if left <= 0:
             raise TimeoutError
         self._socket.settimeout(min(left, self._silence))
-        return cast("int | None", self._raw.readinto(buffer))
+        size = cast("int", self._raw.readinto(buffer))
+        self._left -= size
+        if self._left < 0:
+            raise TooLarge
+        return size
 
     def close(self) -> None:
         self._raw.close()

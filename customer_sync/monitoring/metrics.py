@@ -12,6 +12,7 @@ from typing import Any
 
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode, SettingsError
+from customer_sync.core.regular_file import read_regular
 from customer_sync.core.streams import printable
 from customer_sync.http.transport import post
 from customer_sync.results.page_result import PageResult, Status, SyncedPage
@@ -165,7 +166,7 @@ def _read_previous(path: Path, result: PassResult[Any]) -> tuple[PreviousSamples
     own: PreviousSamples = {}
     others: PreviousSamples = {}
     try:
-        families = list(text_string_to_metric_families(path.read_text(encoding="utf-8")))
+        families = list(text_string_to_metric_families(read_regular(path)))
     except (FileNotFoundError, ValueError):
         return own, others
     this = _labels(result)

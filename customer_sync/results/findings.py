@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from customer_sync.core.errors import CustomerSyncError, ExitCode, ServiceError, StopRequested
 from customer_sync.results.page_result import Status
-from customer_sync.results.pass_result import utc_text
+from customer_sync.results.pass_result import status_when, utc_text
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class CheckResult:
     @property
     def status(self) -> Status:
         if self.stopped:
-            return Status.INTERRUPTED
+            return status_when(self.stopped)
         return Status.FAILED if self.count(State.WRONG) else Status.OK
 
     def as_json(self) -> dict[str, Any]:

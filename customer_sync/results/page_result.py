@@ -23,13 +23,15 @@ class Status(StrEnum):
     BUSY = "busy"
     """The page is locked by another run."""
     INTERRUPTED = "interrupted"
+    STOPPED = "stopped"
+    """The time limit was reached."""
     OFF = "off"
     """The page is switched off (isSync): nothing was done."""
 
     @property
     def shown(self) -> str:
         """The status in tables and sentences."""
-        return "locked" if self is Status.BUSY else self.value
+        return {Status.BUSY: "locked", Status.STOPPED: "time limit reached"}.get(self, self.value)
 
 
 _STYLES = {Status.OK: GOOD, Status.FAILED: BAD, Status.OFF: QUIET}
@@ -112,6 +114,11 @@ class PageResult:
         return False
 
     @property
+    def has_result(self) -> bool:
+        """Whether a run that a time limit ended has done something for this page."""
+        return self.complete or self.read > 0
+
+    @property
     def urgency(self) -> tuple[float, ...]:
         """The sort key of the pages of a result; the smallest comes first."""
         return ()
@@ -187,6 +194,10 @@ class SyncedPage(PageResult):
     @property
     def has_problems(self) -> bool:
         return self.failed > 0
+
+    @property
+    def has_result(self) -> bool:
+        return self.complete or self.upserted + self.unchanged > 0
 
     def add_second_record(self, customer: Customer, newer_id: str | None) -> None:
         """Pancake lists the psid twice, and this record is the older one."""

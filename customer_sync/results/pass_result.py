@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from customer_sync.core.clock import local_time
-from customer_sync.core.errors import CustomerSyncError, ExitCode, ServiceError, SettingsError, StopRequested
+from customer_sync.core.errors import CustomerSyncError, ExitCode, ServiceError, SettingsError, StopRequested, TimeIsUp
 from customer_sync.core.shard import Shard
 from customer_sync.results.page_result import PageResult, Status, counted
 from customer_sync.results.table import Table
@@ -34,6 +34,8 @@ class PassResult(Generic[R]):
     error: CustomerSyncError | None = None
     """Why no page could be worked on at all."""
     stopped: StopRequested | None = None
+    unanswered: ServiceError | None = None
+    """Why the last calls before the time limit got no answer; None where they got one."""
     warnings: list[str] = field(default_factory=list)
     in_time: bool = True
     """Whether the work ended; False if it was abandoned after a stop was requested."""
@@ -42,6 +44,10 @@ class PassResult(Generic[R]):
         """The work has ended, or is abandoned because it did not end *in_time*; *duration* is seconds."""
         # A wait that would have exceeded the time limit ends a page, or all, before the limit is reached.
         self.stopped = stopped or self.stopped or next((page.stopped for page in self.pages if page.stopped), None)
+        if isinstance(self.stopped, TimeIsUp) and self.services:
+            self.unanswered = self.services.unanswered()
+        if self.unanswered and self.unanswered.problem not in str(self.stopped):
+            self.stopped = TimeIsUp(f"{self.stopped} while calls got no usable answer: {self.unanswered.sentence}")
         self.duration = duration
         self.in_time = in_time
         self.pages.sort(key=lambda page: page.urgency)
@@ -84,9 +90,10 @@ class PassResult(Generic[R]):
     def status(self) -> Status:
         if self.error is not None:
             return Status.FAILED
-        statuses = {page.status for page in self.active_pages} or {Status.INTERRUPTED if self.stopped else Status.OK}
-        if Status.INTERRUPTED in statuses:
-            return Status.INTERRUPTED
+        statuses = {page.status for page in self.active_pages} or {status_when(self.stopped)}
+        for early in (Status.INTERRUPTED, Status.STOPPED):
+            if early in statuses:
+                return early
         if statuses == {Status.OK, Status.DIFFERS}:
             return Status.DIFFERS
         return statuses.pop() if len(statuses) == 1 else Status.PARTIAL
@@ -103,8 +110,7 @@ class PassResult(Generic[R]):
         # After a time limit the next pass continues; a failed customer still needs attention.
         if any(page.status in _PROBLEMS or (resumable and page.has_problems) for page in pages):
             return ExitCode.PARTIAL
-        idle = not any(page.read or page.complete for page in pages)
-        in_vain = idle or (not resumable and not self.complete)
+        in_vain = self.unanswered or not any(page.has_result for page in pages) or not (resumable or self.complete)
         return ExitCode.TRY_LATER if self.stopped and in_vain else ExitCode.OK
 
     def _exit_code_of_all(self) -> ExitCode:
@@ -148,6 +154,13 @@ class PassResult(Generic[R]):
 
     def _requests(self, page_id: str | None = None) -> int:
         return self.services.requests(page_id) if self.services else 0
+
+
+def status_when(stopped: StopRequested | None) -> Status:
+    """The status of what *stopped* has ended early; OK where it did not."""
+    if stopped is None:
+        return Status.OK
+    return Status.STOPPED if isinstance(stopped, TimeIsUp) else Status.INTERRUPTED
 
 
 def utc_text(seconds: float) -> str:

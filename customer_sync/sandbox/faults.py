@@ -16,6 +16,9 @@ FaultKind = Literal[
     "redirect",
     "huge",
     "gzip_bomb",
+    "gzip_twice",
+    "negative_chunk",
+    "many_values",
     "broken_utf8",
     "truncated",
     "drip_body",
@@ -43,6 +46,9 @@ class Fault(Selection):
 
     - `huge`: *size* spaces before it; still valid JSON.
     - `gzip_bomb`: the same, gzipped.
+    - `gzip_twice`: the same, gzipped once more.
+    - `negative_chunk`: after it a chunk with the size -1 and *size* spaces.
+    - `many_values`: with a list of empty objects of *size* bytes.
     - `broken_utf8`: a text in it has an invalid byte.
     - `truncated`: half of the body, with the Content-Length of all of it.
     - `drip_body`, `drip_headers`: this part byte by byte, one every *interval* seconds.

@@ -69,6 +69,25 @@ async def _gzip_bomb(fault: Fault, response: Response, connection: Connection) -
     await connection.send(Response(body, response.status_code, headers))
 
 
+async def _gzip_twice(fault: Fault, response: Response, connection: Connection) -> None:
+    packed = await asyncio.to_thread(gzip.compress, b" " * fault.size + response.body)
+    headers = {**_headers(response), "content-encoding": "gzip, gzip"}
+    await connection.send(Response(gzip.compress(packed), response.status_code, headers))
+
+
+async def _negative_chunk(fault: Fault, response: Response, connection: Connection) -> None:
+    head = _head(response, ("content-length",)).replace(b"\r\n\r\n", b"\r\ntransfer-encoding: chunked\r\n\r\n")
+    body = bytes(response.body)
+    pieces = [head, b"%x\r\n%b\r\n-1\r\n" % (len(body), body)]
+    await connection.write([*pieces, *[_CHUNK] * (fault.size // len(_CHUNK))])
+
+
+async def _many_values(fault: Fault, response: Response, connection: Connection) -> None:
+    body = bytes(response.body).rstrip()
+    more = b',"more":[' + b"{}," * (fault.size // 3) + b"{}]}"
+    await connection.send(Response(body[:-1] + more, response.status_code, _headers(response)))
+
+
 async def _broken_utf8(_fault: Fault, response: Response, connection: Connection) -> None:
     body = bytes(response.body)
     broken = body.replace(b':"', b':"\xff', 1)
@@ -92,6 +111,9 @@ async def _drip_headers(fault: Fault, response: Response, connection: Connection
 _DAMAGES: dict[str, Callable[[Fault, Response, Connection], Awaitable[None]]] = {
     "huge": _huge,
     "gzip_bomb": _gzip_bomb,
+    "gzip_twice": _gzip_twice,
+    "negative_chunk": _negative_chunk,
+    "many_values": _many_values,
     "broken_utf8": _broken_utf8,
     "truncated": _truncated,
     "drip_body": _drip_body,
@@ -104,10 +126,10 @@ def _headers(response: Response) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name != "content-length"}
 
 
-def _head(response: Response) -> bytes:
+def _head(response: Response, without: tuple[str, ...] = ()) -> bytes:
     """Status line and headers as bytes."""
     lines = [b"HTTP/1.1 %d Spoilt" % response.status_code]
-    lines += (name + b": " + value for name, value in response.raw_headers)
+    lines += (name + b": " + value for name, value in response.raw_headers if name.decode() not in without)
     return b"\r\n".join([*lines, b"connection: close", b"", b""])
 
 

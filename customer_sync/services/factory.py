@@ -6,6 +6,7 @@ from functools import partial
 
 from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
+from customer_sync.core.errors import ServiceError
 from customer_sync.core.locks import PageLocks
 from customer_sync.core.page import Page
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
@@ -57,7 +58,13 @@ class Services:
         redact.add(settings.folkform_token, settings.folkform_password)
         redact.add(settings.firebase_api_key, settings.pancake_access_token)
         self._pancake = self._open(
-            Service(pancake.SERVICE, settings.pancake_base_url, "PANCAKE_BASE_URL", pancake.RENEW_TOKEN),
+            Service(
+                pancake.SERVICE,
+                settings.pancake_base_url,
+                "PANCAKE_BASE_URL",
+                pancake.RENEW_TOKEN,
+                too_large_step=pancake.READ_LESS,
+            ),
             pancake.check_envelope,
         )
         self.folkform_limiter = AdaptiveRateLimiter(clock)
@@ -98,6 +105,10 @@ class Services:
             ServiceCalls(name, session.requests_by_page.total(), session.too_many)
             for name, session in self._sessions.items()
         ]
+
+    def unanswered(self) -> ServiceError | None:
+        """Why the last call to one of the services got no usable answer; None when both answered."""
+        return next((session.unanswered for session in self._sessions.values() if session.unanswered), None)
 
     def clocks(self) -> dict[str, float]:
         """How far each service's clock is ahead of ours, seconds, where known."""

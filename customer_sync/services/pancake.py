@@ -17,6 +17,7 @@ SERVICE = "Pancake"
 LARGEST_PAGE_SIZE = 100
 _WRONG_KIND = 102
 _TOKEN_CODES = frozenset({_WRONG_KIND, 103, 105, 106, 107})
+READ_LESS = "Set CUSTOMER_SYNC_PAGE_SIZE to a number below 100."
 RENEW_TOKEN = "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from queue import SimpleQueue
+from threading import RLock
 from typing import Protocol, Self
 
 from customer_sync.core.clock import Clock
@@ -101,6 +102,8 @@ class CustomerWriter:
         self._in_flight = 0
         self._moments = count()
         self._ended = False
+        self._submitting = RLock()
+        self._not_submitted: Customer | None = None
         self._outcomes = upserts.outcomes()
 
     def write(self, customer: Customer) -> None:
@@ -157,15 +160,21 @@ class CustomerWriter:
         return self._span_rule.may_start(place)
 
     def _submit(self, customer: Customer, where: Filter | None = None, tries_on_500: int = 1) -> None:
+        with self._submitting:
+            try:
+                self._upserts.pool.submit(self._upsert, customer, where, tries_on_500)
+            except BaseException:  # No thread could be started, but another one may take what was queued.
+                self._ended, self._not_submitted = True, customer
+                raise
         self._in_flight += 1
-        self._upserts.pool.submit(self._upsert, customer, where, tries_on_500)
 
     def _upsert(self, customer: Customer, where: Filter | None, tries_on_500: int) -> None:
         """Runs in the pool."""
         began, problem = next(self._moments), None
         try:
-            if self._ended:
-                raise CancelledError
+            with self._submitting:
+                if self._ended:
+                    raise CancelledError
             self._upserts.upsert(customer, where, tries_on_500=tries_on_500)
         except Exception as error:
             problem = error
@@ -184,7 +193,8 @@ class CustomerWriter:
             self._policy.failed(outcome.customer, outcome.error, outcome.ended)
 
     def _next_outcome(self) -> Outcome:
-        outcome = self._outcomes.get()
+        while (outcome := self._outcomes.get()).customer is self._not_submitted:
+            pass
         self._in_flight -= 1
         return outcome
 

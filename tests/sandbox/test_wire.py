@@ -5,6 +5,7 @@ import time
 
 import pytest
 import requests
+import urllib3
 
 from customer_sync.sandbox import Fault
 
@@ -100,6 +101,30 @@ def test_gzip_bomb(services: Services) -> None:
         assert answer.headers["Content-Encoding"] == "gzip"
         assert int(answer.headers["Content-Length"]) < 2**18
         assert sum(map(len, answer.iter_content(2**20))) > SPACES
+
+
+def test_gzip_twice(services: Services) -> None:
+    """The same, gzipped once more: a few hundred bytes."""
+    services.sandbox.faults.add(Fault("gzip_twice"))
+    with services.call("GET", "/fb-customer/count", stream=True) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip, gzip"
+        assert len(answer.raw.read(decode_content=False)) < 2**10
+
+
+def test_negative_chunk(services: Services) -> None:
+    """After the right answer a chunk of the size -1."""
+    services.sandbox.faults.add(Fault("negative_chunk", size=2**20))
+    with services.call("GET", "/fb-customer/count", stream=True) as answer:
+        assert (answer.headers["Transfer-Encoding"], "Content-Length" in answer.headers) == ("chunked", False)
+        with pytest.raises(urllib3.exceptions.ProtocolError):  # http.client reads to the end, and finds no other chunk.
+            answer.raw.read(2**21)
+
+
+def test_many_values(services: Services) -> None:
+    """The right answer, and a list of empty objects."""
+    services.sandbox.faults.add(Fault("many_values", size=3000))
+    answer = services.call("GET", "/fb-customer/count").json()
+    assert (answer["code"], answer["more"]) == (200, [{}] * 1001)
 
 
 def test_broken_utf8(services: Services) -> None:

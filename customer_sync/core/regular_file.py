@@ -1,0 +1,35 @@
+"""Files that a setting names: only regular ones are opened, so that a FIFO or a device can neither hang nor flood."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+_MAX_TEXT = 16 * 2**20
+
+
+def open_regular(path: Path, flags: int, mode: int = 0o600) -> int:
+    """The handle of a regular file. Raises OSError; `not a regular file` for anything else."""
+    try:
+        handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EISDIR):  # A FIFO without a reader, or a socket; a directory.
+            raise _not_regular(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _not_regular(path)
+    return handle
+
+
+def read_regular(path: Path, max_bytes: int = _MAX_TEXT) -> str:
+    """The text of a regular file. Raises OSError, and ValueError when it is not UTF-8."""
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        text = file.read(max_bytes + 1)
+    if len(text) > max_bytes:
+        raise OSError(errno.EFBIG, f"larger than {max_bytes:,} bytes", str(path))
+    return text.decode()
+
+
+def _not_regular(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file", str(path))
