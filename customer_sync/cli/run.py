@@ -16,7 +16,7 @@ from customer_sync.core.clock import Clock
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested
 from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
-from customer_sync.core.page import Page
+from customer_sync.core.page import CORRECT_RECORD, DELETE_RECORDS, Page
 from customer_sync.core.shard import Shard
 from customer_sync.http.redact import Redactor
 from customer_sync.monitoring.monitor import Monitor
@@ -150,6 +150,8 @@ def work_on_page(context: RunContext, work: Callable[[RunContext, R], None], res
     context.listener.page_started(result)
     try:
         context.clock.check()
+        if result.page.broken:
+            raise CustomerSyncError(result.page.problem, CORRECT_RECORD)
         context.folkform.ensure_up(result.page.page_id)
         work(context, result)
         result.complete = True
@@ -206,5 +208,6 @@ def _pages(command: Command[R], services: Services, page_ids: Sequence[str], res
         if selected:
             state = f"has no page in shard {result.shard} (switched on in all: {len(selected)})"
         result.warnings.append(f"FolkForm {state}, so there was nothing to do")
+    result.warnings += [f"{page.several_records}. {DELETE_RECORDS}" for page in selected if page.records > 1]
     off = [page for page in known.values() if not page.is_sync]
     return pages + (off if command.lists_off and not page_ids else [])

@@ -12,9 +12,10 @@ from urllib.parse import quote_plus
 
 from customer_sync.core.customer import Customer, Key
 from customer_sync.core.errors import ContractBroken, Refused
+from customer_sync.core.stored_value import INT64
 from customer_sync.http.session import Call
 from customer_sync.services.customer_path import NEWER_PATH, PATH
-from customer_sync.services.documents import StoredVersion, read_documents, read_stored
+from customer_sync.services.documents import StoredVersion, of_page, read_documents, read_stored
 from customer_sync.services.folkform_access import SERVICE, FolkFormAccess
 from customer_sync.services.folkform_order import LARGEST_LIMIT, documents_in_order
 from customer_sync.services.time_field import TIME_FIELDS, VERSION, TimeField, TimeFieldInUse
@@ -118,7 +119,7 @@ class FolkFormClient:
             found = self._get(
                 "/find", page_id, filter={"pageId": page_id, path: name}, options={"limit": _MOST_RECORDS}
             )
-            if documents := read_documents(found):
+            if documents := of_page(read_documents(found), page_id):
                 return sorted(_read(documents, VERSION), key=lambda stored: -stored.time)
         return []
 
@@ -164,7 +165,8 @@ class FolkFormClient:
 
     def _find(self, filter_: dict[str, Any], options: dict[str, Any], page_id: str | None = None) -> list[Any]:
         options = {**options, "projection": _PROJECTION}
-        return read_documents(self._get("/find", page_id, filter=filter_, options=options))
+        documents = read_documents(self._get("/find", page_id, filter=filter_, options=options))
+        return of_page(documents, filter_["pageId"]) if "pageId" in filter_ else documents
 
     def _get(self, path: str, page_id: str | None, **query: dict[str, Any]) -> Any:
         params = {name: json.dumps(value) for name, value in query.items()}
@@ -216,6 +218,6 @@ def _read(documents: Iterable[dict[str, Any]], field: TimeField) -> Iterator[Sto
 
 
 def _read_count(number: Any) -> int:
-    if not isinstance(number, int) or isinstance(number, bool):
+    if type(number) is not int or number < 0 or number not in INT64:
         raise ContractBroken(SERVICE, "answered a count that is no number")
     return number

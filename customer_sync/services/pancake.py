@@ -9,7 +9,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from customer_sync.core.customer import read_identifier
 from customer_sync.core.errors import ContractBroken, Refused, TokenRefused, Unreachable
+from customer_sync.core.stored_value import INT64
 from customer_sync.http.service import Answer
 from customer_sync.http.session import Access, ApiSession, Call
 
@@ -65,7 +67,25 @@ class PancakeClient:
         customers, total = answer.body.get("customers"), answer.body.get("total")
         if not isinstance(customers, list):
             raise ContractBroken(SERVICE, 'answered without a list "customers"')
-        return CustomerList(customers, total if type(total) is int else None, answer.date)
+        self._refuse_another_page(customers)
+        return CustomerList(customers, _read_total(total), answer.date)
+
+    def _refuse_another_page(self, customers: list[Any]) -> None:
+        """A stray customer is malformed; with more than half of them, the list is that of another page."""
+        named = (row.get("page_id") if isinstance(row, dict) else None for row in customers)
+        others = [other for one in named if one and (other := read_identifier(one)) != self._page_id]
+        if len(others) > len(customers) / 2:
+            problem = f"listed customers of page {others[0]} for page {self._page_id}"
+            raise ContractBroken(SERVICE, problem, "Check the page token in FolkForm's page record.")
+
+
+def _read_total(total: Any) -> int | None:
+    """The total as a count; None where there is none. Raises ContractBroken for one that nothing can count to."""
+    if type(total) is not int or total < 0:
+        return None
+    if total not in INT64:
+        raise ContractBroken(SERVICE, f"answered with a total of {total.bit_length()} bits")
+    return total
 
 
 def blocked_by_proxy(error: TokenRefused) -> bool:
@@ -84,7 +104,7 @@ def check_envelope(answer: Answer) -> None:
     if body.get("success") is True:
         return
     if body.get("success") is not False:
-        raise ContractBroken(SERVICE, 'answered without "success"')
+        raise ContractBroken(SERVICE, 'answered without "success"', "Check PANCAKE_BASE_URL.")
     code = str(body.get("error_code", ""))
     if code == "429":
         raise Unreachable(SERVICE, "answered too many requests", too_many=True)
