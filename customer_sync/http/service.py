@@ -21,6 +21,11 @@ class Service:
     not_found_step: str = ""
     """What to do when the service has no such path (404)."""
 
+    @property
+    def address_step(self) -> str:
+        """What to do when the address may be wrong."""
+        return self.not_found_step or f"Check {self.address_setting}."
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

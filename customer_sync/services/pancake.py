@@ -93,6 +93,12 @@ def blocked_by_proxy(error: TokenRefused) -> bool:
     return error.status == HTTPStatus.FORBIDDEN and not error.server_message
 
 
+def refusal_of(error: TokenRefused) -> str:
+    """Pancake's code of a refusal, else the HTTP status. What a code means differs, and messages vary."""
+    code = error.server_message.partition(":")[0]
+    return code if code.isdecimal() else str(error.status)
+
+
 def is_user_token(error: TokenRefused) -> bool:
     """Whether Pancake refused a page's token because it is a user's."""
     return error.server_message.startswith(f"{_WRONG_KIND}:")
