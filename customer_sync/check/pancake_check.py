@@ -6,7 +6,7 @@ from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.customer import read_customer
 from customer_sync.core.errors import ExitCode, ServiceError, TokenRefused
-from customer_sync.core.page import Page
+from customer_sync.core.page import CORRECT_RECORD, Page
 from customer_sync.results.findings import Finding, State, found_wrong
 from customer_sync.services.factory import SWITCHED_OFF
 from customer_sync.services.page_token import NO_USER_TOKEN, RenewalDisabled
@@ -18,6 +18,9 @@ _FIRST = 1
 
 def check_page(page: Page, client: PancakeClient, settings: Settings, clock: Clock) -> list[Finding]:
     """Asks for the first batch of *page*. Returns the findings. Raises StopRequested."""
+    if page.broken:
+        what = f"{page.page_id} record"
+        return [Finding(PANCAKE, what, State.WRONG, page.problem, CORRECT_RECORD, ExitCode.REFUSED)]
     if not page.page_access_token:
         return [_unusable_token(page, settings, "FolkForm's record holds no page token")]
     try:

@@ -138,7 +138,7 @@ def run_pages(
         context = RunContext(
             settings, clock, services.folkform, services.pancake, locks, listener, pool, services.requests
         )
-        command.prepare(context, result.pages)
+        command.prepare(context, [one for one in result.pages if not one.page.broken])
         # In random order, so that a time limit starves no page.
         waiting = random.sample(result.active_pages, len(result.active_pages))
         with ThreadPoolExecutor(settings.pages_at_once, thread_name_prefix="page") as pages:

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote
 
-from customer_sync.core.errors import ContractBroken, CustomerSyncError
+from customer_sync.core.errors import ContractBroken
 from customer_sync.core.page import CORRECT_RECORD, Page
 from customer_sync.core.stored_value import kept_text
 from customer_sync.http.session import Call
@@ -38,8 +38,8 @@ class FolkFormPages:
         return _one_of_each(page for page in pages if page)
 
     def page(self, page_id: str) -> Page:
-        """One page, as its record is now. Raises Refused when there is none, ContractBroken for another page's record,
-        CustomerSyncError for one that cannot be used.
+        """One page, as its record is now. Raises Refused when there is none, ContractBroken for another page's record
+        and for one that cannot be used.
         """
         path = f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}"
         page = _read_page(self._access.get(path, {}, page_id=page_id))
@@ -48,7 +48,8 @@ class FolkFormPages:
         if page.page_id != page_id:
             raise ContractBroken(SERVICE, f"returned the record of page {page.page_id} for page {page_id}")
         if page.broken:
-            raise CustomerSyncError(page.problem, CORRECT_RECORD)
+            problem = f"returned a record of page {page_id} that cannot be used: {page.broken}"
+            raise ContractBroken(SERVICE, problem, CORRECT_RECORD)
         return page
 
     def store_page_token(self, page_id: str, token: str) -> None:

@@ -194,15 +194,16 @@ class PageToken(Access):
 
     def _make(self, problem: str, user_tokens: dict[str, str]) -> str:
         """A new token, made with the first of the *user_tokens* that Pancake accepts."""
-        refusals = []
+        refusals: list[str] = []
         for user_token, name in user_tokens.items():
+            if refusals:
+                log.warning(
+                    "page %s: the record's user token is refused (%s), trying %s", self._page_id, refusals[-1], name
+                )
             try:
                 return self._request_token(user_token)
             except TokenRefused as error:
-                log.warning(
-                    "page %s: Pancake refuses %s (%s)", self._page_id, name, error.server_message or error.sentence
-                )
-                refusals.append(error.server_message)
+                refusals.append(error.server_message or error.sentence)
             except ServiceError as error:
                 error.problem += f" when a new token of page {self._page_id} was made"
                 raise

@@ -48,9 +48,11 @@ class RefusedTokens:
             handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return []
-        with os.fdopen(handle, "rb") as file:
+        try:
             is_file = stat.S_ISREG(os.fstat(handle).st_mode)
-            return file.read(_LONGEST).decode(errors="replace").split() if is_file else []
+            return os.read(handle, _LONGEST).decode(errors="replace").split() if is_file else []
+        finally:
+            os.close(handle)
 
 
 def _fingerprint(token: str, refusal: str) -> str:
