@@ -17,12 +17,14 @@ _FIRST = 1
 
 
 def check_page(page: Page, client: PancakeClient, settings: Settings, clock: Clock) -> list[Finding]:
-    """Asks for the first batch of *page*. Returns the findings. Raises StopRequested."""
+    """Asks for the first batch of *page*, or for the user's pages where it has no token. Returns the findings. Raises
+    StopRequested.
+    """
     if page.broken:
         what = f"{page.page_id} record"
         return [Finding(PANCAKE, what, State.WRONG, page.problem, CORRECT_RECORD, ExitCode.REFUSED)]
     if not page.page_access_token:
-        return [_unusable_token(page, settings, "FolkForm's record holds no page token")]
+        return [_missing_token(page, client, settings)]
     try:
         listed = client.get_customers(_FIRST, settings.page_size, 0, int(clock.now()) + 1)
     except TokenRefused as error:
@@ -35,6 +37,18 @@ def check_page(page: Page, client: PancakeClient, settings: Settings, clock: Clo
         return [found_wrong(PANCAKE, f"{page.page_id} list", error)]
     token = Finding(PANCAKE, f"{page.page_id} token", State.OK, "page token accepted")
     return [token, _renewal(page, settings), _order(page, listed), _total(page, listed)]
+
+
+def _missing_token(page: Page, client: PancakeClient, settings: Settings) -> Finding:
+    """Whether Pancake answers as the next pass needs it, which will read or make a token."""
+    user_token = page.access_token or settings.pancake_access_token
+    try:
+        if user_token:
+            client.present_token(user_token)
+    except ServiceError as error:
+        if not isinstance(error, TokenRefused) or blocked_by_proxy(error):
+            return found_wrong(PANCAKE, f"{page.page_id} token", error)
+    return _unusable_token(page, settings, "FolkForm's record holds no page token")
 
 
 def _unusable_token(page: Page, settings: Settings, detail: str) -> Finding:

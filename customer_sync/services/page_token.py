@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 from customer_sync.core.errors import ContractBroken, ServiceError, TokenRefused, Unreachable
@@ -19,7 +19,7 @@ from customer_sync.core.stored_value import kept_text
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
 from customer_sync.http.session import Access, ApiSession, Call
-from customer_sync.services.pancake import SERVICE, blocked_by_proxy, refusal_of
+from customer_sync.services.pancake import SERVICE, blocked_by_proxy, present_token, refusal_of
 from customer_sync.services.refused_tokens import RefusedTokens
 
 log = logging.getLogger(__name__)
@@ -170,15 +170,14 @@ class PageToken(Access):
     def _present(self, user_tokens: Iterable[str]) -> str:
         """The page token that Pancake's list of the user's pages shows; empty where it shows none."""
         for user_token in user_tokens:
-            call = Call("GET", "/v1/pages", {"access_token": user_token}, page_id=self._page_id)
             try:
-                body = self._session.call(call, Access(self.limiter)).body
+                token = present_token(self._session, self.limiter, self._page_id, user_token)
             except Unreachable:  # Later it may show one.
                 raise
             except ServiceError as error:
                 log.debug("page %s: Pancake does not list the user's pages: %s", self._page_id, error)
                 continue
-            if token := _token_in(body, self._page_id):
+            if token:
                 self._redact.add(token)
                 return token
         return ""
@@ -219,15 +218,3 @@ class PageToken(Access):
         if not isinstance(token, str) or not token or kept_text(token) != token:
             raise ContractBroken(SERVICE, "made a page token and did not return it")
         return token
-
-
-def _token_in(body: dict[str, Any], page_id: str) -> str:
-    """The token of a page in Pancake's list of pages; empty where it shows none."""
-    categorized = body.get("categorized")
-    pages = categorized.get("activated") if isinstance(categorized, dict) else None
-    for page in pages if isinstance(pages, list) else []:
-        settings = page.get("settings") if isinstance(page, dict) and page.get("id") == page_id else None
-        token = settings.get("page_access_token") if isinstance(settings, dict) else None
-        if isinstance(token, str) and token and kept_text(token) == token:
-            return token
-    return ""

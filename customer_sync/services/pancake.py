@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from customer_sync.core.customer import read_identifier
 from customer_sync.core.errors import ContractBroken, Refused, TokenRefused, Unreachable
-from customer_sync.core.stored_value import INT64
+from customer_sync.core.stored_value import INT64, kept_text
+from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.service import Answer
 from customer_sync.http.session import Access, ApiSession, Call
 
@@ -70,6 +71,10 @@ class PancakeClient:
         self._refuse_another_page(customers)
         return CustomerList(customers, _read_total(total), answer.date)
 
+    def present_token(self, user_token: str) -> str:
+        """The token of this page in the list of the user's pages; empty where it shows none. Raises as above."""
+        return present_token(self._session, self._access.limiter, self._page_id, user_token)
+
     def _refuse_another_page(self, customers: list[Any]) -> None:
         """A stray customer is malformed; with more than half of them, the list is that of another page."""
         named = (row.get("page_id") if isinstance(row, dict) else None for row in customers)
@@ -77,6 +82,21 @@ class PancakeClient:
         if len(others) > len(customers) / 2:
             problem = f"listed customers of page {others[0]} for page {self._page_id}"
             raise ContractBroken(SERVICE, problem, "Check the page token in FolkForm's page record.")
+
+
+def present_token(session: ApiSession, limiter: AdaptiveRateLimiter, page_id: str, user_token: str) -> str:
+    """The token of a page in Pancake's list of a user's pages; empty where it shows none. To read it costs no other
+    program its token.
+    """
+    call = Call("GET", "/v1/pages", {"access_token": user_token}, page_id=page_id)
+    categorized = session.call(call, Access(limiter)).body.get("categorized")
+    pages = categorized.get("activated") if isinstance(categorized, dict) else None
+    for page in pages if isinstance(pages, list) else []:
+        settings = page.get("settings") if isinstance(page, dict) and page.get("id") == page_id else None
+        token = settings.get("page_access_token") if isinstance(settings, dict) else None
+        if isinstance(token, str) and kept_text(token) == token:
+            return token
+    return ""
 
 
 def _read_total(total: Any) -> int | None:
