@@ -501,13 +501,14 @@ def test_a_newer_token_that_is_dead_too(shop: Shop, passes: Passes, in_between: 
     assert box.difference().equal
 
 
-def test_a_proxys_403_makes_no_token(shop: Shop, run: Command) -> None:
-    """A 403 without Pancake's message is not about the token: none is made, the page fails."""
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_a_proxy_makes_no_token(shop: Shop, run: Command, status: int) -> None:
+    """A refusal without Pancake's message is not about the token: none is made, the page fails."""
     box = shop()
-    box.faults.add(Fault("html", endpoint=LIST, status=403, times=None))
+    box.faults.add(Fault("html", endpoint=LIST, status=status, times=None))
     outcome = run(box, "incremental", "--json")
     assert (outcome.code, _asked(box, RECORD, MAKE, STORE)) == (3, [0, 0, 0])
-    assert "answered 403" in _error(outcome, only_page(box))
+    assert f"answered {status}" in _error(outcome, only_page(box))
 
 
 def test_folkform_does_not_store_it(shop: Shop, run: Command, passes: Passes) -> None:
@@ -632,8 +633,9 @@ def test_lists_without_the_token(
 # Refusals that a new token does not end
 
 
-@pytest.mark.parametrize("refusal", REFUSALS)
-@pytest.mark.parametrize("trouble", ["dead", "missing", "none"])
+@pytest.mark.parametrize(
+    ("refusal", "trouble"), [*((refusal, "none") for refusal in REFUSALS), (105, "dead"), (105, "missing")]
+)
 def test_one_new_token_in_all_runs(shop: Shop, run: Command, refusal: int, trouble: str) -> None:
     """A page that is always refused gets one new token, however many runs there are; the others are synced."""
     box = shop(2)
@@ -647,6 +649,14 @@ def test_one_new_token_in_all_runs(shop: Shop, run: Command, refusal: int, troub
     assert (_pages_asked(box, MAKE), _asked(box, STORE)) == ([refused], [1])
     assert box.difference(well).equal
     assert all(_hides_tokens(outcome) for outcome in outcomes)
+
+
+def test_check_knows_that_a_new_token_did_not_help(shop: Shop, run: Command) -> None:
+    """No pass makes another one, so it is wrong, and no warning that says so."""
+    box = shop()
+    box.faults.add(_refusal(105, only_page(box), times=None))
+    codes = [run(box, name).code for name in ("check", "incremental", "check")]
+    assert codes == [0, 3, 3]
 
 
 def test_one_new_token_where_only_some_calls_are_refused(shop: Shop, run: Command) -> None:

@@ -36,6 +36,8 @@ def doubt_address(service: Service, error: ServiceError) -> None:
     a good status that is lasting trouble: another server is there.
     """
     if error.status and service.address_setting not in error.next_step:
-        error.next_step = f"{error.next_step} {service.address_step}".strip()
+        step = service.address_step
+        step = f"If this persists, {step[0].lower()}{step[1:]}" if error.status >= 500 else step
+        error.next_step = f"{error.next_step} {step}".strip()
     if 200 <= error.status < 300:
         error.exit_code = ExitCode.REFUSED

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote_plus
 
-from customer_sync.core.customer import Customer, Key
+from customer_sync.core.customer import Customer, Key, read_identifier
 from customer_sync.core.errors import ContractBroken, Refused
 from customer_sync.core.stored_value import INT64
 from customer_sync.http.session import Call
@@ -60,7 +60,10 @@ class FolkFormClient:
         call = Call(
             "POST", "/upsert-one", params, body, page_id=customer.page_id, hide=customer.hide, tries_on_500=tries_on_500
         )
-        self._access.session.call(call, self._access.customer_path)
+        stored = self._access.session.call(call, self._access.customer_path).body["data"]
+        other = read_identifier(stored.get("pageId")) if isinstance(stored, dict) else None
+        if other not in (None, read_identifier(customer.page_id)):
+            raise ContractBroken(SERVICE, f"stored a customer of page {customer.page_id} under page {other}")
 
     def look_up(self, customer: Customer) -> Filter:
         """Which record to update where FolkForm refused the customer with 500: it stores Pancake's id once, and an

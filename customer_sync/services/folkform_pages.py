@@ -88,12 +88,15 @@ def _read_page(record: Any) -> Page | None:
 
 
 def _one_of_each(pages: Iterable[Page]) -> list[Page]:
-    """One record of each page: one that can be used and is on, with a token, comes first."""
+    """One record of each page, which is on where any is: one that can be used, with a token, and on comes first."""
     by_id: dict[str, list[Page]] = {}
     for page in pages:
         by_id.setdefault(page.page_id, []).append(page)
-    best = (
-        max(one, key=lambda page: (page.is_sync, not page.broken, bool(page.page_access_token)))
+    return [
+        replace(max(one, key=_usefulness), is_sync=any(page.is_sync for page in one), records=len(one))
         for one in by_id.values()
-    )
-    return [replace(page, records=len(by_id[page.page_id])) for page in best]
+    ]
+
+
+def _usefulness(page: Page) -> tuple[bool, bool, bool]:
+    return not page.broken, bool(page.page_access_token), page.is_sync

@@ -54,6 +54,9 @@ NO_USER_TOKEN = RenewalDisabled(
 )
 
 
+NEW_ONE_REFUSED = RenewalDisabled("refused a new one, too, in an earlier run", _STORE_TOKEN)
+
+
 class PageToken(Access):
     """Access to one page with its token, which is renewed when it is missing or refused. Threads share it."""
 
@@ -160,11 +163,11 @@ class PageToken(Access):
             return RenewalDisabled("the new one, too", _STORE_TOKEN)
         if len(self._made) == _MOST_MADE:
             reason = f"all {_MOST_MADE} new ones were renewed by another program"
-            return RenewalDisabled(reason, "Let only one program renew it: CUSTOMER_SYNC_RENEW_TOKENS=0 is a switch.")
+            return RenewalDisabled(reason, "Set CUSTOMER_SYNC_RENEW_TOKENS=0, so that only that program renews it.")
         if present:
             return RenewalDisabled("it is the present one, so that a new one would not help", _STORE_TOKEN)
         if refused and self._unhelpful.holds(refused, self._refused[refused]):
-            return RenewalDisabled("refused a new one, too, in an earlier run", _STORE_TOKEN)
+            return NEW_ONE_REFUSED
         return None if user_tokens else NO_USER_TOKEN
 
     def _present(self, user_tokens: Iterable[str]) -> str:

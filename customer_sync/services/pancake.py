@@ -109,8 +109,8 @@ def _read_total(total: Any) -> int | None:
 
 
 def blocked_by_proxy(error: TokenRefused) -> bool:
-    """Whether a 403 without a message came from a proxy: a new token would not help."""
-    return error.status == HTTPStatus.FORBIDDEN and not error.server_message
+    """Whether a 401 or 403 without a message came from a proxy: a new token would not help."""
+    return error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) and not error.server_message
 
 
 def refusal_of(error: TokenRefused) -> str:
