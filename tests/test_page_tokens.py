@@ -1,5 +1,7 @@
 """Page tokens: the record is read again before one is made; one is made at a time, stored, and none when disabled."""
 
+import json
+import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -499,13 +501,14 @@ def test_a_newer_token_that_is_dead_too(shop: Shop, passes: Passes, in_between: 
     assert box.difference().equal
 
 
-def test_a_proxys_403_makes_no_token(shop: Shop, run: Command) -> None:
-    """A 403 without Pancake's message is not about the token: none is made, the page fails."""
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_a_proxy_makes_no_token(shop: Shop, run: Command, status: int) -> None:
+    """A refusal without Pancake's message is not about the token: none is made, the page fails."""
     box = shop()
-    box.faults.add(Fault("html", endpoint=LIST, status=403, times=None))
+    box.faults.add(Fault("html", endpoint=LIST, status=status, times=None))
     outcome = run(box, "incremental", "--json")
     assert (outcome.code, _asked(box, RECORD, MAKE, STORE)) == (3, [0, 0, 0])
-    assert "answered 403" in _error(outcome, only_page(box))
+    assert f"answered {status}" in _error(outcome, only_page(box))
 
 
 def test_folkform_does_not_store_it(shop: Shop, run: Command, passes: Passes) -> None:
@@ -542,3 +545,270 @@ def test_pancake_makes_none(shop: Shop, passes: Passes, status: int) -> None:
     assert (result.exit_code, _asked(box, MAKE, STORE)) == (3, [1, 0])
     assert isinstance(page.error, Refused)
     assert "Not today" in str(page.error)
+
+
+# Pancake's list of pages
+
+
+@pytest.mark.parametrize("trouble", ["missing", "dead"])
+@pytest.mark.parametrize(
+    ("options", "environment", "stores"),
+    [([], {}, True), (["--dry-run"], {}, False), ([], {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, False)],
+    ids=["pass", "dry run", "switched off"],
+)
+def test_the_present_token_is_read(
+    shop: Shop, run: Command, options: list[str], environment: dict[str, str], trouble: str, *, stores: bool
+) -> None:
+    """The token that Pancake lists is used where FolkForm's is refused or missing: no other program loses its own."""
+    box = shop(shows_page_tokens=True)
+    page_id = only_page(box)
+    stored = "" if trouble == "missing" else _stored(box, page_id)
+    box.folkform.set_page(page_id, pageAccessToken="")
+    present = box.pancake.make_page_token(page_id)
+    box.folkform.set_page(page_id, pageAccessToken=stored)
+    outcome = run(box, "backfill", "-v", *options, **environment)
+    assert (outcome.code, _asked(box, MAKE), box.pancake.page_token(page_id)) == (0, [0], present)
+    assert _stored(box, page_id) == (present if stores else stored)
+    assert _hides_tokens(outcome)
+
+
+def test_the_refused_token_is_the_present_one(shop: Shop, run: Command) -> None:
+    """Where Pancake refuses the token that it lists, a new one would not help: none is made, with Pancake's words."""
+    box = shop(shows_page_tokens=True)
+    box.faults.add(_refusal(107, only_page(box), times=None))
+    outcome = run(box, "incremental", "--json")
+    assert (outcome.code, _asked(box, MAKE, STORE)) == (3, [0, 0])
+    assert "107: not this token" in _error(outcome, only_page(box))
+
+
+@pytest.mark.parametrize("status", [404, 403, 400])
+def test_a_pancake_that_lists_no_pages(shop: Shop, passes: Passes, status: int) -> None:
+    """A list that Pancake refuses keeps no token from being made."""
+    box = shop()
+    _lose(box, "dead")
+    box.faults.add(Fault("status", service="pancake", endpoint="/v1/pages", status=status, message="no", times=None))
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert _asked(box, MAKE) == [1]
+
+
+def test_a_list_that_does_not_come(shop: Shop, passes: Passes) -> None:
+    """Where the list is out of order, none is made: later it may show the present one."""
+    box = shop()
+    _lose(box, "dead")
+    box.faults.add(Fault("status", service="pancake", endpoint="/v1/pages", status=503, times=None))
+    assert passes(box, INCREMENTAL).exit_code == 75
+    assert _asked(box, MAKE) == [0]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"id": "another", "settings": {"page_access_token": "page-token-of-another"}},
+        {"settings": {"page_access_token": "page-token-of-none"}},
+        {"id": "104", "settings": {"page_access_token": 5}},
+        {"id": "104", "settings": {"page_access_token": "page-token-\ud800"}},
+        {"id": "104", "settings": None},
+        {"id": "104"},
+        None,
+        [],
+    ],
+    ids=str,
+)
+def test_lists_without_the_token(
+    shop: Shop, passes: Passes, in_between: Callable[[Sandbox], Proxy], listed: Any
+) -> None:
+    """The token of another page, and what is no token, is not used."""
+    box = shop()
+    page_id = only_page(box)
+    _lose(box, "missing")
+    if isinstance(listed, dict) and listed.get("id") == "104":
+        listed["id"] = page_id
+    answer = json.dumps({"success": True, "categorized": {"activated": [listed]}}).encode()
+    proxy = in_between(box)
+    proxy.before = lambda passing: answer if passing.path.endswith("/v1/pages") else None
+    assert passes(proxy, INCREMENTAL).exit_code == 0
+    assert (_asked(box, MAKE), _all_stored(box)) == ([1], True)
+
+
+# Refusals that a new token does not end
+
+
+@pytest.mark.parametrize(
+    ("refusal", "trouble"), [*((refusal, "none") for refusal in REFUSALS), (105, "dead"), (105, "missing")]
+)
+def test_one_new_token_in_all_runs(shop: Shop, run: Command, refusal: int, trouble: str) -> None:
+    """A page that is always refused gets one new token, however many runs there are; the others are synced."""
+    box = shop(2)
+    refused, well = box.pancake.page_ids()
+    if trouble != "none":
+        _lose(box, trouble, refused)
+    box.faults.add(_refusal(refusal, refused, times=None))
+    outcomes = [run(box, name, "--json") for name in ("incremental", "backfill", "incremental")]
+    assert [outcome.code for outcome in outcomes] == [1, 1, 1]
+    assert all("not this token" in _error(outcome, refused) for outcome in outcomes)
+    assert (_pages_asked(box, MAKE), _asked(box, STORE)) == ([refused], [1])
+    assert box.difference(well).equal
+    assert all(_hides_tokens(outcome) for outcome in outcomes)
+
+
+def test_check_knows_that_a_new_token_did_not_help(shop: Shop, run: Command) -> None:
+    """No pass makes another one, so it is wrong, and no warning that says so."""
+    box = shop()
+    box.faults.add(_refusal(105, only_page(box), times=None))
+    codes = [run(box, name).code for name in ("check", "incremental", "check")]
+    assert codes == [0, 3, 3]
+
+
+def test_one_new_token_where_only_some_calls_are_refused(shop: Shop, run: Command) -> None:
+    """A refusal that comes with the second answer of every run is not about the token, which the first one accepted."""
+    box = shop()
+    page_id = only_page(box)
+    for _ in range(3):
+        box.faults.clear()
+        box.faults.add(_refusal(106, page_id, skip=1, times=None))
+        assert run(box, "backfill", CUSTOMER_SYNC_PAGE_SIZE="3").code == 3
+    assert _asked(box, MAKE) == [1]
+
+
+def test_one_new_token_that_folkform_forgets(shop: Shop, run: Command, in_between: Callable[[Sandbox], Proxy]) -> None:
+    """Where FolkForm's record returns to its dead token, later runs make none either."""
+    box = shop()
+    page_id = only_page(box)
+    _lose(box, "dead")
+    dead = _stored(box, page_id)
+    box.faults.add(_refusal(105, page_id, times=None))
+    proxy = in_between(box)
+
+    def after(passing: Passing) -> None:
+        if passing.path.endswith(STORE):
+            box.folkform.set_page(page_id, pageAccessToken=dead)
+
+    proxy.after = after
+    assert [run(None, "incremental", **proxy.environment).code for _ in range(3)] == [3, 3, 3]
+    assert _asked(box, MAKE) == [1]
+
+
+def test_the_page_works_again(shop: Shop, run: Command) -> None:
+    """Once the refusal ends, the token made before is used; when that one dies for another reason, one is made."""
+    box = shop()
+    page_id = only_page(box)
+    with box.faults.add(_refusal(107, page_id, times=None)):
+        assert run(box, "incremental").code == 3
+    assert (run(box, "incremental").code, _asked(box, MAKE)) == (0, [1])
+    _lose(box, "dead")
+    assert (run(box, "incremental").code, _asked(box, MAKE), _all_stored(box)) == (0, [2], True)
+
+
+def test_a_token_that_an_operator_stored(shop: Shop, run: Command) -> None:
+    """Another token in FolkForm's record may be renewed again: the refusals before were not of it."""
+    box = shop()
+    page_id = only_page(box)
+    box.faults.add(_refusal(105, page_id, times=None))
+    assert run(box, "incremental").code == 3
+    box.folkform.set_page(page_id, pageAccessToken="page-token-of-an-operator")
+    assert run(box, "incremental").code == 3
+    assert _asked(box, MAKE) == [2]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_what_stands_where_refusals_are_kept(shop: Shop, run: Command, tmp_path: Path, kind: str) -> None:
+    """A link is replaced and not followed, a pipe is not waited for, a directory ends no page."""
+    box = shop()
+    page_id = only_page(box)
+    box.faults.add(_refusal(105, page_id, times=None))
+    run.lock_dir.mkdir(mode=0o700)
+    place, other = run.lock_dir / f"refused-{page_id}.txt", tmp_path / "other"
+    other.write_text("kept")
+    if kind == "link":
+        place.symlink_to(other)
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    assert run(box, "incremental", "--max-runtime", "20").code == 3
+    assert (_asked(box, MAKE), other.read_text()) == ([1], "kept")
+
+
+# Other programs
+
+
+def test_another_program_renews_it_again_and_again(
+    shop: Shop, passes: Passes, in_between: Callable[[Sandbox], Proxy]
+) -> None:
+    """As often as FolkForm's record has changed, its token is used, and none is made."""
+    box = shop()
+    page_id = only_page(box)
+    proxy = in_between(box)
+
+    def after(passing: Passing) -> None:
+        if passing.path.endswith(LIST):
+            box.folkform.set_page(page_id, pageAccessToken=box.pancake.make_page_token(page_id))
+
+    proxy.after = after
+    passes.environment = {"CUSTOMER_SYNC_PAGE_SIZE": "2"}
+    assert passes(proxy, BACKFILL).exit_code == 0
+    assert _asked(box, MAKE) == [0]
+    assert _asked(box, RECORD)[0] >= 3
+    assert box.difference().equal
+
+
+@pytest.mark.parametrize("times", [2, 9])
+def test_another_program_renews_it_and_stores_none(
+    shop: Shop, passes: Passes, in_between: Callable[[Sandbox], Proxy], times: int
+) -> None:
+    """A new token that worked and was renewed elsewhere is replaced, three times in a run at most."""
+    box = shop()
+    page_id = only_page(box)
+    proxy = in_between(box)
+    left = [*range(times)]
+
+    def after(passing: Passing) -> None:
+        accepted = passing.query.get("page_access_token") == box.pancake.page_token(page_id)
+        if passing.path.endswith(LIST) and accepted and left:
+            left.pop()
+            box.pancake.make_page_token(page_id)
+
+    proxy.after = after
+    passes.environment = {"CUSTOMER_SYNC_PAGE_SIZE": "1"}
+    assert passes(proxy, BACKFILL).exit_code == (0 if times == 2 else 3)
+    assert _asked(box, MAKE) == [min(times, 3)]
+    assert passes(box, BACKFILL).exit_code == 0
+    assert box.difference().equal
+
+
+# The user token of the settings
+
+
+@pytest.mark.parametrize("refusal", [None, 401, 107])
+def test_a_dead_user_token_and_a_good_one(shop: Shop, run: Command, refusal: int | None) -> None:
+    """PANCAKE_ACCESS_TOKEN is tried after the record's user token is refused, and that is logged."""
+    box = shop(user_token_refusal=refusal)
+    _lose(box, "dead")
+    box.folkform.set_page(only_page(box), accessToken="user-token-that-is-dead")
+    outcome = run(box, "incremental", PANCAKE_ACCESS_TOKEN=str(box.pancake.user_token(only_page(box))))
+    assert (outcome.code, _asked(box, MAKE), box.difference().equal) == (0, [2], True)
+    assert "PANCAKE_ACCESS_TOKEN" in outcome.err
+    assert _hides_tokens(outcome)
+
+
+def test_two_dead_user_tokens(shop: Shop, run: Command) -> None:
+    """Where both are refused, the next step names both places."""
+    box = shop()
+    _lose(box, "dead")
+    box.folkform.set_page(only_page(box), accessToken="user-token-that-is-dead")
+    outcome = run(box, "incremental", "--json", PANCAKE_ACCESS_TOKEN="user-token-that-is-dead-too")
+    assert (outcome.code, _asked(box, MAKE)) == (3, [2])
+    error = _error(outcome, only_page(box))
+    assert all(part in error for part in ("FolkForm's page record", "PANCAKE_ACCESS_TOKEN", ACCOUNT, "103"))
+    assert _hides_tokens(outcome)
+
+
+def test_the_present_token_of_the_settings_user(shop: Shop, passes: Passes) -> None:
+    """Pancake's list is asked with PANCAKE_ACCESS_TOKEN, too."""
+    box = shop(shows_page_tokens=True)
+    page_id = only_page(box)
+    box.pancake.make_page_token(page_id)
+    box.folkform.set_page(page_id, accessToken="user-token-that-is-dead")
+    passes.environment = {"PANCAKE_ACCESS_TOKEN": str(box.pancake.user_token(page_id))}
+    assert passes(box, INCREMENTAL).exit_code == 0
+    assert (_asked(box, MAKE), _all_stored(box)) == ([0], True)

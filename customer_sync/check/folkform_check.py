@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode, SettingsError, TokenRefused
-from customer_sync.core.page import Page
+from customer_sync.core.page import DELETE_RECORDS, Page
 from customer_sync.results.findings import Report
 from customer_sync.services.customer_path import NEWER_PATH, PATH
 from customer_sync.services.customer_path import VARIABLE as CUSTOMER_PATH
@@ -129,6 +129,9 @@ class FolkFormCheck:
         on = [page for page in known if page.is_sync]
         off = [page for page in known if not page.is_sync]
         detail = f"{len(known)}, {len(on)} switched on{_named(': ', on)}{_named('; off: ', off)}"
+        for page in known:
+            if page.several_records:
+                self._report.warn(f"{page.records} records", page.several_records, DELETE_RECORDS)
         if on:
             self._report.ok("pages", detail)
         else:

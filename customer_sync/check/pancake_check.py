@@ -6,20 +6,27 @@ from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.customer import read_customer
 from customer_sync.core.errors import ExitCode, ServiceError, TokenRefused
-from customer_sync.core.page import Page
+from customer_sync.core.locks import PageLocks
+from customer_sync.core.page import CORRECT_RECORD, Page
 from customer_sync.results.findings import Finding, State, found_wrong
 from customer_sync.services.factory import SWITCHED_OFF
-from customer_sync.services.page_token import NO_USER_TOKEN, RenewalDisabled
+from customer_sync.services.page_token import NEW_ONE_REFUSED, NO_USER_TOKEN, RenewalDisabled
 from customer_sync.services.pancake import SERVICE as PANCAKE
-from customer_sync.services.pancake import CustomerList, PancakeClient, blocked_by_proxy, is_user_token
+from customer_sync.services.pancake import CustomerList, PancakeClient, blocked_by_proxy, is_user_token, refusal_of
+from customer_sync.services.refused_tokens import RefusedTokens
 
 _FIRST = 1
 
 
 def check_page(page: Page, client: PancakeClient, settings: Settings, clock: Clock) -> list[Finding]:
-    """Asks for the first batch of *page*. Returns the findings. Raises StopRequested."""
+    """Asks for the first batch of *page*, or for the user's pages where it has no token. Returns the findings. Raises
+    StopRequested.
+    """
+    if page.broken:
+        what = f"{page.page_id} record"
+        return [Finding(PANCAKE, what, State.WRONG, page.problem, CORRECT_RECORD, ExitCode.REFUSED)]
     if not page.page_access_token:
-        return [_unusable_token(page, settings, "FolkForm's record holds no page token")]
+        return [_missing_token(page, client, settings)]
     try:
         listed = client.get_customers(_FIRST, settings.page_size, 0, int(clock.now()) + 1)
     except TokenRefused as error:
@@ -27,15 +34,30 @@ def check_page(page: Page, client: PancakeClient, settings: Settings, clock: Clo
             return [found_wrong(PANCAKE, f"{page.page_id} list", error)]
         why = "the page token is a user token" if is_user_token(error) else "Pancake rejected the page token"
         answer = f" ({error.server_message})" if error.server_message else ""
-        return [_unusable_token(page, settings, f"{why}{answer}")]
+        known = RefusedTokens(PageLocks(settings.lock_dir, clock).note("refused", page.page_id))
+        is_known = known.holds(page.page_access_token, refusal_of(error))
+        return [_unusable_token(page, settings, f"{why}{answer}", NEW_ONE_REFUSED if is_known else None)]
     except ServiceError as error:
         return [found_wrong(PANCAKE, f"{page.page_id} list", error)]
     token = Finding(PANCAKE, f"{page.page_id} token", State.OK, "page token accepted")
     return [token, _renewal(page, settings), _order(page, listed), _total(page, listed)]
 
 
-def _unusable_token(page: Page, settings: Settings, detail: str) -> Finding:
-    what, obstacle = f"{page.page_id} token", _obstacle(page, settings)
+def _missing_token(page: Page, client: PancakeClient, settings: Settings) -> Finding:
+    """Whether Pancake answers as the next pass needs it, which will read or make a token."""
+    user_token = page.access_token or settings.pancake_access_token
+    try:
+        if user_token:
+            client.present_token(user_token)
+    except ServiceError as error:
+        if not isinstance(error, TokenRefused) or blocked_by_proxy(error):
+            return found_wrong(PANCAKE, f"{page.page_id} token", error)
+    return _unusable_token(page, settings, "FolkForm's record holds no page token")
+
+
+def _unusable_token(page: Page, settings: Settings, detail: str, obstacle: RenewalDisabled | None = None) -> Finding:
+    """*obstacle* is why no pass makes a new token, where more is known than the settings and the record."""
+    what, obstacle = f"{page.page_id} token", _obstacle(page, settings) or obstacle
     if obstacle is None:
         step = f"Nothing: the next pass makes a new one with {_user_token(page, settings)}."
         return Finding(PANCAKE, what, State.WARNING, detail, step)

@@ -16,7 +16,7 @@ from customer_sync.core.clock import Clock
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested, machine_error
 from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
-from customer_sync.core.page import Page
+from customer_sync.core.page import CORRECT_RECORD, DELETE_RECORDS, Page
 from customer_sync.core.shard import Shard
 from customer_sync.http.redact import Redactor
 from customer_sync.monitoring.monitor import Monitor
@@ -141,7 +141,7 @@ def run_pages(
         context = RunContext(
             settings, clock, services.folkform, services.pancake, locks, listener, pool, services.requests
         )
-        command.prepare(context, result.pages)
+        command.prepare(context, [one for one in result.pages if not one.page.broken])
         # In random order, so that a time limit starves no page.
         waiting = random.sample(result.active_pages, len(result.active_pages))
         with ThreadPoolExecutor(settings.pages_at_once, thread_name_prefix="page") as pages:
@@ -153,6 +153,8 @@ def work_on_page(context: RunContext, work: Callable[[RunContext, R], None], res
     context.listener.page_started(result)
     try:
         context.clock.check()
+        if result.page.broken:
+            raise CustomerSyncError(result.page.problem, CORRECT_RECORD)
         context.folkform.ensure_up(result.page.page_id)
         work(context, result)
         result.complete = True
@@ -213,5 +215,6 @@ def _pages(command: Command[R], services: Services, page_ids: Sequence[str], res
         if selected:
             state = f"has no page in shard {result.shard} (switched on in all: {len(selected)})"
         result.warnings.append(f"FolkForm {state}, so there was nothing to do")
+    result.warnings += [f"{page.several_records}. {DELETE_RECORDS}" for page in selected if page.records > 1]
     off = [page for page in known.values() if not page.is_sync]
     return pages + (off if command.lists_off and not page_ids else [])

@@ -55,7 +55,7 @@ class Settings:
     )
     pancake_base_url: str = setting("PANCAKE_BASE_URL", read_address, "Pancake", "https://pages.fm/api")
     pancake_access_token: str | None = setting(
-        "PANCAKE_ACCESS_TOKEN", read_text, "user token for pages whose record has none", secret=True
+        "PANCAKE_ACCESS_TOKEN", read_text, "user token for pages whose own is missing or dead", secret=True
     )
     renew_tokens: bool = setting("CUSTOMER_SYNC_RENEW_TOKENS", read_switch, "0: make no new page token", "1")
     workers: int = setting("CUSTOMER_SYNC_WORKERS", whole_number(1, 64), "upserts in flight, all pages together", "8")

@@ -83,6 +83,10 @@ class PageLocks:
         finally:
             os.close(handle)
 
+    def note(self, name: str, page_id: str) -> Path:
+        """Where something else about a page is kept, beside its locks."""
+        return self._directory / f"{name}-{quote(page_id, safe='')}.txt"
+
     def holders(self, pass_names: Iterable[str], page_id: str) -> list[Holder]:
         """Who holds these locks of a page at this moment, each process once. Makes no file and delays no run."""
         held = [holder for name in pass_names if (holder := self._holder(name, page_id))]

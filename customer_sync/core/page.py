@@ -15,8 +15,27 @@ class Page:
     """Gives access to the page's customers in Pancake; empty if FolkForm has none."""
     access_token: str = field(default="", repr=False)
     """The user token that can make a page token; empty if FolkForm has none."""
+    broken: str = ""
+    """Why its record cannot be used; empty where it can."""
+    records: int = 1
+    """How many records FolkForm has of it."""
 
     @property
     def title(self) -> str:
         """Name and id."""
         return f"{self.name} ({self.page_id})" if self.name else self.page_id
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its record, as a sentence without its full stop; empty if nothing is."""
+        return f"FolkForm's record of page {self.page_id} cannot be used: {self.broken}" if self.broken else ""
+
+    @property
+    def several_records(self) -> str:
+        """A sentence about its other records; empty if there are none."""
+        state = "it is synced, because one of them is on" if self.is_sync else "all of them are off"
+        return f"FolkForm has {self.records} records of page {self.page_id}; {state}" if self.records > 1 else ""
+
+
+CORRECT_RECORD = "Correct the page record in FolkForm."
+DELETE_RECORDS = "Delete all but one of them in FolkForm."

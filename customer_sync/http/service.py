@@ -22,6 +22,11 @@ class Service:
     too_large_step: str = ""
     """What to do when its answers are too large."""
 
+    @property
+    def address_step(self) -> str:
+        """What to do when the address may be wrong."""
+        return self.not_found_step or f"Check {self.address_setting}."
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

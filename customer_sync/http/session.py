@@ -30,7 +30,7 @@ from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
 from customer_sync.http.retry import TRIES, Retries, read_retry_after
 from customer_sync.http.service import Answer, Service
-from customer_sync.http.status_errors import check_status
+from customer_sync.http.status_errors import check_status, doubt_address
 from customer_sync.http.transport import BoundedSession
 
 log = logging.getLogger(__name__)
@@ -121,6 +121,8 @@ class ApiSession:
         """How many of them the service answered with a 429, as a status or in its envelope."""
         self.unanswered: Unreachable | None = None
         """Why the last call got no usable answer; None when it got one, or one about itself."""
+        self._has_answered = False
+        """Whether an answer was JSON: from then on the address is right."""
         self._clocks_ahead: deque[float] = deque(maxlen=_DATES)
         self._service = service
         self._base_url = service.base_url.rstrip("/")
@@ -145,6 +147,8 @@ class ApiSession:
             except ServiceError as error:
                 if isinstance(error, Unreachable) and retries.wait(error):
                     continue
+                if not self._has_answered:
+                    doubt_address(self._service, error)
                 recoveries += 1
                 if not access.recover(sent, error) or recoveries > _MAX_RECOVERIES:
                     raise
@@ -230,6 +234,7 @@ class ApiSession:
             target = unquote_plus(str(response.request.path_url))  # Not the whole address, which may hold a login.
             line = f"{self._service.name}: {call.method} {target} → {status}, {size} bytes, {took:.3f} s"
             log.debug(self._redact(line))
+        self._has_answered = self._has_answered or json_object is not None
         if json_object is None and 200 <= status < 300:
             kind = self._redact(response.headers.get("Content-Type", "no type"))[:60]
             raise Unreachable(self._service.name, f"answered {status} without a JSON object ({kind})", status=status)

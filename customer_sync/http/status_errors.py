@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
-from customer_sync.core.errors import Refused, ServerError, TokenRefused, Unreachable
+from customer_sync.core.errors import ExitCode, Refused, ServerError, ServiceError, TokenRefused, Unreachable
 from customer_sync.http.service import Answer, Service
 
 _RETRIED = frozenset({408, 409, 425, 429})
@@ -27,5 +27,17 @@ def check_status(service: Service, answer: Answer, redact: Callable[[str], str])
         problem += f" (moved to {redact(answer.headers.get('Location', 'nowhere'))[:_MAX_ADDRESS]})"
         step = f"Set {service.address_setting} to the new address."
     elif status == HTTPStatus.NOT_FOUND:
-        step = service.not_found_step or f"Check {service.address_setting}."
+        step = service.address_step
     raise Refused(service.name, problem, step, status=status, code=code)
+
+
+def doubt_address(service: Service, error: ServiceError) -> None:
+    """Adds to the *error* of a service that has not answered in JSON even once the step that names its address. After
+    a good status that is lasting trouble: another server is there.
+    """
+    if error.status and service.address_setting not in error.next_step:
+        step = service.address_step
+        step = f"If this persists, {step[0].lower()}{step[1:]}" if error.status >= 500 else step
+        error.next_step = f"{error.next_step} {step}".strip()
+    if 200 <= error.status < 300:
+        error.exit_code = ExitCode.REFUSED

@@ -48,6 +48,10 @@ class Behaviour:
     """How Pancake rejects an invalid page token; None: HTTP 200 with the fitting code."""
     user_token_refusal: TokenRefusal | None = None
     """The same for user tokens."""
+    shows_page_tokens: bool = False
+    """Whether Pancake's list of a user's pages contains each page's token, as long as that is valid."""
+    ignores_page_id: Literal["no", "customers", "records"] = "no"
+    """Whether FolkForm ignores the `pageId` of a filter, or the one that a page record is asked for by."""
     folkform_latency: float = 0.0
     """Seconds before every answer of FolkForm; requests wait in parallel."""
     pancake_latency: float = 0.0

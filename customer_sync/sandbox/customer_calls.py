@@ -35,7 +35,7 @@ class CustomerCalls:
 
     def upsert_one(self, call: Call) -> Answer:
         """Answers `POST upsert-one?filter=`: changes the first record that the filter finds."""
-        condition = _filter(call)
+        condition = _query_json(call, "filter", parse_filter)
         return success(self._stored(partial(self._folkform.upsert, where=condition), _customer(call)))
 
     def insert_one(self, call: Call) -> Answer:
@@ -59,14 +59,14 @@ class CustomerCalls:
 
     def find(self, call: Call) -> Answer:
         """Answers `GET find?filter=&options=`."""
-        found = self._found(_filter(call), _options(call))
+        found = self._found(self._filter(call), _options(call))
         if self._behaviour.found == "items":
             return success(f'{{"items":{list_or_null(found)}}}')
         return success(f"[{','.join(found)}]")
 
     def find_one(self, call: Call) -> Answer:
         """Answers `GET find-one?filter=&options=`."""
-        found = self._found(_filter(call), replace(_options(call), limit=1))
+        found = self._found(self._filter(call), replace(_options(call), limit=1))
         return success(_existing(found[0] if found else None))
 
     def find_by_id(self, call: Call) -> Answer:
@@ -77,13 +77,18 @@ class CustomerCalls:
     def find_with_pagination(self, call: Call) -> Answer:
         """Answers `GET find-with-pagination?filter=&options=&page=&limit=`."""
         page, limit = page_and_limit(call)
-        condition = _filter(call)
+        condition = self._filter(call)
         options = replace(_options(call), limit=limit, skip=(page - 1) * limit)
         return paginated(self._found(condition, options), page, limit, self._folkform.count(condition))
 
     def count(self, call: Call) -> Answer:
         """Answers `GET count?filter=`."""
-        return success(str(self._folkform.count(_filter(call))))
+        return success(str(self._folkform.count(self._filter(call))))
+
+    def _filter(self, call: Call) -> Sql:
+        if self._behaviour.ignores_page_id == "customers":
+            return _query_json(call, "filter", _parse_without_page)
+        return _query_json(call, "filter", parse_filter)
 
     def _stored(self, store: Callable[[Mapping[str, Any]], _Result], customer: Mapping[str, Any]) -> _Result:
         """The result of *store*; errors are those of the recorded servers."""
@@ -102,8 +107,8 @@ class CustomerCalls:
         return [dumps(project(loads(text), options)) for text in texts]
 
 
-def _filter(call: Call) -> Sql:
-    return _query_json(call, "filter", parse_filter)
+def _parse_without_page(document: Any) -> Sql:
+    return parse_filter({path: value for path, value in document.items() if path != "pageId"})
 
 
 def _options(call: Call) -> Options:

@@ -42,7 +42,7 @@ class FolkFormApi:
         self._limits = limits
         self._auth = AuthCalls(folkform, behaviour, lives)
         self._main, self._other, self._empty = (CustomerCalls(data, behaviour) for data in (folkform, other, empty))
-        self._pages = (PageCalls(folkform), PageCalls(empty))
+        self._pages = (PageCalls(folkform, behaviour), PageCalls(empty, behaviour))
 
     @property
     def latency(self) -> float:

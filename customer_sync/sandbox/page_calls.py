@@ -1,5 +1,6 @@
 """FolkForm's `/facebook/page/*`: the page records, with isSync and the tokens."""
 
+from customer_sync.sandbox.behaviour import Behaviour
 from customer_sync.sandbox.call import Answer, Call
 from customer_sync.sandbox.envelope import (
     INVALID,
@@ -17,8 +18,9 @@ from customer_sync.sandbox.json_text import dumps
 class PageCalls:
     """The calls for page records."""
 
-    def __init__(self, folkform: FolkForm) -> None:
+    def __init__(self, folkform: FolkForm, behaviour: Behaviour) -> None:
         self._folkform = folkform
+        self._behaviour = behaviour
 
     def find_with_pagination(self, call: Call) -> Answer:
         """Answers `GET find-with-pagination?page=&limit=`."""
@@ -29,6 +31,8 @@ class PageCalls:
     def find_by_page_id(self, call: Call) -> Answer:
         """Answers `GET find-by-page-id/{page_id}`."""
         record = self._folkform.page(call.path["page_id"])
+        if self._behaviour.ignores_page_id == "records":
+            record = next(iter(self._folkform.pages(limit=1)), None)
         if record is None:
             raise not_found()
         return success(dumps(record))

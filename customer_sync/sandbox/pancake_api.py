@@ -1,4 +1,4 @@
-"""Pancake over HTTP: list the customers of a page, make a page access token."""
+"""Pancake over HTTP: list the customers of a page, list a user's pages, make a page access token."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -67,12 +67,13 @@ class PancakeApi:
         """Every call of Pancake."""
         return [
             Endpoint("GET", "/public_api/v1/pages/{page_id}/page_customers", self._list_customers),
+            Endpoint("GET", "/v1/pages", self._list_pages),
             Endpoint("POST", "/v1/pages/{page_id}/generate_page_access_token", self._make_page_token),
         ]
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
         """Answers a call, with an error if need be."""
-        if not self._limits.pancake(call.path["page_id"]):
+        if not self._limits.pancake(call.path.get("page_id", "")):
             return self._too_many_requests()
         try:
             return endpoint.answer(call)
@@ -141,6 +142,19 @@ class PancakeApi:
             return NO_PERMISSION, "page_access_token is for another page"
         return TOKEN_RENEWED_ELSEWHERE, "page_access_token was renewed"
 
+    def _list_pages(self, call: Call) -> Answer:
+        """The pages of the token's user; each has its token where that is shown, and valid."""
+        token = call.query.get("access_token")
+        if not (token and self._pancake.is_user_token(token) and self._lives.spend(token)):
+            raise _refused_token(self._behaviour.user_token_refusal, *self._user_token_error("", token))
+        pages = []
+        for page_id in self._pancake.page_ids():
+            if self._pancake.user_token(page_id) == token:
+                present = self._pancake.page_token(page_id)
+                shown = self._behaviour.shows_page_tokens and present and self._lives.left.get(present) != 0
+                pages.append({"id": page_id, "settings": {"page_access_token": present} if shown else {}})
+        return json_answer({"success": True, "categorized": {"activated": pages, "inactivated": []}})
+
     def _make_page_token(self, call: Call) -> Answer:
         page_id, token = call.path["page_id"], call.query.get("access_token")
         self._check_user_token(page_id, token)
@@ -154,7 +168,7 @@ class PancakeApi:
     def _user_token_error(self, page_id: str, token: str | None) -> tuple[int, str]:
         if token and self._pancake.page_of_token(token) is not None:
             return WRONG_KIND_OF_TOKEN, "access_token is a page_access_token"
-        if token and self._pancake.is_user_token(token) and token != self._pancake.user_token(page_id):
+        if page_id and token and self._pancake.is_user_token(token) and token != self._pancake.user_token(page_id):
             return NO_PERMISSION, "access_token is for another page's user"
         return USER_TOKEN_EXPIRED, "access_token has expired"
 

@@ -47,6 +47,15 @@ def read_documents(data: Any) -> list[Any]:
     return items
 
 
+def of_page(documents: list[Any], page_id: str) -> list[Any]:
+    """The *documents* that were asked for by page. Raises ContractBroken where one names another page."""
+    for document in documents:
+        if (other := read_identifier(document.get("pageId"))) not in (None, read_identifier(page_id)):
+            problem = f"ignores the filter pageId: asked for page {page_id}, it returned customers of page {other}"
+            raise ContractBroken(SERVICE, problem, "Ask those who run FolkForm: no pass can work until it filters.")
+    return documents
+
+
 def read_stored(document: dict[str, Any], time: int) -> StoredVersion | None:
     """A document as a version of its customer; None where it names no customer."""
     names = ("psid", "customerId", "id", "pageId")

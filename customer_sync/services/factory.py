@@ -20,6 +20,7 @@ from customer_sync.services.folkform_access import FolkFormAccess
 from customer_sync.services.folkform_pages import FolkFormPages
 from customer_sync.services.page_token import PageToken, RenewalDisabled
 from customer_sync.services.pancake import PancakeClient
+from customer_sync.services.refused_tokens import RefusedTokens
 from customer_sync.services.sign_in import BearerToken, SignIn
 
 SWITCHED_OFF = RenewalDisabled(
@@ -88,6 +89,7 @@ class Services:
             self._page_records,
             self._redact,
             partial(self._locks.held, "token", page.page_id, wait=True) if self._locks else nullcontext,
+            RefusedTokens(self._locks.note("refused", page.page_id) if self._locks else None),
             user_token=self._settings.pancake_access_token,
             renewal_disabled=self._renewal_disabled,
             renews=self._renews,

@@ -10,11 +10,12 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote_plus
 
-from customer_sync.core.customer import Customer, Key
+from customer_sync.core.customer import Customer, Key, read_identifier
 from customer_sync.core.errors import ContractBroken, Refused
+from customer_sync.core.stored_value import INT64
 from customer_sync.http.session import Call
 from customer_sync.services.customer_path import NEWER_PATH, PATH
-from customer_sync.services.documents import StoredVersion, read_documents, read_stored
+from customer_sync.services.documents import StoredVersion, of_page, read_documents, read_stored
 from customer_sync.services.folkform_access import SERVICE, FolkFormAccess
 from customer_sync.services.folkform_order import LARGEST_LIMIT, documents_in_order
 from customer_sync.services.time_field import TIME_FIELDS, VERSION, TimeField, TimeFieldInUse
@@ -64,7 +65,10 @@ class FolkFormClient:
         call = Call(
             "POST", "/upsert-one", params, body, page_id=customer.page_id, hide=customer.hide, tries_on_500=tries_on_500
         )
-        self._access.session.call(call, self._access.customer_path)
+        stored = self._access.session.call(call, self._access.customer_path).body["data"]
+        other = read_identifier(stored.get("pageId")) if isinstance(stored, dict) else None
+        if other not in (None, read_identifier(customer.page_id)):
+            raise ContractBroken(SERVICE, f"stored a customer of page {customer.page_id} under page {other}")
 
     def look_up(self, customer: Customer) -> Filter:
         """Which record to update where FolkForm refused the customer with 500: it stores Pancake's id once, and an
@@ -123,7 +127,7 @@ class FolkFormClient:
             found = self._get(
                 "/find", page_id, filter={"pageId": page_id, path: name}, options={"limit": _MOST_RECORDS}
             )
-            if documents := read_documents(found):
+            if documents := of_page(read_documents(found), page_id):
                 return sorted(_read(documents, VERSION), key=lambda stored: -stored.time)
         return []
 
@@ -169,7 +173,8 @@ class FolkFormClient:
 
     def _find(self, filter_: dict[str, Any], options: dict[str, Any], page_id: str | None = None) -> list[Any]:
         options = {**options, "projection": _PROJECTION}
-        return read_documents(self._get("/find", page_id, filter=filter_, options=options))
+        documents = read_documents(self._get("/find", page_id, filter=filter_, options=options))
+        return of_page(documents, filter_["pageId"]) if "pageId" in filter_ else documents
 
     def _get(self, path: str, page_id: str | None, **query: dict[str, Any]) -> Any:
         params = {name: json.dumps(value) for name, value in query.items()}
@@ -221,6 +226,6 @@ def _read(documents: Iterable[dict[str, Any]], field: TimeField) -> Iterator[Sto
 
 
 def _read_count(number: Any) -> int:
-    if not isinstance(number, int) or isinstance(number, bool):
+    if type(number) is not int or number < 0 or number not in INT64:
         raise ContractBroken(SERVICE, "answered a count that is no number")
     return number

@@ -89,3 +89,37 @@ def told(answer: requests.Response) -> Any:
         return answer.json()["error_code"]
     assert "error_code" not in answer.json()
     return answer.status_code
+
+
+def test_the_list_of_a_users_pages(services: Services) -> None:
+    """It needs a valid user token, and shows a page's token where the behaviour says so and the token is valid."""
+    box = services.sandbox
+
+    def listed(token: str | None) -> Any:
+        url = f"{services.pancake_url}/v1/pages"
+        return requests.get(url, params={"access_token": token}, timeout=TIMEOUT).json()
+
+    user_token = box.pancake.user_token(services.page_id)
+    (page,) = listed(user_token)["categorized"]["activated"]
+    assert page == {"id": services.page_id, "settings": {}}
+    box.behaviour.change({"shows_page_tokens": True})
+    (page,) = listed(user_token)["categorized"]["activated"]
+    assert page["settings"] == {"page_access_token": box.pancake.page_token(services.page_id)}
+    box.tokens.kill("page", services.page_id)
+    (page,) = listed(user_token)["categorized"]["activated"]
+    assert page["settings"] == {}
+    box.tokens.kill("user", services.page_id)
+    assert [listed(token)["error_code"] for token in (user_token, "nobody's")] == [103, 103]
+
+
+def test_a_folkform_that_ignores_page_ids(services: Services) -> None:
+    """It finds and counts the customers of all pages, or answers the first page's record for any page."""
+    other = Services(services.sandbox)
+    services.upsert(services.customer("a"))
+    find = {"pageId": other.page_id}
+    assert other.find(find).json()["data"] == []
+    services.sandbox.behaviour.change({"ignores_page_id": "customers"})
+    assert services.page_id in {document["pageId"] for document in other.find(find).json()["data"]}
+    services.sandbox.behaviour.change({"ignores_page_id": "records"})
+    records = [other.call("GET", f"/facebook/page/find-by-page-id/{one.page_id}").json() for one in (other, services)]
+    assert records[0]["data"]["pageId"] == records[1]["data"]["pageId"]
