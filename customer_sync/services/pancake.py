@@ -18,8 +18,8 @@ from customer_sync.http.session import Access, ApiSession, Call
 
 SERVICE = "Pancake"
 LARGEST_PAGE_SIZE = 100
-_WRONG_KIND = 102
-_TOKEN_CODES = frozenset({_WRONG_KIND, 103, 105, 106, 107})
+_WRONG_KIND = "102"
+_TOKEN_CODES = frozenset({_WRONG_KIND, "103", "105", "106", "107"})
 READ_LESS = "Set CUSTOMER_SYNC_PAGE_SIZE to a number below 100."
 RENEW_TOKEN = "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."
 
@@ -135,7 +135,7 @@ def check_envelope(answer: Answer) -> None:
     code = str(body.get("error_code", ""))
     if code == "429":
         raise Unreachable(SERVICE, "answered too many requests", too_many=True)
-    if code.isdecimal() and int(code) in _TOKEN_CODES:
+    if code in _TOKEN_CODES:
         raise TokenRefused(SERVICE, "refused the page's token", RENEW_TOKEN)
     if "try again later" in str(body.get("message", "")).lower():
         raise Unreachable(SERVICE, "could not answer")
