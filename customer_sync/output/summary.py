@@ -1,6 +1,5 @@
 """The summary of a run: the table of pages, warnings and failures, what to do now, and one line about all."""
 
-import json
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -22,7 +21,7 @@ def print_result(screen: Screen, result: PassResult[Any]) -> None:
         facts = {"message": result.summary, "next_step": result.next_step, "result": result.as_json()}
         screen.final_facts = facts
     if options.json:
-        screen.print_raw(json.dumps(result.as_json()))
+        screen.print_json(result.as_json())
     if options.quiet and result.exit_code == 0:
         return
     if result.pages and options.plain and not options.quiet:
