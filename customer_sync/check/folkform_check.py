@@ -104,7 +104,7 @@ class FolkFormCheck:
         if used is None:
             self._report.ok("role", "not set; FolkForm lists its pages without one")
         elif given and used != given:
-            self._report.warn("role", f"{given} is not a role of the user; using {shown}", f"Set {ROLE}={used}.")
+            self._report.warn("role", f"{given} is not a role of the user; using {shown}", choice)
         elif not roles:
             self._report.ok("role", f"{used}; FolkForm does not list the user's roles")
         elif used not in known:

@@ -13,6 +13,7 @@ from functools import partial
 from math import ceil
 
 from customer_sync.core.clock import clocks_differ, local_time
+from customer_sync.core.command_line import command
 from customer_sync.core.customer import Key, Window, key_of
 from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError
 from customer_sync.inspect.differences import BothSides, ListedCustomer, record_of
@@ -47,7 +48,7 @@ def count_page(context: RunContext, result: CountedPage) -> None:
     if result.pancake != result.folkform:
         counts = f"Pancake counts {result.pancake:,} customers, FolkForm {result.folkform:,}"
         why = "malformed and recent ones count in Pancake only, merged and deleted ones in FolkForm only"
-        result.warnings.append(f"{counts} ({why}): customer-sync verify --page {page_id} lists the differences")
+        result.warnings.append(f"{counts} ({why}): {command(VERIFY, '--page', page_id)} lists the differences")
 
 
 def prepare_comparison(context: RunContext, results: list[VerifiedPage]) -> None:
@@ -226,7 +227,7 @@ class _PageComparison:
             self._result.unlisted = unlisted
             self._result.warnings.append(
                 f"Pancake counts {last.total:,} customers but did not list {unlisted:,} of them, which could not be "
-                f"compared: run customer-sync verify --page {self._page_id} again"
+                f"compared: run {command(VERIFY, '--page', self._page_id)} again"
             )
 
     def _set_remedy(self, times: list[int], until: int) -> None:
@@ -234,7 +235,7 @@ class _PageComparison:
         if not times:
             return
         recent = min(times) >= newest_watermark(self._newest, until) and self._result.page.is_sync
-        remedy = "customer-sync incremental" if recent else f"customer-sync backfill --page {self._page_id}"
+        remedy = command("incremental") if recent else command("backfill", "--page", self._page_id)
         self._result.remedy = remedy
         when = " – ".join(dict.fromkeys(map(local_time, (min(times), max(times)))))
         customers = "1 missing or stale customer" if len(times) == 1 else f"{len(times):,} missing or stale customers"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
+from customer_sync.core.command_line import quoted
 from customer_sync.core.customer import Customer, Malformed
 from customer_sync.core.errors import CustomerSyncError, StopRequested
 from customer_sync.core.page import Page
@@ -67,7 +68,7 @@ class Problem:
 
     def next_step(self, page_id: str) -> str:
         """What to do about it."""
-        return self.own_next_step or _NEXT_STEPS[self.problem].format(page_id)
+        return self.own_next_step or _NEXT_STEPS[self.problem].format(quoted(page_id))
 
     def as_json(self) -> dict[str, Any]:
         return {"psid": self.psid, "id": self.pancake_id, "problem": self.problem, "reason": self.reason}

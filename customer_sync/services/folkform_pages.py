@@ -3,10 +3,10 @@
 import logging
 from itertools import count
 from typing import Any
-from urllib.parse import quote
 
 from customer_sync.core.errors import ContractBroken
 from customer_sync.core.page import Page
+from customer_sync.http.service import path_segment
 from customer_sync.http.session import Call
 from customer_sync.services.documents import read_documents
 from customer_sync.services.folkform_access import SERVICE, FolkFormAccess
@@ -34,7 +34,7 @@ class FolkFormPages:
 
     def page(self, page_id: str) -> Page:
         """One page, as its record is now. Raises Refused when there is none."""
-        path = f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}"
+        path = f"/facebook/page/find-by-page-id/{path_segment(page_id)}"
         page = _read_page(self._access.get(path, {}, page_id=page_id))
         if page is None:
             raise ContractBroken(SERVICE, f"answered something else than the record of page {page_id}")
