@@ -22,8 +22,9 @@ from customer_sync.core.streams import printable, silence
 from customer_sync.http.redact import Redactor
 from customer_sync.output.json_text import json_pieces, large_pieces
 from customer_sync.output.options import OutputOptions
-from customer_sync.results.page_result import PageResult, Problem, SyncedPage, counted
+from customer_sync.results.page_result import PageResult, SyncedPage, counted
 from customer_sync.results.pass_result import PassResult
+from customer_sync.results.problems import Problem
 
 if TYPE_CHECKING:
     from customer_sync.output.progress import ProgressDisplay
