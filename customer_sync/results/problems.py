@@ -1,11 +1,16 @@
 """The customers with a problem of one page: kept in a temporary file once they are many, so that memory stays flat."""
 
+import errno
+import io
 import json
+import os
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import IO, Any
+from itertools import islice
+from typing import Any
 
 from customer_sync.core.command_line import quoted
 from customer_sync.core.errors import CustomerSyncError
@@ -55,7 +60,7 @@ class Problems:
 
     def __init__(self) -> None:
         self._first: list[Problem] = []
-        self._rest: IO[str] | None = None
+        self._rest: io.FileIO | None = None
         self._length = 0
         self._lock = threading.Lock()
 
@@ -68,21 +73,24 @@ class Problems:
             if self._length < _IN_MEMORY:
                 self._first.append(problem)
             else:
-                self._write(json.dumps(asdict(problem)))
+                self._write(f"{json.dumps(asdict(problem))}\n".encode())
             self._length += 1
 
     def __iter__(self) -> Iterator[Problem]:
         yield from self._first
         if self._rest is not None:
             self._rest.seek(0)
-            for line in self._rest:
-                yield Problem(**json.loads(line))
+            with open(self._rest.fileno(), "rb", closefd=False) as lines:
+                yield from (Problem(**json.loads(line)) for line in islice(lines, self._length - _IN_MEMORY))
 
-    def _write(self, line: str) -> None:
+    def _write(self, line: bytes) -> None:
         try:
             if self._rest is None:
-                self._rest = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115
-            self._rest.write(f"{line}\n")
+                # Appends, wherever a reader is; unbuffered, so that a full disk is noticed here.
+                self._rest = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
+                weakref.finalize(self, self._rest.close)
+            if self._rest.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise no_room(error.strerror or type(error).__name__) from None
 
