@@ -133,6 +133,16 @@ def test_leaves_what_only_looks_escaped(text: str) -> None:
     assert redact("secret-value")(f"{text} caf%C3%A9 &amp; {text}") == f"{text} caf%C3%A9 &amp; {text}"
 
 
+@pytest.mark.parametrize("filler", ["%41", "word ", "&amp;", r"\u0041"])
+@pytest.mark.parametrize("length", [199_980, 199_990, 200_000, 200_010])
+def test_a_flood_is_cut_before_a_secret(filler: str, length: int) -> None:
+    """A text too long for a message ends with a whole word, so that no part of a secret is left."""
+    flood = (filler * 70_000)[:length]
+    hidden = redact("secret-value")(f"{flood} secret-value {flood}")
+    assert "secret" not in hidden
+    assert len(hidden) <= 200_001
+
+
 def test_cleans_a_text_for_a_terminal() -> None:
     """Neither a secret nor a control character is left."""
     assert redact(SECRET).clean(f"\x1b[2J{SECRET}\n\u202e") == r"\x1b[2J***\n\u202e"

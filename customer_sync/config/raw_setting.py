@@ -1,12 +1,13 @@
 """One setting as it was given: its text, where the text comes from, and its value or what is wrong with it."""
 
 import re
-import shlex
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from customer_sync.core.command_line import quoted
 
 _LOGIN_IN_ADDRESS = re.compile("//.*@", re.DOTALL)
 # It may hold a token.
@@ -122,7 +123,7 @@ def _read_file(secret: RawSetting, variable: str, path: str) -> RawSetting:
         return secret.wrong(f"{path} cannot be read ({reason})", "name a file that this user can read", variable)
     if not text:
         return secret.wrong(f"{path} is empty", "put the secret into it", variable)
-    step = f"{variable} {path} can be read by every user of this machine: chmod 600 {shlex.quote(path)}"
+    step = f"{variable} {path} can be read by every user of this machine: chmod 600 {quoted(path)}"
     return replace(secret, text=text, warning=step if _is_public(Path(path), mode) else "").read()
 
 

@@ -24,6 +24,8 @@ _ESCAPE = re.compile(
     re.IGNORECASE,
 )
 _MAX_LAYERS = 4
+# No message is longer; to search a longer one would take seconds.
+_LONGEST = 200_000
 
 Span = tuple[int, int]
 """Where a part of a text starts and ends."""
@@ -44,7 +46,9 @@ class Redactor:
                 self._values |= {secret, *encoded, *decoded}
 
     def __call__(self, text: str) -> str:
-        """*text* without secrets."""
+        """*text* without secrets. What is far too long for a message is cut between two words."""
+        if len(text) > _LONGEST:
+            text = f"{text[: max(text.rfind(' ', 0, _LONGEST), 0)]}…"
         spans = sorted(self._spans(text))
         if not spans:
             return text

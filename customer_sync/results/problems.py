@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from customer_sync.core.command_line import quoted
@@ -56,11 +57,11 @@ class Problem:
 
 
 class Problems:
-    """Problems in the order in which they were found. Iterated again and again, but only by one reader at a time."""
+    """Problems in the order in which they were found. Threads may add some while one of them reads."""
 
     def __init__(self) -> None:
         self._first: list[Problem] = []
-        self._rest: io.FileIO | None = None
+        self._rest: _Rest | None = None
         self._length = 0
         self._lock = threading.Lock()
 
@@ -77,22 +78,44 @@ class Problems:
             self._length += 1
 
     def __iter__(self) -> Iterator[Problem]:
+        length = self._length
         yield from self._first
         if self._rest is not None:
-            self._rest.seek(0)
-            with open(self._rest.fileno(), "rb", closefd=False) as lines:
-                yield from (Problem(**json.loads(line)) for line in islice(lines, self._length - _IN_MEMORY))
+            for line in self._rest.lines(length - _IN_MEMORY):
+                yield Problem(**json.loads(line))
 
     def _write(self, line: bytes) -> None:
         try:
             if self._rest is None:
-                # Appends, wherever a reader is; unbuffered, so that a full disk is noticed here.
-                self._rest = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
+                self._rest = _Rest()
                 weakref.finalize(self, self._rest.close)
-            if self._rest.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._rest.write(line)
         except OSError as error:
             raise no_room(error.strerror or type(error).__name__) from None
+
+
+class _Rest:
+    """Lines in a temporary file without a name, which ends with the process. Raises OSError."""
+
+    def __init__(self) -> None:
+        handle, path = tempfile.mkstemp(prefix="customer-sync-")
+        # Unbuffered, so that a full disk is noticed at the line that it has no room for.
+        self._writer = io.FileIO(handle, "wb")
+        self._reader = io.BufferedReader(io.FileIO(path))
+        Path(path).unlink()
+
+    def write(self, line: bytes) -> None:
+        if self._writer.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def lines(self, count: int) -> Iterator[bytes]:
+        """The first *count* of them."""
+        self._reader.seek(0)
+        return islice(self._reader, count)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._reader.close()
 
 
 def no_room(reason: str) -> CustomerSyncError:
