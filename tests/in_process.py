@@ -9,8 +9,9 @@ from customer_sync.config.settings import load_settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode
 from customer_sync.http.redact import Redactor
-from customer_sync.results.page_result import PageResult, Problem, SyncedPage
+from customer_sync.results.page_result import PageResult, SyncedPage
 from customer_sync.results.pass_result import PassResult
+from customer_sync.results.problems import Problem
 from customer_sync.results.verified_page import VerifiedPage
 from customer_sync.sandbox import Sandbox
 from customer_sync.sync.passes import BACKFILL, INCREMENTAL

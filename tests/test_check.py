@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -146,15 +147,62 @@ def test_a_misspelt_variable(sandbox: StartSandbox, checks: Checks) -> None:
 
 
 def test_addresses_that_are_unwise(sandbox: StartSandbox, checks: Checks) -> None:
-    """An http address beyond this machine, and an incomplete one, are warnings; a login is hidden."""
+    """An http address beyond this machine, and an incomplete one, are warnings; a login is refused and hidden."""
     box = sandbox(customers=2)
-    login = box.environment["PANCAKE_BASE_URL"].replace("//", "//user:p4ssword@")
-    checked = checks(box, PANCAKE_BASE_URL=login, FIREBASE_BASE_URL="http://firebase.invalid")
+    checked = checks(box, FIREBASE_BASE_URL="http://firebase.invalid")
     assert checked.warnings == ["Settings: FIREBASE_BASE_URL"]
-    assert checked["Settings: PANCAKE_BASE_URL"]["detail"].startswith("http://***@127.0.0.1:")
-    assert "p4ssword" not in str(checked)
+    login = box.environment["PANCAKE_BASE_URL"].replace("//", "//user:p4ssword@")
+    refused = checks(box, PANCAKE_BASE_URL=login)
+    assert (refused.code, refused.wrong) == (2, ["Settings: PANCAKE_BASE_URL"])
+    assert "http://***@127.0.0.1:" in refused["Settings: PANCAKE_BASE_URL"]["detail"]
+    assert "p4ssword" not in str(refused)
     half = checks(box, FOLKFORM_BASE_URL=f"{box.url}/folkform")
     assert (half.code, half.warnings[0], half.wrong) == (3, "Settings: FOLKFORM_BASE_URL", ["FolkForm: pages"])
+
+
+def test_a_secret_file_that_everybody_can_read(sandbox: StartSandbox, run: Command) -> None:
+    """It is a warning of `check` and of a pass, with the command that closes it; closed, or in a closed directory, it
+    is in order.
+    """
+    box = sandbox(customers=2)
+    with TemporaryDirectory(prefix="it's ") as directory:
+        file = Path(directory) / "token"
+        file.write_text(box.environment["FOLKFORM_TOKEN"])
+        settings = {"FOLKFORM_TOKEN": "", "FOLKFORM_TOKEN_FILE": str(file)}
+
+        def warned() -> tuple[list[str], list[str]]:
+            return check(run, box, **settings).warnings, run(box, "incremental", "--json", **settings).json["warnings"]
+
+        file.chmod(0o644)
+        assert warned() == ([], [])
+        Path(directory).chmod(0o755)
+        checked, (warning,) = warned()
+        assert checked == ["Settings: FOLKFORM_TOKEN"]
+        subprocess.run(["/bin/sh", "-c", warning.rpartition(": ")[2]], check=True)
+        assert warned() == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("proxy", "no_proxy", "warned"),
+    [
+        ("http://10.9.8.7:3128", "", True),
+        ("http://user:p4ssword@proxy.invalid:3128", "", True),
+        ("10.9.8.7:3128", "example.com", True),
+        ("http://10.9.8.7:3128", "127.0.0.0/8", False),
+        ("http://10.9.8.7:3128", "*", False),
+        ("http://127.0.0.1:1", "", False),
+        ("", "", False),
+    ],
+)
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_a_proxy_that_reads_the_token(run: Command, variable: str, proxy: str, no_proxy: str, warned: bool) -> None:
+    """A plain http address behind a proxy of another machine is a warning, even one of this machine."""
+    settings = {f"{name}_BASE_URL": "http://127.0.0.1:9/api/v1" for name in ("FOLKFORM", "PANCAKE")}
+    settings |= {"FOLKFORM_TOKEN": "a-token", "no_proxy": no_proxy, variable: proxy, "CUSTOMER_SYNC_MAX_RUNTIME": "1"}
+    outcome = run(None, "check", "--json", **settings)
+    found = [name for name in read(outcome).warnings if name.endswith("_BASE_URL")]
+    assert found == ["Settings: FOLKFORM_BASE_URL", "Settings: PANCAKE_BASE_URL"] * warned
+    assert "p4ssword" not in outcome.output
 
 
 # FolkForm

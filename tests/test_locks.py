@@ -211,6 +211,55 @@ def test_another_users_directory_in_a_shared_one(tmp_path: Path) -> None:
         locks(directory).make_directory()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a link to another user")
+@pytest.mark.parametrize("below", ["", "locks"])
+def test_another_users_link_in_a_shared_directory(tmp_path: Path, below: str) -> None:
+    """A link that another user made is refused where it leads to our own directory; our own link is followed."""
+    ours, shared = tmp_path / "ours", tmp_path / "shared"
+    (ours / "locks").mkdir(parents=True)
+    shared.mkdir()
+    shared.chmod(0o1777)
+    link = shared / "link"
+    link.symlink_to(ours)
+    assert_free(locks(link / below))
+    os.lchown(link, 12345, 12345)
+    with pytest.raises(SettingsError, match="another user"):
+        locks(link / below).make_directory()
+    with pytest.raises(SettingsError, match="another user"), locks(link / below).held("incremental", "104"):
+        pytest.fail("held behind a stranger's link")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory to another user")
+def test_our_directory_in_a_strangers(tmp_path: Path) -> None:
+    """A directory that another user made in a shared one is not entered, nor is one made in it."""
+    tmp_path.chmod(0o1777)
+    stranger = tmp_path / "stranger"
+    stranger.mkdir(mode=0o777)
+    os.chown(stranger, 12345, 12345)
+    with pytest.raises(SettingsError, match="another user"):
+        locks(stranger / "locks").make_directory()
+    assert not list(stranger.iterdir())
+
+
+def test_a_hard_link_is_not_written_through(tmp_path: Path) -> None:
+    """Where others can write into the directory, a lock file may be a second name of any file."""
+    directory, precious = tmp_path / "locks", tmp_path / "precious"
+    directory.mkdir()
+    directory.chmod(0o777)
+    precious.write_text("precious " * 100)
+    (directory / "incremental-104.lock").hardlink_to(precious)
+    with pytest.raises(SettingsError), locks(directory).held("incremental", "104"):
+        pytest.fail("held through a link")
+    assert precious.read_text() == "precious " * 100
+    assert_free_elsewhere(directory)
+
+
+def assert_free_elsewhere(directory: Path) -> None:
+    """The lock of another page works."""
+    with locks(directory).held("incremental", "105"):
+        pass
+
+
 def test_no_link_is_followed(tmp_path: Path) -> None:
     """A link in place of a lock file is refused, by a pass and by a reading, and makes no file elsewhere."""
     directory, elsewhere = tmp_path / "locks", tmp_path / "elsewhere"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import jq
 import pytest
@@ -537,6 +538,21 @@ def test_an_unreachable_monitor_is_quiet(sandbox: StartSandbox, run: Command) ->
     """With -q a successful run prints nothing, even if its pings fail."""
     outcome = run(_recent(sandbox, 3), "incremental", "-q", CUSTOMER_SYNC_PING_URL="http://127.0.0.1:9/uuid")
     assert outcome == Outcome(0, "", "")
+
+
+def test_a_ping_is_clean(sandbox: StartSandbox, run: Command) -> None:
+    """Its body is one line without secrets and control characters, whatever FolkForm answers."""
+    box = sandbox()
+    token = quote(box.environment["FOLKFORM_TOKEN"], safe="").replace("-", "%2d")
+    message = f"no {token}\x1b[2J\r\nfine"
+    box.faults.add(Fault("status", service="folkform", status=400, times=None, message=message))
+    with _monitor() as check:
+        assert run(box, "incremental", CUSTOMER_SYNC_PING_URL=f"{check.url}/x").code == 3
+    path, body = check.received[-1]
+    assert path.endswith("/fail")
+    assert body.isprintable()
+    assert "400" in body
+    assert not any(one in unquote(body) for one in (box.environment["FOLKFORM_TOKEN"], "\x1b"))
 
 
 def test_a_signal_pings(sandbox: StartSandbox, run: Command) -> None:

@@ -248,6 +248,33 @@ def test_a_page_name_forges_no_output(sandbox: StartSandbox, run: Command, argum
         assert r"Shop [red]\x1b[31m\r\nERROR: forged\x07\u202e" in outcome.err
 
 
+_HOSTILE = "9\x1b]0;owned\x07\x1b[2J\r\nok\u202e\x9b31m"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check"],
+        ["check", "-q"],
+        ["incremental"],
+        ["backfill", "-v", "--dry-run"],
+        ["verify"],
+        ["status"],
+        ["check", "--json"],
+    ],
+)
+def test_a_page_id_moves_no_cursor(sandbox: StartSandbox, run: Command, arguments: list[str]) -> None:
+    """A control character in a page's id or name reaches no stream, no terminal and no monitor."""
+    box = sandbox()
+    box.add_page(_HOSTILE, name=_HOSTILE)
+    box.folkform.set_page(_HOSTILE, pageAccessToken="wrong-page-token", accessToken="")
+    outcome = run(box, *arguments)
+    assert not set("\x1b\x07\r\u202e\x9b") & set(outcome.output)
+    assert r"\x1b[2J" in outcome.output or "--json" in arguments
+    _, shown = on_a_terminal(run.environment(box), *arguments)
+    assert not any(mark in shown for mark in ("\x1b]0", "\x1b[2J", "\x07", "\u202e", "\x9b31m"))
+
+
 def test_half_characters(sandbox: StartSandbox, run: Command) -> None:
     """Text that is not valid Unicode is escaped in every form of output."""
     box = sandbox(customers=3)

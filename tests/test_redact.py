@@ -1,7 +1,9 @@
 """Secrets never survive in a text that leaves the program."""
 
+import html
 import json
-from urllib.parse import quote, quote_plus, urlencode
+import re
+from urllib.parse import quote, quote_plus, unquote, urlencode
 
 import pytest
 
@@ -66,6 +68,84 @@ def test_hides_an_unknown_secret_by_its_name(text: str, hidden: str) -> None:
 def test_leaves_ordinary_words(text: str) -> None:
     """A text without secrets stays as it is."""
     assert redact("secret-value")(text) == text
+
+
+def _every_character(form: str) -> str:
+    """The secret with each of its characters as *form*."""
+    return "".join(form.format(ord(one)) for one in SECRET)
+
+
+@pytest.mark.parametrize(
+    "escaped",
+    [
+        quote(SECRET, safe="").lower(),
+        quote(quote(SECRET, safe=""), safe=""),
+        quote(SECRET, safe="+=:"),
+        "".join(f"%{byte:02x}" for byte in SECRET.encode()),
+        SECRET.replace("/", r"\/"),
+        json.dumps(SECRET),
+        json.dumps(json.dumps(SECRET)),
+        json.dumps(SECRET).replace("/", r"\/").replace(r"\u00fc", r"\u00FC"),
+        _every_character(r"\u{:04x}"),
+        _every_character("&#{};"),
+        _every_character("&#x{:X};"),
+        html.escape(SECRET),
+        quote(html.escape(SECRET)),
+        quote(SECRET.replace("/", r"\/"), safe=""),
+        repr(SECRET.encode("latin-1")),
+    ],
+)
+def test_hides_an_escaped_secret(escaped: str) -> None:
+    """However it is escaped, once or twice, wholly or in part; the words around it stay."""
+    assert redact(SECRET)(f"refused {escaped}, 0901234567")[:7] == "refused"
+    hidden = _decoded_wholly(redact(SECRET)(f"refused {escaped}, 0901234567"))
+    assert HIDDEN in hidden
+    assert "s3cr3t" not in hidden
+    assert hidden.endswith(", 0901234567")
+
+
+def _decoded_wholly(text: str) -> str:
+    """*text* as a reader can decode it."""
+    for _ in range(4):
+        text = html.unescape(unquote(text)).replace(r"\/", "/")
+        text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
+    return text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET%20/p?page_access_token%3Dabcdef",
+        r"{\"accessToken\": \"abcdef\"}",
+        "password&#61;abcdef",
+        r"https:\/\/user:abcdef@pages.fm",
+    ],
+)
+def test_hides_an_unknown_secret_behind_an_escaped_name(text: str) -> None:
+    """The name may be escaped, too."""
+    assert "abcdef" not in Redactor()(text)
+
+
+@pytest.mark.parametrize("text", ["100 % & more", r"C:\users\new", "a&b;c", "50%", r"\u12", "%zz&#;"])
+def test_leaves_what_only_looks_escaped(text: str) -> None:
+    """A text without secrets keeps its own escapes."""
+    assert redact("secret-value")(text) == text
+    assert redact("secret-value")(f"{text} caf%C3%A9 &amp; {text}") == f"{text} caf%C3%A9 &amp; {text}"
+
+
+@pytest.mark.parametrize("filler", ["%41", "word ", "&amp;", r"\u0041"])
+@pytest.mark.parametrize("length", [199_980, 199_990, 200_000, 200_010])
+def test_a_flood_is_cut_before_a_secret(filler: str, length: int) -> None:
+    """A text too long for a message ends with a whole word, so that no part of a secret is left."""
+    flood = (filler * 70_000)[:length]
+    hidden = redact("secret-value")(f"{flood} secret-value {flood}")
+    assert "secret" not in hidden
+    assert len(hidden) <= 200_001
+
+
+def test_cleans_a_text_for_a_terminal() -> None:
+    """Neither a secret nor a control character is left."""
+    assert redact(SECRET).clean(f"\x1b[2J{SECRET}\n\u202e") == r"\x1b[2J***\n\u202e"
 
 
 def test_short_and_missing_values_hide_nothing() -> None:

@@ -1,8 +1,10 @@
 """Canary tokens, passwords, names and phone numbers in all places: no output contains any of them."""
 
+import html
 import json
+import re
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 
@@ -137,6 +139,37 @@ def test_an_error_of_a_reading_call(readable_box: Sandbox, run: Command, endpoin
     assert "refused since 2026-01-31" in outcome.output
     assert "84901234567" not in outcome.output
     assert_no_secret(readable_box, run, outcome)
+
+
+ECHOES = {
+    "percent": quote(PAGE_TOKEN, safe=""),
+    "percent, lower case": quote(PAGE_TOKEN, safe="").lower(),
+    "percent, every character": "".join(f"%{byte:02x}" for byte in PAGE_TOKEN.encode()),
+    "percent, twice": quote(quote(PAGE_TOKEN, safe=""), safe=""),
+    "slashes": PAGE_TOKEN.replace("/", r"\/"),
+    "code points": "".join(rf"\u{ord(one):04x}" for one in PAGE_TOKEN),
+    "entities": html.escape(PAGE_TOKEN).replace("/", "&#x2F;"),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_an_escaped_echo(readable_box: Sandbox, run: Command, echo: str) -> None:
+    """A service that quotes the token, in whatever form, beside a phone number."""
+    box = readable_box
+    message = f"0901234567 {ECHOES[echo]} 0901234567"
+    box.faults.add(
+        Fault("status", service="pancake", endpoint="/page_customers", status=400, times=None, message=message)
+    )
+    box.folkform.set_page(only_page(box), pageAccessToken=PAGE_TOKEN)
+    for arguments in (["incremental", "--json"], ["incremental", "--log-format", "json"], ["verify", "-v"], ["check"]):
+        outcome = run(box, *arguments)
+        assert outcome.code != 0
+        assert "answered 400" in outcome.output
+        text = outcome.output
+        for _ in range(4):
+            assert "page+token" not in text
+            text = html.unescape(unquote(text)).replace("\\\\", "\\").replace(r"\/", "/")
+            text = re.sub(r"\\u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), text)
 
 
 @pytest.mark.parametrize("command", ["incremental", "check"])

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from customer_sync.config.readers import read_duration
-from customer_sync.config.settings import Settings, declared, load_settings, warnings
+from customer_sync.config.settings import Settings, declared, load_settings
 from customer_sync.core.errors import ExitCode, SettingsError
+from customer_sync.services.exposed import exposure_warnings
 
 TOKEN = "folkform-t0ken"
 ADDRESS = {"FOLKFORM_BASE_URL": "https://folkform.example/api/v1"}
@@ -69,7 +70,7 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
     assert len(found) == 6
     for variable, source in [
         ("FOLKFORM_BASE_URL is missing", "set FOLKFORM_BASE_URL"),
-        ("FOLKFORM_TOKEN_FILE", "cannot be read (No such file or directory)"),
+        ("FOLKFORM_TOKEN_FILE", "(No such file or directory)"),
         ("PANCAKE_BASE_URL is 'pages.fm/api'", "(from environment variable PANCAKE_BASE_URL)"),
         ("CUSTOMER_SYNC_WORKERS is 'many'", "(from environment variable CUSTOMER_SYNC_WORKERS)"),
         ("CUSTOMER_SYNC_MAX_RUNTIME is 'soon'", "(from environment variable CUSTOMER_SYNC_MAX_RUNTIME)"),
@@ -167,19 +168,46 @@ def test_reads_a_secret_from_a_file(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "cannot be read (No such file or directory)"),
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"\xff\xfe\x00", "cannot be read (not UTF-8 text)"),
     ],
 )
-def test_an_unusable_secret_file_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
+def test_an_unusable_secret_file_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
     """The message names the variable, the path and the reason."""
     secret = tmp_path / "token"
-    if content is not None:
-        secret.write_bytes(content)
+    secret.write_bytes(content)
     (problem,) = problems({**ADDRESS, "FOLKFORM_TOKEN_FILE": str(secret)})
     assert problem.startswith(f"FOLKFORM_TOKEN_FILE {secret} {reason}: ")
+
+
+@pytest.mark.parametrize("more", ["", "\x00", "/" * 5000, "/etc/passwd/{}", "/dev/null/", "\ud800", "s\n" * 300])
+def test_a_secret_in_place_of_its_path_is_not_shown(more: str) -> None:
+    """The variable is named, its value is not: it may be the secret."""
+    for variable in (one.variable for one in declared().values() if one.secret):
+        (problem,) = problems({**NEEDED, variable: "", f"{variable}_FILE": f"{TOKEN}{more}"})
+        assert problem.startswith(f"{variable}_FILE ")
+        assert TOKEN not in problem
+
+
+def test_only_a_file_is_a_secret_file(tmp_path: Path) -> None:
+    """A directory and a pipe are refused; a pipe would be waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
+        (problem,) = problems({**ADDRESS, "FOLKFORM_TOKEN_FILE": str(path)})
+        assert problem.startswith("FOLKFORM_TOKEN_FILE ")
+
+
+@pytest.mark.parametrize("text", [f'"{TOKEN}"', f"'{TOKEN}'\n", f"\ufeff{TOKEN}", f' "{TOKEN}" '])
+def test_quotes_and_a_byte_order_mark_are_refused(tmp_path: Path, text: str) -> None:
+    """In a file and in a variable: a service would refuse such a token, and its answer would not say why."""
+    file = tmp_path / "token"
+    file.write_text(text, encoding="utf-8")
+    for given in ({"FOLKFORM_TOKEN_FILE": str(file)}, {"FOLKFORM_TOKEN": text}):
+        (problem,) = problems(ADDRESS | given)
+        assert problem.startswith("FOLKFORM_TOKEN ")
+        assert next(iter(given)) in problem
+        assert TOKEN not in problem
 
 
 @pytest.mark.parametrize("secret", ["my s3cret", "s3cret\nx", "s3crét", "s3cret\x00"])
@@ -220,6 +248,20 @@ def test_every_setting_that_opens_something_is_a_secret() -> None:
         assert declaration.secret == (opens_a_service or name in opens_a_monitor)
 
 
+@pytest.mark.parametrize("variable", ["FOLKFORM_BASE_URL", "PANCAKE_BASE_URL", "FIREBASE_BASE_URL"])
+@pytest.mark.parametrize(
+    "more", ["?token=s3cret", "?", "#s3cret", "/x#", "\\s3cret", "\\@s3cret", "/two words", "/new\nline"]
+)
+def test_nothing_may_follow_the_path_of_an_address(variable: str, more: str) -> None:
+    """Paths are added to a base address: what would swallow or move them is refused."""
+    (problem,) = problems(NEEDED | {variable: f"https://x.example/api{more}"})
+    assert problem.startswith(f"{variable} is ")
+    assert "s3cret" not in problem or "?" not in more
+    (problem,) = problems(NEEDED | {variable: "https://user:s3cret@x.example/api"})
+    assert problem.startswith(f"{variable} is ")
+    assert "s3cret" not in problem
+
+
 # Warnings
 
 
@@ -239,7 +281,7 @@ def test_every_setting_that_opens_something_is_a_secret() -> None:
 def test_an_insecure_address_is_warned_of(address: str, insecure: bool) -> None:
     """To an http address tokens and customer data travel unencrypted; only on loopback this is no risk."""
     for variable in ("FOLKFORM_BASE_URL", "PANCAKE_BASE_URL", "FIREBASE_BASE_URL"):
-        assert [text.split()[0] for text in warnings(load({variable: address}))] == [variable] * insecure
+        assert [text.split()[0] for text in exposure_warnings(load({variable: address}))] == [variable] * insecure
 
 
 def test_every_setting_is_explained() -> None:

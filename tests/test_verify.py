@@ -1,6 +1,6 @@
 """`customer-sync verify`: it finds exactly the customers that differ, whatever the damage, and changes nothing."""
 
-import os
+import json
 import random
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from customer_sync.sandbox import Sandbox
 from customer_sync.sync.passes import BACKFILL
 
 from .conftest import (
+    COMMAND,
     DAY,
     Command,
     StartSandbox,
@@ -356,19 +357,72 @@ def test_its_cost(sandbox: StartSandbox, passes: Passes) -> None:
     assert _costs(box, passes)[1] <= 8
 
 
+# A process starts in its parent's memory, and the tests' own process is larger than what it measures.
+_MEASURE = """
+import resource, subprocess, sys
+with open(sys.argv[1], "w") as out:
+    code = subprocess.call(sys.argv[2:], stdout=out, stderr=subprocess.DEVNULL)
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def _peak(run: Command, box: Sandbox, *arguments: str, code: int) -> int:
+    """The peak memory of one comparison, KiB; its output goes to the file `out`."""
+    command = [sys.executable, "-c", _MEASURE, str(run.home / "out"), str(COMMAND), "verify", *arguments]
+    measured = subprocess.run(command, env=run.environment(box), capture_output=True, text=True, check=True)
+    ended, peak = map(int, measured.stdout.split())
+    assert ended == code
+    return peak
+
+
 def test_memory_does_not_grow_with_the_history(sandbox: StartSandbox, run: Command) -> None:
     """Ten times as many equal customers need no more memory."""
 
     def peak(customers: int) -> int:
         box = sandbox(customers=customers)
         fill_folkform(box)
-        process = run.start(box, "verify", "-q")
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        return usage.ru_maxrss
+        return _peak(run, box, "-q", code=0)
 
     assert peak(8_000) < 1.15 * peak(800)
+
+
+@pytest.mark.parametrize("arguments", [["-q"], ["-q", "--json"], ["-q", "--log-format", "json"]])
+@pytest.mark.parametrize("side", ["pancake", "folkform"])
+def test_memory_does_not_grow_with_the_differences(
+    sandbox: StartSandbox, run: Command, side: str, arguments: list[str]
+) -> None:
+    """Ten times as many missing, or extra, customers need no more memory, and all are listed."""
+
+    def peak(count: int) -> int:
+        box = sandbox()
+        rows = [person(f"{number * 7919 % 10**9 + 10**16}", 60 + number) for number in range(count)]
+        if side == "pancake":
+            box.pancake.add_customers(only_page(box), rows)
+        else:
+            for row in rows:
+                box.folkform.upsert({**row, "page_id": only_page(box)})
+        memory = _peak(run, box, *arguments, code=1)
+        if "--json" in arguments:
+            page = json.loads((run.home / "out").read_text())["pages"][0]
+            kind = {"pancake": "missing", "folkform": "extra"}[side]
+            assert {one["psid"] for one in page["customers"] if one["problem"] == kind} == {row["psid"] for row in rows}
+        return memory
+
+    small, large = peak(2_000), peak(20_000)
+    assert large < 1.15 * small
+    assert large < 64 * 1024
+
+
+def test_a_full_disk(sandbox: StartSandbox, run: Command) -> None:
+    """A comparison that finds no room for its findings fails with the setting that gives it more."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), [person(f"p{number}", 60 + number) for number in range(20_000)])
+    code = f"ulimit -f 1; exec {COMMAND} verify --json"
+    environment = run.environment(box)
+    process = subprocess.run(["/bin/sh", "-c", code], check=False, env=environment, capture_output=True, text=True)
+    page = json.loads(process.stdout)["pages"][0]
+    assert (process.returncode, page["status"], page["complete"]) == (1, "failed", False)
+    assert "TMPDIR" in page["error"]
 
 
 def test_the_cost_comes_first(sandbox: StartSandbox, run: Command) -> None:

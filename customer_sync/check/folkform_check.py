@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
+from customer_sync.core.command_line import quoted
 from customer_sync.core.errors import ExitCode, SettingsError, TokenRefused
 from customer_sync.core.page import DELETE_RECORDS, Page
 from customer_sync.results.findings import Report
@@ -104,7 +105,8 @@ class FolkFormCheck:
         if used is None:
             self._report.ok("role", "not set; FolkForm lists its pages without one")
         elif given and used != given:
-            self._report.warn("role", f"{given} is not a role of the user; using {shown}", f"Set {ROLE}={used}.")
+            step = f"Set {ROLE}={quoted(used)}."
+            self._report.warn("role", f"{given} is not a role of the user; using {shown}", step)
         elif not roles:
             self._report.ok("role", f"{used}; FolkForm does not list the user's roles")
         elif used not in known:

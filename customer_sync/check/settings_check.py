@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from customer_sync.config.raw_setting import RawSetting
-from customer_sync.config.settings import SHARDS, Settings, insecure_addresses, load_shard, variables
+from customer_sync.config.settings import SHARDS, Settings, load_shard, variables
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.results.findings import Finding, Report, State
+from customer_sync.services.exposed import exposed_addresses
 
 SETTINGS = "Settings"
 _API = "/api/v1"
@@ -38,9 +39,12 @@ def _finding(one: RawSetting, settings: Settings) -> Finding:
         step = _sentence(one.problem.step)
         return Finding(SETTINGS, one.problem.variable, State.WRONG, one.problem.wrong, step, ExitCode.USAGE)
     detail = f"{one.shown} ({one.source.removesuffix(f' {one.variable}')})"
-    if one.name in insecure_addresses(settings):
-        detail += "; tokens and customer data are sent unencrypted"
-        return Finding(SETTINGS, one.variable, State.WARNING, detail, "Set an address that begins with https://.")
+    if what := exposed_addresses(settings).get(one.name):
+        step = "Set an address that begins with https://."
+        return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {what}", step)
+    if one.warning:
+        problem, _, step = one.warning.rpartition(": ")
+        return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {problem}", f"Run {step}.")
     if one.name == "folkform_base_url" and not one.value.endswith(_API):
         return Finding(SETTINGS, one.variable, State.WARNING, detail, f"Check that it is complete: it ends in {_API}.")
     return _ok(one, detail)

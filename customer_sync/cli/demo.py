@@ -1,7 +1,6 @@
 """The embedded Pancake and FolkForm: `sandbox` serves them, `demo` runs the program on them."""
 
 import os
-import shlex
 import shutil
 import signal
 import sqlite3
@@ -13,6 +12,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from customer_sync.core.command_line import quoted
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.output.console import Screen
 
@@ -33,9 +33,9 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
 
     def ready(sandbox: "Sandbox") -> None:
         for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
-            screen.print_raw(f"export {variable}={value}")
+            screen.print_raw(f"export {variable}={quoted(value)}")
         if shutil.which(COMMAND) is None:
-            screen.print_raw(f'export PATH={shlex.quote(str(_own_path().parent))}:"$PATH"')
+            screen.print_raw(f'export PATH={quoted(str(_own_path().parent))}:"$PATH"')
         counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
         screen.info(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C stops it.")
 

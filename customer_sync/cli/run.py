@@ -1,6 +1,7 @@
 """One run of a command: settings, services, every page, the result, the exit code."""
 
 import logging
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from customer_sync.output.options import OutputOptions
 from customer_sync.output.summary import print_result
 from customer_sync.results.page_result import PageResult, Status
 from customer_sync.results.pass_result import PassResult, status_when
+from customer_sync.services.exposed import exposure_warnings
 from customer_sync.services.factory import Services
 from customer_sync.services.page_token import RenewalDisabled
 from customer_sync.sync.run_context import Listener, RunContext
@@ -130,7 +132,7 @@ def run_pages(
         settings, clock, redact, locks if command.takes_locks else None, renewal_disabled=command.renewal
     )
     result.services = services
-    result.warnings += warnings(settings)
+    result.warnings += [*exposure_warnings(settings), *warnings(os.environ)]
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
     with _errors_in(result), ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:

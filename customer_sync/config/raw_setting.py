@@ -1,15 +1,20 @@
 """One setting as it was given: its text, where the text comes from, and its value or what is wrong with it."""
 
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from customer_sync.core.command_line import quoted
 from customer_sync.core.regular_file import read_regular
 
 _MAX_SECRET = 65536
 _LOGIN_IN_ADDRESS = re.compile("//.*@", re.DOTALL)
+# It may hold a token.
+_QUERY_OF_ADDRESS = re.compile("(//[^?#]*[?#]).+", re.DOTALL)
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class RawSetting:
     source: str = "default"
     value: Any = field(default=None, repr=False)
     problem: Problem | None = None
+    warning: str = ""
+    """What is unwise about the file of a secret."""
 
     @property
     def variable(self) -> str:
@@ -63,14 +70,21 @@ class RawSetting:
         if self.text is None:
             return ""
         text = self.text.strip()
-        return f"set, {len(text)} characters" if self.declaration.secret else _LOGIN_IN_ADDRESS.sub("//***@", text)
+        if self.declaration.secret:
+            return f"set, {len(text)} characters"
+        return _QUERY_OF_ADDRESS.sub(r"\1***", _LOGIN_IN_ADDRESS.sub("//***@", text))
 
     def read(self) -> "RawSetting":
         """The same with its value, or with the problem of its text."""
         if self.text is None:
             return self
+        text = self.text.strip()
+        if self.declaration.secret and text.startswith(_BYTE_ORDER_MARK):
+            return self.wrong(f"begins with a byte order mark (from {self.source})", "save it as UTF-8 without BOM")
+        if self.declaration.secret and len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+            return self.wrong(f"is in quotes (from {self.source})", "remove the quotes")
         try:
-            return replace(self, value=self.declaration.read(self.text.strip()))
+            return replace(self, value=self.declaration.read(text))
         except ValueError as error:
             what = "is malformed" if self.declaration.secret else f"is {self.shown!r:.80}"
             return self.wrong(f"{what} (from {self.source})", str(error))
@@ -96,6 +110,14 @@ def read_setting(
 
 
 def _read_file(secret: RawSetting, variable: str, path: str) -> RawSetting:
+    """The secret in a file. A *path* that leads to no file is not shown: it may be the secret itself."""
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        return secret.wrong(f"names no file ({reason})", "give the path of the secret's file", variable)
+    if not stat.S_ISREG(mode):
+        return secret.wrong("names something else than a file", "give the path of the secret's file", variable)
     try:
         text = read_regular(Path(path), _MAX_SECRET).strip()
     except (OSError, ValueError) as error:
@@ -103,4 +125,11 @@ def _read_file(secret: RawSetting, variable: str, path: str) -> RawSetting:
         return secret.wrong(f"{path} cannot be read ({reason})", "name a file that this user can read", variable)
     if not text:
         return secret.wrong(f"{path} is empty", "put the secret into it", variable)
-    return replace(secret, text=text).read()
+    step = f"{variable} {path} can be read by every user of this machine: chmod 600 {quoted(path)}"
+    return replace(secret, text=text, warning=step if _is_public(Path(path), mode) else "").read()
+
+
+def _is_public(file: Path, mode: int) -> bool:
+    """Whether every user of this machine can open a file of this *mode*."""
+    directories = file.resolve().parents
+    return bool(mode & stat.S_IROTH) and all(one.stat().st_mode & stat.S_IXOTH for one in directories)

@@ -44,6 +44,19 @@ def _is_address(value: str) -> bool:
         return False
 
 
+def read_base_address(text: str) -> str:
+    """An address to which paths are added, so that nothing may follow its own path."""
+    for character, what in (("?", "a query"), ("#", "a fragment"), ("\\", "a backslash")):
+        if character in text:
+            raise ValueError(f"give the address without {what}: nothing may come from {character} on")
+    address: str = read_address(text)
+    if "@" in urlsplit(address).netloc:
+        raise ValueError("give the address without a login: tokens have their own variables")
+    if not text.isprintable() or " " in text:
+        raise ValueError("give the address without spaces and control characters")
+    return address
+
+
 def _seconds(text: str) -> int:
     digits = text.rstrip("smhd")
     return int(digits) * _UNITS[text.removeprefix(digits)]

@@ -3,15 +3,14 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from customer_sync.config.raw_setting import Declaration, RawSetting, read_setting
 from customer_sync.config.readers import (
     number,
     read_address,
+    read_base_address,
     read_duration,
     read_header_value,
     read_local_path,
@@ -43,17 +42,17 @@ def setting(variable: str, read: Callable[[str], Any], purpose: str, default: st
 class Settings:
     """Every setting, ready to use; durations are seconds."""
 
-    folkform_base_url: str = setting("FOLKFORM_BASE_URL", read_address, "address ending in /api/v1", required=True)
+    folkform_base_url: str = setting("FOLKFORM_BASE_URL", read_base_address, "address ending in /api/v1", required=True)
     folkform_token: str | None = setting("FOLKFORM_TOKEN", read_header_value, "FolkForm's bearer token", secret=True)
     folkform_email: str | None = setting("FOLKFORM_EMAIL", read_text, "instead of a token: sign in as this user")
     folkform_password: str | None = setting("FOLKFORM_PASSWORD", read_text, "that user's password", secret=True)
     firebase_api_key: str | None = setting("FIREBASE_API_KEY", read_text, "the sign-in's key", secret=True)
-    firebase_base_url: str = setting("FIREBASE_BASE_URL", read_address, "Firebase", _FIREBASE)
+    firebase_base_url: str = setting("FIREBASE_BASE_URL", read_base_address, "Firebase", _FIREBASE)
     folkform_role_id: str | None = setting("FOLKFORM_ROLE_ID", read_header_value, "unset: the user's only role")
     folkform_customer_path: str | None = setting(
         "FOLKFORM_CUSTOMER_PATH", read_url_path, "unset: the first that exists"
     )
-    pancake_base_url: str = setting("PANCAKE_BASE_URL", read_address, "Pancake", "https://pages.fm/api")
+    pancake_base_url: str = setting("PANCAKE_BASE_URL", read_base_address, "Pancake", "https://pages.fm/api")
     pancake_access_token: str | None = setting(
         "PANCAKE_ACCESS_TOKEN", read_text, "user token for pages whose own is missing or dead", secret=True
     )
@@ -132,26 +131,9 @@ def _jitter_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]
         yield "jitter", "must be shorter than CUSTOMER_SYNC_MAX_RUNTIME", "lower it or raise the limit"
 
 
-def warnings(settings: Settings) -> list[str]:
+def warnings(environment: Mapping[str, str]) -> list[str]:
     """What is allowed but unwise."""
-    insecure = [declared()[name].variable for name in insecure_addresses(settings)]
-    return [f"{variable} is not https: tokens and customer data are sent unencrypted" for variable in insecure]
-
-
-def insecure_addresses(settings: Settings) -> list[str]:
-    """The field names of the services' addresses that are neither https nor on this machine."""
-    services = ("folkform_base_url", "firebase_base_url", "pancake_base_url")
-    return [name for name in services if _is_insecure(getattr(settings, name))]
-
-
-def _is_insecure(address: str) -> bool:
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    try:
-        is_local = ip_address(host).is_loopback
-    except ValueError:
-        is_local = host == "localhost"
-    return parts.scheme == "http" and not is_local
+    return [one.warning for one in read_settings(environment, {}) if one.warning]
 
 
 def load_shard(environment: Mapping[str, str], option: str | None) -> Shard | None:

@@ -52,14 +52,12 @@ class PageLocks:
         """Makes the directory when it is missing. Raises SettingsError when it cannot be used."""
         directory = self._directory
         try:
+            for path in (directory.absolute(), directory.resolve()):
+                if stranger := _strangers_entry(path):
+                    raise PermissionError(0, f"{stranger} belongs to another user")
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owner = directory.stat().st_uid
-            is_shared = directory.resolve().parent.stat().st_mode & stat.S_IWOTH
         except OSError as error:
             raise _unusable(directory, error) from None
-        # In a directory like /tmp another user may have made it before us, to hold our locks for ever.
-        if is_shared and owner not in (0, os.getuid()):
-            raise _unusable(directory, PermissionError(0, "it belongs to another user"))
 
     def held(self, pass_name: str, page_id: str, *, wait: bool = False) -> AbstractContextManager[None]:
         """Holds the lock of a pass and page. Locked by another run: waits for it, or raises PageLocked."""
@@ -131,6 +129,14 @@ class PageLocks:
         return self._directory / f"{pass_name}-{quote(page_id, safe='')}.lock"
 
     def _open(self, pass_name: str, page_id: str) -> int:
+        """The lock file. Raises SettingsError unless it has this one name: another user may link it to any file."""
+        handle = self._open_file(pass_name, page_id)
+        if os.fstat(handle).st_nlink > 1:
+            os.close(handle)
+            raise _unusable(self._path(pass_name, page_id), OSError(0, "it is a link to another file; remove it"))
+        return handle
+
+    def _open_file(self, pass_name: str, page_id: str) -> int:
         path = self._path(pass_name, page_id)
         try:
             return open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
@@ -161,6 +167,19 @@ def _read_holder(handle: int) -> Holder | None:
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
     return holder
+
+
+def _strangers_entry(path: Path) -> Path | None:
+    """The part of a *path*, itself included, that another user made in a directory like /tmp, where all may write.
+
+    A directory, or a link to one: its owner could hold our locks for ever. Links are not followed.
+    """
+    for entry in (path, *path.parents):
+        with suppress(FileNotFoundError):
+            is_shared = entry.parent.stat().st_mode & stat.S_IWOTH
+            if is_shared and entry != entry.parent and entry.lstat().st_uid not in (0, os.getuid()):
+                return entry
+    return None
 
 
 def _unusable(directory: Path, error: OSError) -> SettingsError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Answer:
     def date(self) -> float | None:
         """The service's clock at that moment, Unix seconds; None when it sent none."""
         return read_http_date(self.headers.get("Date"))
+
+
+def path_segment(text: str) -> str:
+    """*text* as one segment of a path, also one that a client or a proxy would take for a way up."""
+    return "%2E" * len(text) if text in (".", "..") else quote(text, safe="")
 
 
 def read_http_date(text: str | None) -> float | None:

@@ -5,6 +5,7 @@ the socket waits no longer than the whole answer has time left, and reads no mor
 """
 
 import io
+import re
 from collections.abc import Mapping
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
@@ -20,6 +21,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from customer_sync import __version__
 from customer_sync.core.clock import Clock
 from customer_sync.http.body import MAX_RECEIVED, BoundedReader, TooLarge
+
+_DOTS = re.compile(r"(?<=/)\.{1,2}(?=/|$)")
 
 
 class BoundedSession(requests.Session):
@@ -37,6 +40,13 @@ class BoundedSession(requests.Session):
         self.auth = lambda request: request
         for scheme in ("http://", "https://"):
             self.mount(scheme, _BoundedAdapter(clock, max_seconds))
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """The request as it is sent. requests decodes an encoded dot, and urllib3 would go up a directory at it."""
+        prepared = super().prepare_request(request)
+        path, mark, query = (prepared.url or "").partition("?")
+        prepared.url = _DOTS.sub(lambda dots: "%2E" * len(dots[0]), path) + mark + query
+        return prepared
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: to see where a redirect leads, requests would read its whole body."""

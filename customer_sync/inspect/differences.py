@@ -1,96 +1,60 @@
 """Which customers are missing, stale, extra or duplicate: decided from what both sides hold, without a request."""
 
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from customer_sync.core.customer import Key, psid_of
-from customer_sync.results.page_result import Problem
+from customer_sync.inspect.suspects import ListedCustomer, Suspects
+from customer_sync.results.problems import Problem
 from customer_sync.services.documents import StoredVersion
 
 
-@dataclass(frozen=True, slots=True)
-class ListedCustomer:
-    """A customer of Pancake whose version FolkForm did not hold when both were read."""
-
-    version: str
-    time: int
-    pancake_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class BothSides:
-    """The customers that seemed to differ, as they are at the second look."""
-
-    listed: Mapping[Key, ListedCustomer]
-    """Pancake's side."""
-    unmatched: Mapping[Key, Set[str | None]]
-    """The records whose version Pancake did not list, by customer."""
-    stored: Mapping[Key, list[StoredVersion]]
-    """Their records in FolkForm now, the newest first."""
-    changed: Set[Key]
-    """Customers that changed in Pancake meanwhile: their differences are left to the passes."""
-    malformed: Set[Key]
-    """What malformed customers of Pancake are known by."""
-
-    def missing_or_stale(self) -> dict[Key, ListedCustomer]:
-        """The customers whose version FolkForm still does not hold."""
-        return {
-            key: listed
-            for key, listed in self.listed.items()
-            if key not in self.changed and not (key in self.stored and self.stored[key][0].version == listed.version)
-        }
-
-    def ids_held_elsewhere(self) -> dict[Key, str]:
-        """The Pancake ids that FolkForm may hold in another record, which prevents the customer from being written."""
-        return {
-            key: listed.pancake_id
-            for key, listed in self.missing_or_stale().items()
-            if listed.pancake_id and listed.pancake_id not in [one.pancake_id for one in self.stored.get(key, ())]
-        }
-
-    def problems(self, blocked: Mapping[Key, str]) -> Iterator[Problem]:
-        """Every difference. *blocked* says which record prevents a customer from being written."""
-        renamed = self._renamed()
-        for key, listed in sorted(self.missing_or_stale().items(), key=lambda item: str(item[0])):
-            stored = self.stored.get(key, [None])[0] or renamed.get(listed.pancake_id)
-            yield _missing_or_stale(key, listed, stored, blocked.get(key))
-        in_pancake = self.listed.keys() | self.malformed | {record.key for record in renamed.values()}
-        for key in sorted(self.stored.keys() - self.changed, key=str):
-            newest, *older = self.stored[key]
-            for record in older:
-                yield _duplicate(newest, record)
-            if key not in in_pancake and all(map(self._is_unmatched, self.stored[key])):
-                yield Problem(
-                    newest.psid, newest.pancake_id, "extra", "only in FolkForm (merged or deleted in Pancake); kept"
-                )
-
-    def _renamed(self) -> dict[str | None, StoredVersion]:
-        """The records of customers that have got, lost or changed their psid since, by Pancake id."""
-        missing = {listed.pancake_id for key, listed in self.missing_or_stale().items() if key not in self.stored}
-        records = (record for records in self.stored.values() for record in records if record.key not in self.listed)
-        return {record.pancake_id: record for record in records if record.pancake_id in missing - {None}}
-
-    def _is_unmatched(self, stored: StoredVersion) -> bool:
-        """Whether Pancake did not list the version of a record; records without a time were not compared."""
-        return not stored.time or record_of(stored) in self.unmatched.get(stored.key, ())
+def ids_held_elsewhere(suspects: Suspects, most: int) -> dict[Key, ListedCustomer]:
+    """The customers whose Pancake id FolkForm may hold in another record, which prevents them from being written; none
+    when they are more than *most*.
+    """
+    found = (
+        listed
+        for listed in suspects.missing_or_stale()
+        if listed.pancake_id and listed.pancake_id not in [one.pancake_id for one in suspects.records(listed.key)]
+    )
+    held = {listed.key: listed for listed in islice(found, most + 1)}
+    return held if len(held) <= most else {}
 
 
-def record_of(stored: StoredVersion) -> str | None:
-    """The identity of one of a customer's records."""
-    return stored.record_id or stored.version
+def problems(suspects: Suspects, blocked: Mapping[Key, str]) -> Iterator[Problem]:
+    """Every difference. *blocked* says which record prevents a customer from being written."""
+    for listed in suspects.missing_or_stale():
+        records = suspects.records(listed.key)
+        stored = records[0] if records else suspects.former_record(listed.pancake_id)
+        yield _missing_or_stale(listed, stored, blocked.get(listed.key))
+    for key in suspects.stored_keys():
+        newest, *older = records = suspects.records(key)
+        for record in older:
+            yield _duplicate(newest, record)
+        if _is_extra(suspects, key, records):
+            yield Problem(
+                newest.psid, newest.pancake_id, "extra", "only in FolkForm (merged or deleted in Pancake); kept"
+            )
 
 
-def _missing_or_stale(key: Key, listed: ListedCustomer, stored: StoredVersion | None, blocked: str | None) -> Problem:
+def _is_extra(suspects: Suspects, key: Key, records: list[StoredVersion]) -> bool:
+    if suspects.is_listed(key) or any(map(suspects.is_former_record, records)):
+        return False
+    return all(map(suspects.is_unmatched, records))
+
+
+def _missing_or_stale(listed: ListedCustomer, stored: StoredVersion | None, blocked: str | None) -> Problem:
     state, where = "missing", "missing in FolkForm"
     if stored is not None:
         state, where = "stale", f"FolkForm holds {_shown(stored.version)}"
-        if stored.key != key:
+        if stored.key != listed.key:
             where += f" under {f'psid {stored.psid}' if stored.psid else 'no psid'}"
     reason, step = f"{where} (Pancake version {listed.version})", ""
     if blocked:
         reason = f"{reason}; FolkForm {blocked}"
         step = "No pass can write this customer while that record exists: correct the side that is wrong."
-    return Problem(psid_of(key), listed.pancake_id, state, reason, step)
+    return Problem(psid_of(listed.key), listed.pancake_id, state, reason, step)
 
 
 def _duplicate(newest: StoredVersion, older: StoredVersion) -> Problem:

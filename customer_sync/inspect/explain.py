@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any
 
 from customer_sync.core.clock import clocks_differ
+from customer_sync.core.command_line import command
 from customer_sync.core.customer import Customer, Malformed, Window, read_customer, read_identifier
 from customer_sync.results.explanation import Explanation, Side, Verdict
 from customer_sync.services.folkform import conflict
@@ -126,10 +127,10 @@ def _announce(result: Explanation, total: int, page_size: int) -> None:
 def _judge(context: RunContext, result: Explanation, customer: Customer) -> None:
     """Sets the verdict and the remedy."""
     page_id, stored = result.page.page_id, result.folkform
-    this_page = f" --page {page_id}"
+    this_page = "--page", page_id
     if stored and customer.psid in (None, stored.psid) and stored.version == customer.version:
         result.verdict = Verdict.ALTERED if result.differences else Verdict.UP_TO_DATE
-        result.remedy = f"customer-sync backfill{this_page} --rewrite" if result.differences else None
+        result.remedy = command("backfill", *this_page, "--rewrite") if result.differences else None
         if len(result.records) > 1:
             result.verdict = Verdict.DUPLICATE
         return
@@ -138,9 +139,9 @@ def _judge(context: RunContext, result: Explanation, customer: Customer) -> None
         result.verdict, result.flaw = Verdict.ID_TAKEN, reason
         return
     verdict = _next_pass(context, page_id, customer.updated_at)
-    command = "customer-sync incremental" if verdict is Verdict.INCREMENTAL else "customer-sync backfill"
+    next_pass = "incremental" if verdict is Verdict.INCREMENTAL else "backfill"
     must_be_named = verdict is Verdict.REPAIR or not result.page.is_sync
-    result.remedy = command + (this_page if must_be_named else "")
+    result.remedy = command(next_pass, *(this_page if must_be_named else ()))
     result.verdict = verdict if result.page.is_sync or verdict is Verdict.REPAIR else Verdict.OFF
 
 

@@ -1,22 +1,26 @@
 """Both sides compared, version by version; nothing is written.
 
-Pancake's customers and FolkForm's versions come newest first and are compared second by second, so that memory grows
-with the differences, not with the history. Both sides change meanwhile: what seems to differ is read once more at the
-end, and customers that have changed in Pancake since the comparison began are left to the passes.
+Pancake's customers and FolkForm's versions come newest first and are compared second by second, and what seems to
+differ is kept on disk: memory grows neither with the history nor with the differences. Both sides change meanwhile:
+what seems to differ is read once more at the end, and customers that have changed in Pancake since the comparison began
+are left to the passes.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Set
+import math
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from math import ceil
 
 from customer_sync.core.clock import check_clocks, clocks_differ, local_time
+from customer_sync.core.command_line import command
 from customer_sync.core.customer import Key, Window, key_of
 from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError
-from customer_sync.inspect.differences import BothSides, ListedCustomer, record_of
-from customer_sync.results.page_result import Problem
+from customer_sync.inspect.differences import ids_held_elsewhere, problems
+from customer_sync.inspect.suspects import ListedCustomer, Suspects, in_chunks
+from customer_sync.results.problems import Problem
 from customer_sync.results.verified_page import CountedPage, VerifiedPage
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import MAX_NAMES_PER_QUERY, conflict
@@ -46,7 +50,7 @@ def count_page(context: RunContext, result: CountedPage) -> None:
     if result.pancake != result.folkform:
         counts = f"Pancake counts {result.pancake:,} customers, FolkForm {result.folkform:,}"
         why = "malformed and recent ones count in Pancake only, merged and deleted ones in FolkForm only"
-        result.warnings.append(f"{counts} ({why}): customer-sync verify --page {page_id} lists the differences")
+        result.warnings.append(f"{counts} ({why}): {command(VERIFY, '--page', page_id)} lists the differences")
 
 
 def prepare_comparison(context: RunContext, results: list[VerifiedPage]) -> None:
@@ -77,21 +81,20 @@ def _count_both_sides(context: RunContext, result: VerifiedPage) -> None:
 
 def compare_page(context: RunContext, result: VerifiedPage) -> None:
     """Compares one page, which `prepare_comparison` has counted. Raises ServiceError, StopRequested."""
-    _PageComparison(context, result).compare()
+    with Suspects() as suspects:
+        _PageComparison(context, result, suspects).compare()
 
 
 class _PageComparison:
     """The comparison of one page."""
 
-    def __init__(self, context: RunContext, result: VerifiedPage) -> None:
+    def __init__(self, context: RunContext, result: VerifiedPage, suspects: Suspects) -> None:
         self._page_id = result.page.page_id
         self._context = context
         self._result = result
         self._pancake = context.pancake(result.page)
         self._count_before = result.folkform
-        self._listed: dict[Key, ListedCustomer] = {}
-        self._unmatched: dict[Key, set[str | None]] = {}
-        self._malformed: set[Key] = set()
+        self._suspects = suspects
         self._newest: list[StoredVersion] = []
         """FolkForm's newest versions, from which the newest watermark follows."""
 
@@ -101,13 +104,13 @@ class _PageComparison:
         result.folkform = 0  # Counted again as they come.
         with self._context.tuning.read_ahead(self._walk(0, self._now() - SETTLE_SECONDS)) as batches:
             batch = next(batches)  # A walk yields at least one.
-            stored = StoredVersions(self._read_stored(batch.until), self._note_unmatched)
+            stored = StoredVersions(self._read_stored(batch.until), self._suspects.add_unmatched)
             self._compare_batch(batch, stored)
             for batch in batches:
                 self._compare_batch(batch, stored)
         stored.finish()
         all_listed = batch.total is None or batch.total <= result.read + batch.skipped
-        if self._listed or self._unmatched or result.folkform < self._count_before or not all_listed:
+        if len(self._suspects) or result.folkform < self._count_before or not all_listed:
             self._look_again(batch)
         check_clocks(self._pancake.clock_ahead, self._context.folkform.clock_ahead)
 
@@ -128,94 +131,86 @@ class _PageComparison:
     def _compare_batch(self, batch: Batch, stored: StoredVersions) -> None:
         for malformed in batch.malformed:
             self._result.add_malformed(malformed)
-            self._malformed |= {key for key in (malformed.psid, key_of(None, malformed.pancake_id)) if key}
+            for key in (malformed.psid, key_of(None, malformed.pancake_id)):
+                if key:
+                    self._suspects.add_malformed(key)
         for customer in batch.customers:
             self._result.read += 1
             if not stored.holds(customer):
-                listed = ListedCustomer(customer.version, customer.updated_at, customer.pancake_id)
-                self._listed.setdefault(customer.key, listed)
-
-    def _note_unmatched(self, stored: StoredVersion) -> None:
-        self._unmatched.setdefault(stored.key, set()).add(record_of(stored))
+                names = customer.key, customer.version
+                self._suspects.add_listed(ListedCustomer(*names, customer.updated_at, customer.pancake_id))
 
     # The second look
 
     def _look_again(self, last: Batch) -> None:
-        changed = self._changed_since(last.until)
-        suspects = self._listed.keys() | self._unmatched.keys()
-        sides = BothSides(self._listed, self._unmatched, self._stored_now(suspects), changed, self._malformed)
-        blocked = self._blocked(sides.ids_held_elsewhere())
-        for problem in sides.problems(blocked):
+        self._find_changed(last.until)
+        self._find_stored()
+        blocked = self._blocked()
+        for problem in problems(self._suspects, blocked):
             self._result.add(problem)
-        self._report_unlisted(last, len(changed))
-        times = [listed.time for key, listed in sides.missing_or_stale().items() if key not in blocked]
-        self._set_remedy(times, last.until)
-        if left_out := len(suspects & changed):
+        changed, left_out = self._suspects.count_changed()
+        self._report_unlisted(last, changed)
+        self._set_remedy(blocked, last.until)
+        if left_out:
             text = f"{left_out:,} changed during the comparison; the next incremental copies them"
             self._result.warnings.append(text)
 
-    def _changed_since(self, until: int) -> set[Key]:
+    def _find_changed(self, until: int) -> None:
         """The customers that have changed in Pancake after *until*. A customer that changes again while they are read
         can slip past, so they are read until no suspect is among the new ones, or often enough.
         """
-        changed: set[Key] = set()
         for _ in range(_MAX_LOOKS):
             self._context.clock.sleep(_SETTLE_WAIT)
-            batches = list(self._walk(until + 1, self._now() + LEAD))
-            more = {customer.key for batch in batches for customer in batch.customers} - changed
-            changed |= more
-            if more.isdisjoint(self._listed.keys() | self._unmatched.keys()):
+            is_suspect_new = False
+            for batch in self._walk(until + 1, self._now() + LEAD):
+                until = batch.until
+                new = [customer.key for customer in batch.customers if self._suspects.add_changed(customer.key)]
+                is_suspect_new |= any(key in self._suspects for key in new)
+            if not is_suspect_new:
                 break
-            until = batches[-1].until if batches else until
-        return changed
 
-    def _stored_now(self, suspects: Set[Key]) -> dict[Key, list[StoredVersion]]:
-        """The records of the *suspects* now, and those that were not compared, the newest first."""
-        folkform, result = self._context.folkform, self._result
-        is_cheaper = len(suspects) / MAX_NAMES_PER_QUERY <= result.folkform / LARGEST_LIMIT + 1
-        found: list[StoredVersion] | None = None
-        if is_cheaper and result.folkform >= self._count_before:
+    def _find_stored(self) -> None:
+        """The records of the suspects now, and those that were not compared."""
+        is_cheaper = len(self._suspects) / MAX_NAMES_PER_QUERY <= self._result.folkform / LARGEST_LIMIT + 1
+        if is_cheaper and self._result.folkform >= self._count_before:
             with suppress(Refused):  # A psid may be too long for a request.
-                found = folkform.versions_of(self._page_id, sorted(suspects, key=str))
-        if found is None:
-            found = self._read_all(suspects)
-        by_key: dict[Key, list[StoredVersion]] = {}
-        once = {(stored.key, record_of(stored)): stored for stored in found}
-        for stored in sorted(once.values(), key=lambda stored: -stored.time):
-            by_key.setdefault(stored.key, []).append(stored)
-        return by_key
+                self._read_records_of(self._suspects.keys())
+                return
+        self._suspects.forget_stored()
+        self._read_all()
 
-    def _read_all(self, suspects: Set[Key]) -> list[StoredVersion]:
+    def _read_records_of(self, keys: Iterator[Key]) -> None:
+        for some in in_chunks(keys, LARGEST_LIMIT):
+            self._suspects.add_stored(self._context.folkform.versions_of(self._page_id, some))
+
+    def _read_all(self) -> None:
         """The same, from all records: those without a time were not compared, those without psid and id are counted."""
-        folkform, result = self._context.folkform, self._result
-        found: list[StoredVersion] = []
-        timeless: set[Key] = set()
+        result, suspects = self._result, self._suspects
         result.folkform = 0
-        for stored in folkform.all_versions(self._page_id):
+        for stored in self._context.folkform.all_versions(self._page_id):
             result.folkform += 1
             if stored.key in suspects:
-                found.append(stored)
+                suspects.add_stored([stored])
             elif not stored.time:
-                timeless.add(stored.key)
+                suspects.add_timeless(stored.key)
         # These customers may have another record, with a time.
-        found += folkform.versions_of(self._page_id, sorted(timeless, key=str))
+        self._read_records_of(suspects.timeless())
         if (nameless := self._count_before - result.folkform) > 0:
             result.folkform += nameless
             result.add(Problem(None, None, "extra", f"{nameless:,} records in FolkForm have neither psid nor id"))
-        return found
 
-    def _blocked(self, ids: Mapping[Key, str]) -> dict[Key, str]:
+    def _blocked(self) -> dict[Key, str]:
         """Which customers FolkForm refuses because another record has their Pancake id, and which record that is."""
-        if not ids or len(ids) > _MAX_IDS_LOOKED_UP:
-            return {}
+        held = ids_held_elsewhere(self._suspects, _MAX_IDS_LOOKED_UP)
         try:
-            held = self._context.folkform.records_of(ids.values(), page_id=self._page_id)
+            ids = [listed.pancake_id for listed in held.values()]
+            records = self._context.folkform.records_of(ids, page_id=self._page_id)
         except Refused:  # An id may be too long for a request.
             return {}
         reasons = {
-            key: conflict(self._page_id, self._listed[key].time, held[pancake_id])
-            for key, pancake_id in ids.items()
-            if pancake_id in held
+            key: conflict(self._page_id, listed.time, records[listed.pancake_id])
+            for key, listed in held.items()
+            if listed.pancake_id in records
         }
         return {key: reason for key, reason in reasons.items() if reason}
 
@@ -226,16 +221,20 @@ class _PageComparison:
             self._result.unlisted = unlisted
             self._result.warnings.append(
                 f"Pancake counts {last.total:,} customers but did not list {unlisted:,} of them, which could not be "
-                f"compared: run customer-sync verify --page {self._page_id} again"
+                f"compared: run {command(VERIFY, '--page', self._page_id)} again"
             )
 
-    def _set_remedy(self, times: list[int], until: int) -> None:
-        """*times* are Pancake's times of the customers that a pass can copy."""
-        if not times:
+    def _set_remedy(self, blocked: Mapping[Key, str], until: int) -> None:
+        """The command that copies what is missing or stale, except the *blocked* customers."""
+        count, oldest, newest = 0, math.inf, 0
+        for listed in self._suspects.missing_or_stale():
+            if listed.key not in blocked:
+                count, oldest, newest = count + 1, min(oldest, listed.time), max(newest, listed.time)
+        if not count:
             return
-        recent = min(times) >= newest_watermark(self._newest, until) and self._result.page.is_sync
-        remedy = "customer-sync incremental" if recent else f"customer-sync backfill --page {self._page_id}"
+        recent = oldest >= newest_watermark(self._newest, until) and self._result.page.is_sync
+        remedy = command("incremental") if recent else command("backfill", "--page", self._page_id)
         self._result.remedy = remedy
-        when = " – ".join(dict.fromkeys(map(local_time, (min(times), max(times)))))
-        customers = "1 missing or stale customer" if len(times) == 1 else f"{len(times):,} missing or stale customers"
+        when = " – ".join(dict.fromkeys(map(local_time, (oldest, newest))))
+        customers = "1 missing or stale customer" if count == 1 else f"{count:,} missing or stale customers"
         self._result.warnings.append(f"run {remedy} to copy {customers} (changed {when})")

@@ -44,8 +44,8 @@ _TIMEOUT = 10.0
 _JOB = "customer-sync"
 
 
-def write_file(path: Path, result: PassResult[Any]) -> None:
-    """Writes the textfile atomically. Raises OSError.
+def write_file(path: Path, result: PassResult[Any], clean: Callable[[str], str]) -> None:
+    """Writes the textfile atomically; every label goes through *clean*. Raises OSError.
 
     A *path* that does not end in `.prom` is a directory with one file for each pass and shard. In a file that passes or
     shards share, each replaces only its own samples.
@@ -55,12 +55,15 @@ def write_file(path: Path, result: PassResult[Any]) -> None:
         path = path / f"customer-sync-{result.name}{shard}.prom"
     own, others = _read_previous(path, result)
     registry = CollectorRegistry()
-    registry.register(_Metrics(_families(result, own), others))
+    registry.register(_Metrics(_families(result, own), others, clean))
     write_to_textfile(str(path), registry)
 
 
-def push(gateway: str, result: PassResult[Any], clock: Clock) -> None:
-    """Pushes to the gateway's group of this pass and shard; a login in the address is used. Raises OSError."""
+def push(gateway: str, result: PassResult[Any], clock: Clock, clean: Callable[[str], str]) -> None:
+    """Pushes to the gateway's group of this pass and shard; a login in the address is used. Raises OSError.
+
+    Every label goes through *clean*.
+    """
 
     def handler(
         url: str, method: str, timeout: float, headers: list[tuple[str, str]], data: bytes
@@ -72,7 +75,7 @@ def push(gateway: str, result: PassResult[Any], clock: Clock) -> None:
         return send
 
     registry = CollectorRegistry()
-    registry.register(_Metrics(_families(result, {}), {}))
+    registry.register(_Metrics(_families(result, {}), {}, clean))
     group = dict(_labels(result))
     pushadd_to_gateway(gateway, _JOB, registry, grouping_key=group, timeout=_TIMEOUT, handler=handler)
 
@@ -80,14 +83,15 @@ def push(gateway: str, result: PassResult[Any], clock: Clock) -> None:
 class _Metrics(Collector):
     """Hands families to a registry, with the samples of *others*."""
 
-    def __init__(self, families: Iterator[Family], others: PreviousSamples) -> None:
+    def __init__(self, families: Iterator[Family], others: PreviousSamples, clean: Callable[[str], str]) -> None:
+        self._clean = clean
         self._families = [(_PREFIX + name, text, others.get(name, {}) | samples) for name, text, samples in families]
 
     def collect(self) -> Iterator[Metric]:
         for name, text, samples in self._families:
             metric = Metric(name, text, "gauge")
             for labels, value in samples.items():
-                metric.add_sample(name, dict(labels), value)
+                metric.add_sample(name, {label: self._clean(text) for label, text in labels}, value)
             if samples:
                 yield metric
 

@@ -37,10 +37,10 @@ class Monitor:
             from customer_sync.monitoring import metrics  # Its library is slow to load, and an extra.
 
         if file := settings.metrics_file:
-            self._metrics.append((f"written to {file}", lambda: metrics.write_file(file, result)))
+            self._metrics.append((f"written to {file}", lambda: metrics.write_file(file, result, redact.clean)))
         if gateway := settings.pushgateway:
             redact.add(gateway, urlsplit(gateway).password)
-            self._metrics.append(("pushed to the gateway", lambda: metrics.push(gateway, result, clock)))
+            self._metrics.append(("pushed to the gateway", lambda: metrics.push(gateway, result, clock, redact.clean)))
 
     def __enter__(self) -> Self:
         if self._ping:
@@ -68,4 +68,4 @@ class Monitor:
     def _end_ping(self, summary: str, *, success: bool) -> None:
         self._reported = True
         if self._ping:
-            self._ping.end(self._redact(summary), success=success)
+            self._ping.end(self._redact.clean(" ".join(summary.split())), success=success)

@@ -1,6 +1,5 @@
 """What `customer-sync check` prints: each finding with its next step, and one line about all."""
 
-import json
 import sys
 
 from rich.console import Console
@@ -41,7 +40,8 @@ class CheckReport:
             return
         console = screen.err if options.quiet else screen.out
         fancy = _can_write(console, "✓✗→")
-        name = f"{finding.area}: {finding.what}" if options.quiet else finding.what.ljust(self._name_width)
+        what = screen.clean(finding.what)
+        name = f"{finding.area}: {what}" if options.quiet else what.ljust(self._name_width)
         head = Text.assemble("  ", (f"{mark} " if fancy else f"{plain_mark:<3}", style), name, "  ")
         self._print_indented(console, head, finding.detail)
         arrow = "→ " if fancy else "-> "
@@ -55,7 +55,7 @@ class CheckReport:
         if options.log_json:
             screen.final_facts = {"message": summary, "result": result.as_json()}
         if options.json:
-            screen.print_raw(json.dumps(result.as_json()))
+            screen.print_json(result.as_json())
         elif not options.log_json and (not options.quiet or result.exit_code):
             if result.stopped is not None:
                 screen.log(result.stopped.sentence)

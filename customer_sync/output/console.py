@@ -1,26 +1,30 @@
 """The two streams: plain lines or a JSON log on stderr, the result on stdout. Only `output` knows Rich."""
 
 import errno
-import json
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.core.streams import printable, silence
 from customer_sync.http.redact import Redactor
+from customer_sync.output.json_text import json_pieces, large_pieces
 from customer_sync.output.options import OutputOptions
-from customer_sync.results.page_result import PageResult, Problem, SyncedPage, counted
+from customer_sync.results.page_result import PageResult, SyncedPage, counted
 from customer_sync.results.pass_result import PassResult
+from customer_sync.results.problems import Problem
 
 if TYPE_CHECKING:
     from customer_sync.output.progress import ProgressDisplay
@@ -43,6 +47,7 @@ class Screen:
         self._run_facts: dict[str, Any] = {}
         """What every object of a JSON log contains."""
         self._progress: ProgressDisplay | None = None
+        self._one_object = threading.RLock()
         package = logging.getLogger("customer_sync")
         package.handlers = [_LogLines(self)]
         package.setLevel(logging.DEBUG if options.verbose or options.debug else logging.INFO)
@@ -56,7 +61,7 @@ class Screen:
         if is_terminal(self.err) and not (self.options.quiet or self.options.log_json):
             from customer_sync.output.progress import ProgressDisplay  # Slow to load, and only terminals show it.
 
-            self._progress = ProgressDisplay(self.err, result)
+            self._progress = ProgressDisplay(self.err, result, self.clean)
         try:
             yield
         finally:
@@ -117,15 +122,24 @@ class Screen:
         """A line of the result, secrets included."""
         self.render(self.out, Text(printable(text)))
 
+    def print_json(self, value: Mapping[str, Any]) -> None:
+        """An object of the result, on one line."""
+        self._write_json(self.out, value)
+
     def clean(self, text: str) -> str:
         """*text* without secrets and control characters."""
-        return printable(self.redact(text))
+        return self.redact.clean(text)
 
     def render(self, console: Console, what: RenderableType) -> None:
         """Prints anything. A stream that cannot be written to does not end the run, but changes its exit code."""
-        try:
+        with self._writing():
             console.print(what, soft_wrap=True)
             console.file.flush()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:  # Only standard output raises it.
             self.cannot_write(error)
 
@@ -142,8 +156,13 @@ class Screen:
     def _log_object(self, event: str, level: str, facts: dict[str, Any]) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         entry = {"time": now, "level": level, "event": event, **self._run_facts, **facts}
-        clean = {name: self.redact(value) if isinstance(value, str) else value for name, value in entry.items()}
-        self.render(self.err, Text(json.dumps(clean)))
+        self._write_json(self.err, entry)
+
+    def _write_json(self, console: Console, value: Mapping[str, Any]) -> None:
+        with self._writing(), self._one_object:
+            for piece in large_pieces(chain(json_pieces(value, self.redact), "\n")):
+                console.file.write(piece)
+            console.file.flush()
 
     # Errors
 
@@ -186,7 +205,14 @@ class Screen:
 
 
 class _Console(Console):
-    """Rich's console, to which a broken pipe is an error like any other and does not end the process."""
+    """Rich's console. All that it prints is printable, and a broken pipe is an error like any other."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The last place where a text can be stopped that moves the cursor or colours a line."""
+        for segment in super().render(renderable, options):
+            lines = segment.text.split("\n")
+            safe = segment.text if segment.control else "\n".join(map(printable, lines))
+            yield Segment(safe, segment.style, segment.control)
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

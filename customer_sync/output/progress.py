@@ -1,12 +1,11 @@
 """The live display of a run on a terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from customer_sync.core.streams import printable
 from customer_sync.results.page_result import PageResult
 from customer_sync.results.pass_result import PassResult
 
@@ -14,8 +13,10 @@ from customer_sync.results.pass_result import PassResult
 class ProgressDisplay(Progress):
     """A bar for every page at work, or one for all pages if the command counts no customers as it goes."""
 
-    def __init__(self, console: Console, result: PassResult[Any]) -> None:
+    def __init__(self, console: Console, result: PassResult[Any], clean: Callable[[str], str]) -> None:
+        """Every text goes through *clean*."""
         self._pass = result
+        self._clean = clean
         self._pages: dict[TaskID, PageResult] = {}
         self._all_pages: TaskID | None = None
         super().__init__(
@@ -32,7 +33,7 @@ class ProgressDisplay(Progress):
         self.start()  # Not before: a run that cannot begin shows no empty display.
         with self._lock:  # Several pages start at once.
             if result.HAS_PROGRESS:
-                self._pages[self.add_task(printable(result.page.title), total=None, speed_text="")] = result
+                self._pages[self.add_task(self._clean(result.page.title), total=None, speed_text="")] = result
             elif self._all_pages is None:
                 self._all_pages = self.add_task("pages", total=len(self._pass.active_pages), speed_text="")
 

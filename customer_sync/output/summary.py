@@ -1,14 +1,15 @@
 """The summary of a run: the table of pages, warnings and failures, what to do now, and one line about all."""
 
-import json
+from itertools import islice
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from customer_sync.output.console import Screen, is_terminal
-from customer_sync.results.page_result import FAILED, PageResult, Status
+from customer_sync.results.page_result import PageResult, Status
 from customer_sync.results.pass_result import PassResult
+from customer_sync.results.problems import FAILED
 from customer_sync.results.table import Cell, Table
 
 _MAX_LISTED = 20
@@ -22,7 +23,7 @@ def print_result(screen: Screen, result: PassResult[Any]) -> None:
         facts = {"message": result.summary, "next_step": result.next_step, "result": result.as_json()}
         screen.final_facts = facts
     if options.json:
-        screen.print_raw(json.dumps(result.as_json()))
+        screen.print_json(result.as_json())
     if options.quiet and result.exit_code == 0:
         return
     if result.pages and options.plain and not options.quiet:
@@ -84,10 +85,10 @@ def _print_page_problems(screen: Screen, result: PassResult[Any], page: PageResu
         facts = {"message": f"{text}{error.sentence}", "exit_code": error.exit_code, "next_step": step}
         screen.log(f"{text}{error}", "red", event="page_failed", page_id=page_id, **facts)
         screen.traceback(error)
-    problems = [problem for problem in page.problems if problem.problem != FAILED]  # Those were printed at once.
-    for problem in problems[:_MAX_LISTED]:
+    problems = (problem for problem in page.problems if problem.problem != FAILED)  # Those were printed at once.
+    for problem in islice(problems, _MAX_LISTED):
         screen.problem(page, problem)
-    if (more := len(problems) - _MAX_LISTED) > 0:
+    if more := sum(1 for _ in problems):
         text = f"Page {page_id}: {more:,} more such customers; --json lists all"
         screen.log(text, "red" if page.has_problems else "yellow", page_id=page_id, next_step=result.next_step)
     # A page with a problem may have its reason in a warning only.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from customer_sync.core.customer import Customer, Malformed, second_record
 from customer_sync.core.errors import CustomerSyncError, StopRequested
 from customer_sync.core.page import Page
+from customer_sync.results.problems import FAILED, Problem, Problems
 from customer_sync.results.table import BAD, DOUBTFUL, GOOD, QUIET, Cell
 
 
@@ -36,43 +37,6 @@ class Status(StrEnum):
 
 _STYLES = {Status.OK: GOOD, Status.FAILED: BAD, Status.OFF: QUIET}
 _TITLES = {"folkform": "FolkForm"}
-FAILED = "failed"
-_BACKFILL = "Run customer-sync backfill --page {}."
-_NEXT_STEPS = {
-    FAILED: "Fix the cause, then run customer-sync backfill --page {}.",
-    "malformed": "Fix the record in Pancake.",
-    "missing": _BACKFILL,
-    "stale": _BACKFILL,
-    "extra": "Nothing to do if the customer was merged or deleted in Pancake.",
-    "duplicate": "Delete the older record in FolkForm (see README).",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A customer with a problem."""
-
-    psid: str | None
-    pancake_id: str | None
-    problem: str
-    """`failed` or `malformed`; of a comparison `missing`, `stale`, `extra`, `duplicate` or `malformed`."""
-    reason: str
-    own_next_step: str = ""
-    """What to do about it, if that is not the usual."""
-
-    @property
-    def customer(self) -> str:
-        """How messages identify the customer."""
-        if self.psid:
-            return f"psid {self.psid:.80}"
-        return f"Pancake id {self.pancake_id}" if self.pancake_id else "a customer without id"
-
-    def next_step(self, page_id: str) -> str:
-        """What to do about it."""
-        return self.own_next_step or _NEXT_STEPS[self.problem].format(page_id)
-
-    def as_json(self) -> dict[str, Any]:
-        return {"psid": self.psid, "id": self.pancake_id, "problem": self.problem, "reason": self.reason}
 
 
 @dataclass
@@ -106,7 +70,7 @@ class PageResult:
     remedy: str | None = None
     """The command that repairs what was found, if there is one."""
     warnings: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
 
     @property
     def has_problems(self) -> bool:
@@ -167,7 +131,7 @@ class PageResult:
             **{name: getattr(self, name) for name in self.COUNTS},
             "error": None if self.error is None else str(self.error),
             "warnings": self.warnings,
-            "customers": [problem.as_json() for problem in self.problems],
+            "customers": (problem.as_json() for problem in self.problems),
         }
 
     def details(self) -> dict[str, Any]:

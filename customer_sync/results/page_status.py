@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from customer_sync.core.clock import ago, local_time, span_in_words
+from customer_sync.core.command_line import command
 from customer_sync.core.locks import Holder
 from customer_sync.results.page_result import PageResult, Status, counted
 from customer_sync.results.table import BAD, DOUBTFUL, GOOD, QUIET, Cell
@@ -73,14 +74,14 @@ class PageStatus(PageResult):
         """The state of the page and the command that helps; None if there is nothing to do, or a run does it."""
         if self.status is not Status.OK or self.locks:
             return None
-        this_page = f" --page {self.page.page_id}"
-        if_off = "" if self.page.is_sync else this_page
+        this_page = "--page", self.page.page_id
+        if_off = () if self.page.is_sync else this_page
         if self.missing > 0:
-            return _MISSING, f"customer-sync backfill{if_off}"
+            return _MISSING, command("backfill", *if_off)
         if self._is_empty or self.lag:
-            return _BEHIND, f"customer-sync incremental{if_off}"
+            return _BEHIND, command("incremental", *if_off)
         if self.pancake is not None and (self.folkform or 0) > self.pancake:
-            return _EXTRA, f"customer-sync verify{this_page}"
+            return _EXTRA, command("verify", *this_page)
         return None
 
     @property

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from customer_sync.results.page_result import PageResult, Problem, Status, counted
+from customer_sync.results.page_result import PageResult, Status, counted
+from customer_sync.results.problems import Problem
 
 _STATES = ("missing", "stale", "extra", "duplicate", "malformed")
 

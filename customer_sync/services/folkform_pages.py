@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 from typing import Any
-from urllib.parse import quote
 
 from customer_sync.core.errors import ContractBroken
 from customer_sync.core.page import CORRECT_RECORD, Page
 from customer_sync.core.stored_value import kept_text
+from customer_sync.http.service import path_segment
 from customer_sync.http.session import Call
 from customer_sync.services.documents import read_documents
 from customer_sync.services.folkform_access import SERVICE, FolkFormAccess
@@ -41,7 +41,7 @@ class FolkFormPages:
         """One page, as its record is now. Raises Refused when there is none, ContractBroken for another page's record
         and for one that cannot be used.
         """
-        path = f"/facebook/page/find-by-page-id/{quote(page_id, safe='')}"
+        path = f"/facebook/page/find-by-page-id/{path_segment(page_id)}"
         page = _read_page(self._access.get(path, {}, page_id=page_id))
         if page is None:
             raise ContractBroken(SERVICE, f"answered something else than the record of page {page_id}")
@@ -82,7 +82,7 @@ def _read_page(record: Any) -> Page | None:
     texts = {"pageId": page_id, "pageAccessToken": page_token, "accessToken": user_token}
     if halved := [field for field, text in texts.items() if kept_text(text) != text]:
         return Page(kept_text(page_id), name, is_sync, "", broken=f"{halved[0]} holds half a surrogate pair")
-    if len(quote(page_id, safe="")) > _LONGEST_PAGE_ID:
+    if len(path_segment(page_id)) > _LONGEST_PAGE_ID:
         return Page(page_id, name, is_sync, "", broken=f"its pageId has {len(page_id)} characters")
     return Page(page_id, name, is_sync, page_token, user_token)
 

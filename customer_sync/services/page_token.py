@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
-from urllib.parse import quote
 
 from customer_sync.core.errors import ContractBroken, ServiceError, TokenRefused, Unreachable
 from customer_sync.core.page import Page
 from customer_sync.core.stored_value import kept_text
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
+from customer_sync.http.service import path_segment
 from customer_sync.http.session import Access, ApiSession, Call
 from customer_sync.services.pancake import SERVICE, blocked_by_proxy, present_token, refusal_of
 from customer_sync.services.refused_tokens import RefusedTokens
@@ -215,7 +215,7 @@ class PageToken(Access):
 
     def _request_token(self, user_token: str) -> str:
         """A new page token; the old one is dead from now on."""
-        path = f"/v1/pages/{quote(self._page_id, safe='')}/generate_page_access_token"
+        path = f"/v1/pages/{path_segment(self._page_id)}/generate_page_access_token"
         call = Call("POST", path, {"access_token": user_token}, page_id=self._page_id)
         token = self._session.call(call, Access(self.limiter)).body.get("page_access_token")
         if not isinstance(token, str) or not token or kept_text(token) != token:

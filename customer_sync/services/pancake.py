@@ -7,13 +7,12 @@ the query string; a refusal as often comes with HTTP 200 and `"success": false` 
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 from customer_sync.core.customer import read_identifier
 from customer_sync.core.errors import ContractBroken, Refused, TokenRefused, Unreachable
 from customer_sync.core.stored_value import INT64, kept_text
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
-from customer_sync.http.service import Answer
+from customer_sync.http.service import Answer, path_segment
 from customer_sync.http.session import Access, ApiSession, Call
 
 SERVICE = "Pancake"
@@ -64,7 +63,7 @@ class PancakeClient:
             "until": str(until),
             "order_by": order_by,
         }
-        path = f"/public_api/v1/pages/{quote(self._page_id, safe='')}/page_customers"
+        path = f"/public_api/v1/pages/{path_segment(self._page_id)}/page_customers"
         answer = self._session.call(Call("GET", path, params, page_id=self._page_id), self._access)
         customers, total = answer.body.get("customers"), answer.body.get("total")
         if not isinstance(customers, list):

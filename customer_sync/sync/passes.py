@@ -10,6 +10,7 @@ from functools import partial
 from itertools import takewhile
 
 from customer_sync.core.clock import check_clocks, clocks_differ
+from customer_sync.core.command_line import command
 from customer_sync.core.customer import Customer, Key, Malformed, Window, read_customer
 from customer_sync.core.errors import ContractBroken, Refused, ServiceError
 from customer_sync.results.page_result import SyncedPage
@@ -190,7 +191,7 @@ class _PageSync:
         if not listed.total - newer - result.malformed - result.failed <= stored <= listed.total:
             result.warnings.append(
                 f"Pancake counts {listed.total:,} customers, FolkForm {stored:,}: "
-                f"customer-sync verify --page {self._page_id} lists the differences"
+                f"{command('verify', '--page', self._page_id)} lists the differences"
             )
 
     def check_answers(self) -> None:

@@ -11,7 +11,8 @@ from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.locks import PageLocks
 from customer_sync.core.page import Page
-from customer_sync.results.page_result import PageResult, Problem, SyncedPage
+from customer_sync.results.page_result import PageResult, SyncedPage
+from customer_sync.results.problems import Problem
 from customer_sync.services.folkform import FolkFormClient
 from customer_sync.sync.list_reader import CustomerSource
 from customer_sync.sync.read_ahead import read_ahead

@@ -20,7 +20,8 @@ from customer_sync.core.locks import PageLocks
 from customer_sync.core.page import Page
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.session import Call
-from customer_sync.results.page_result import PageResult, Problem, SyncedPage
+from customer_sync.results.page_result import PageResult, SyncedPage
+from customer_sync.results.problems import Problem
 from customer_sync.services.folkform import FolkFormClient
 from customer_sync.services.folkform_access import FolkFormAccess
 from customer_sync.services.pancake import CustomerList
