@@ -24,10 +24,10 @@ from customer_sync.sandbox import Behaviour, Fault, Sandbox
 from customer_sync.sandbox.faults import FaultKind
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
 from customer_sync.sandbox.json_text import canonical
+from customer_sync.services.document_paging import LARGEST_LIMIT
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import FolkFormClient
 from customer_sync.services.folkform_access import CHECK_TOKEN, SERVICE, FolkFormAccess, check_envelope
-from customer_sync.services.folkform_order import LARGEST_LIMIT
 from customer_sync.services.folkform_pages import FolkFormPages
 from customer_sync.services.sign_in import BearerToken
 

@@ -1,7 +1,6 @@
 """Settings: read and checked together, every problem named at once, secrets never shown."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -299,14 +298,6 @@ def test_every_setting_is_explained() -> None:
 def test_reads_durations(text: str, seconds: int) -> None:
     """A number of seconds, minutes, hours or days."""
     assert read_duration(text) == seconds
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
-def test_a_secret_in_what_is_no_regular_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """A FIFO, a directory or a device in place of a secret file is named, and not waited for."""
-    make(secret := tmp_path / "secret")
-    (problem,) = problems({**ADDRESS, "FOLKFORM_TOKEN_FILE": str(secret)})
-    assert problem.startswith(f"FOLKFORM_TOKEN_FILE {secret} ")
 
 
 def test_a_secret_that_is_too_large(tmp_path: Path) -> None:

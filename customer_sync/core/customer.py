@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 
 from customer_sync.core.pii import mask_personal
@@ -76,11 +77,11 @@ class Malformed:
 def read_customer(data: Any, page_id: str) -> Customer | Malformed:
     """Reads one element of Pancake's list for a page."""
     if not isinstance(data, dict):
-        return Malformed(None, None, None, "not an object", repr(data))
+        return Malformed(None, None, None, "not an object", _digest(data))
     version: Any = data.get("updated_at")
     pancake_id, psid = read_identifier(data.get("id")), read_identifier(data.get("psid"))
     is_too_deep = is_deeper(data, MAX_DEPTH)
-    identity = pancake_id or psid or ("nested too deeply" if is_too_deep else repr(data))
+    identity = pancake_id or psid or ("nested too deeply" if is_too_deep else _digest(data))
     try:
         updated_at = parse_customer_updated_at(version)
     except ValueError as error:
@@ -100,6 +101,11 @@ def read_customer(data: Any, page_id: str) -> Customer | Malformed:
 def second_record(newer_id: str | None) -> str:
     """Why the older record of a psid that Pancake lists twice is malformed."""
     return f"Pancake has a newer record of this psid (id {newer_id})"
+
+
+def _digest(data: Any) -> str:
+    """Tells records without an id apart; a page may list thousands of them."""
+    return blake2b(repr(data).encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def is_deeper(value: Any, levels: int) -> bool:

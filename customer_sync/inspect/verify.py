@@ -22,9 +22,9 @@ from customer_sync.inspect.differences import ids_held_elsewhere, problems
 from customer_sync.inspect.suspects import ListedCustomer, Suspects, in_chunks
 from customer_sync.results.problems import Problem
 from customer_sync.results.verified_page import CountedPage, VerifiedPage
+from customer_sync.services.document_paging import LARGEST_LIMIT
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import MAX_NAMES_PER_QUERY, conflict
-from customer_sync.services.folkform_order import LARGEST_LIMIT
 from customer_sync.sync.run_context import RunContext
 from customer_sync.sync.stored_versions import StoredVersions
 from customer_sync.sync.walk import LEAD, SETTLE_SECONDS, Batch, CustomerWalk

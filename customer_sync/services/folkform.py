@@ -15,9 +15,9 @@ from customer_sync.core.errors import ContractBroken, Refused
 from customer_sync.core.stored_value import INT64
 from customer_sync.http.session import Call
 from customer_sync.services.customer_path import NEWER_PATH, PATH
+from customer_sync.services.document_paging import LARGEST_LIMIT, documents_in_order
 from customer_sync.services.documents import StoredVersion, of_page, read_documents, read_stored
 from customer_sync.services.folkform_access import SERVICE, FolkFormAccess
-from customer_sync.services.folkform_order import LARGEST_LIMIT, documents_in_order
 from customer_sync.services.time_field import TIME_FIELDS, VERSION, TimeField, TimeFieldInUse
 
 MAX_NAMES_PER_QUERY = 50

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 from customer_sync.core.errors import ContractBroken
@@ -17,6 +16,7 @@ from customer_sync.services.folkform_access import SERVICE, FolkFormAccess
 log = logging.getLogger(__name__)
 
 _PAGES_AT_ONCE = 50
+_MAX_LISTS = 1000
 # As it is in an address. A file name has room for 255 characters, a request line to FolkForm for less than 4,096.
 _LONGEST_PAGE_ID = 200
 
@@ -62,15 +62,15 @@ class FolkFormPages:
 
     def _records(self) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = []
-        for number in count(1):
+        for number in range(1, _MAX_LISTS + 1):
             params = {"page": str(number), "limit": str(_PAGES_AT_ONCE)}
             data = self._access.get("/facebook/page/find-with-pagination", params)
             found = [record for record in read_documents(data) if record not in records]
             records += found
             total = data.get("total") if isinstance(data, dict) else None
             if not found or (isinstance(total, int) and len(records) >= total):
-                break
-        return records
+                return records
+        raise ContractBroken(SERVICE, f"lists more than {_MAX_LISTS * _PAGES_AT_ONCE:,} pages")
 
 
 def _read_page(record: Any) -> Page | None:

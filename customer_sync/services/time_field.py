@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from customer_sync.core.customer import parse_customer_updated_at
+from customer_sync.services.document_paging import LARGEST_LIMIT, Find
 from customer_sync.services.documents import VERSION_PATH, StoredVersion, read_version
-from customer_sync.services.folkform_order import LARGEST_LIMIT, Find
 
 _SAMPLE = 100
 _MILLISECONDS_FROM = 10**11

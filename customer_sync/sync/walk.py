@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from customer_sync.core.customer import Customer, Key, Malformed, Window, second_record
-from customer_sync.core.errors import Unreachable
+from customer_sync.core.errors import ContractBroken, Unreachable
 from customer_sync.services.pancake import LARGEST_PAGE_SIZE, SERVICE
 from customer_sync.sync.list_reader import FAR, Answer, CustomerSource, ListReader, Row, identity
 
@@ -18,6 +18,7 @@ from customer_sync.sync.list_reader import FAR, Answer, CustomerSource, ListRead
 SETTLE_SECONDS = 2
 # Two days, for an `until` that is rounded to days, in whichever zone.
 LEAD = 2 * 86_400
+MAX_IN_ONE_SECOND = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class CustomerWalk:
             if not self._reader.honours_window:
                 yield from self._by_page_number(answer)
                 return
-            earlier, listed = answer.rows, answer.rows
+            earlier, listed = answer.rows, set(map(identity, answer.rows))
             if answer.lowest is None or answer.lowest + 1 >= self._upper:
                 answer, earlier, listed = yield from self._through_one_second(answer)
             if edge is not None and not self._continues(edge, listed):
@@ -81,11 +82,11 @@ class CustomerWalk:
             edge = next(row for row in reversed(answer.rows) if row.updated_at is not None)
             self._seen.forget_later_than(self._upper)
 
-    def _continues(self, edge: Row, listed: list[Row]) -> bool:
+    def _continues(self, edge: Row, listed: set[Key]) -> bool:
         """Whether the row that was read last is *listed* again, or above the window now: otherwise Pancake's `until`
         hides customers.
         """
-        return identity(edge) in map(identity, listed) or self._reader.is_above(edge, edge.updated_at or 0)
+        return identity(edge) in listed or self._reader.is_above(edge, edge.updated_at or 0)
 
     def _without_window(self, edge: Row) -> Iterator[Batch]:
         """The rest by page number under a far `until`. Raises Unreachable where it does not list the *edge* either."""
@@ -120,16 +121,20 @@ class CustomerWalk:
                 self._seen.forget_later_than(newest)
             answer = self._read(self._reader.next_number(answer))
 
-    def _through_one_second(self, answer: Answer) -> Generator[Batch, None, tuple[Answer, list[Row], list[Row]]]:
+    def _through_one_second(self, answer: Answer) -> Generator[Batch, None, tuple[Answer, list[Row], set[Key]]]:
         """Forward by page number until the second is left behind, then back.
 
         Returns the last answer forward, the rows of earlier seconds, which are handed out only after the way back, and
-        all rows listed.
+        what was listed. Raises ContractBroken where the second has no end.
         """
         second = self._upper - 1
-        listed: list[Row] = []
+        earlier: list[Row] = []
+        listed: set[Key] = set()
         while True:
-            listed += answer.rows
+            listed.update(map(identity, answer.rows))
+            earlier += _before(second, answer.rows)
+            if answer.first > MAX_IN_ONE_SECOND:
+                raise ContractBroken(SERVICE, f"lists more than {MAX_IN_ONE_SECOND:,} customers of one second")
             yield self._batch(_from(second, answer.rows))
             if self._is_last(answer) or (answer.lowest is not None and answer.lowest < second):
                 break
@@ -138,9 +143,9 @@ class CustomerWalk:
         while back.first > 0:
             self._reader.page_size = self._reader.largest  # The last answer may have been a short one.
             back = self._read(-(-back.first // self._reader.page_size))
-            listed += back.rows
+            listed.update(map(identity, back.rows))
+            earlier += _before(second, back.rows)
             yield self._batch(_from(second, back.rows))
-        earlier = _before(second, listed)
         if not self._is_last(answer) and answer.lowest is not None:
             earlier = _from(answer.lowest, earlier)
         return answer, sorted(earlier, key=lambda row: -(row.updated_at or 0)), listed
