@@ -274,7 +274,9 @@ def test_a_record_of_another_page(page_id: Any) -> None:
 @pytest.mark.parametrize("row", [None, 5, "25149", [], [{"psid": "25149"}], True], ids=str)
 def test_a_row_that_is_not_an_object(row: Any) -> None:
     """Pancake's list may contain anything."""
-    assert read_customer(row, PAGE_ID) == Malformed(None, None, None, "not an object", repr(row))
+    malformed = read_customer(row, PAGE_ID)
+    assert isinstance(malformed, Malformed)
+    assert (malformed.pancake_id, malformed.psid, malformed.reason) == (None, None, "not an object")
 
 
 def test_malformed_records_are_distinguished() -> None:
