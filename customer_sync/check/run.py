@@ -20,7 +20,7 @@ from customer_sync.core.page import Page
 from customer_sync.http.redact import Redactor
 from customer_sync.output.check_report import CheckReport
 from customer_sync.output.console import Screen
-from customer_sync.results.findings import CheckResult, Finding, Listener, Report, State
+from customer_sync.results.findings import CheckResult, Finding, FindingListener, Report, State
 from customer_sync.services.factory import Services
 from customer_sync.services.folkform_access import SERVICE as FOLKFORM
 from customer_sync.services.page_token import RenewalDisabled
@@ -58,7 +58,7 @@ def check(
     clock: Clock,
     *,
     redact: Redactor,
-    listener: Listener,
+    listener: FindingListener,
 ) -> None:
     """Adds every finding to *result*; how it was stopped, too."""
     raw = read_settings(environment, {})

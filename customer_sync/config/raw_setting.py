@@ -35,7 +35,7 @@ class Declaration:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SettingProblem:
     """What is wrong with a setting, and what to do about it."""
 
     variable: str
@@ -56,7 +56,7 @@ class RawSetting:
     text: str | None = field(repr=False)
     source: str = "default"
     value: Any = field(default=None, repr=False)
-    problem: Problem | None = None
+    problem: SettingProblem | None = None
     warning: str = ""
     """What is unwise about the file of a secret."""
 
@@ -91,7 +91,7 @@ class RawSetting:
 
     def wrong(self, wrong: str, step: str, variable: str = "") -> "RawSetting":
         """The same with a problem."""
-        return replace(self, problem=Problem(variable or self.variable, wrong, step))
+        return replace(self, problem=SettingProblem(variable or self.variable, wrong, step))
 
 
 def read_setting(

@@ -93,7 +93,7 @@ class CheckResult:
         }
 
 
-class Listener(Protocol):
+class FindingListener(Protocol):
     """Shows the findings as they come."""
 
     def heading(self, title: str, width: int) -> None: ...
@@ -108,7 +108,7 @@ class _SectionEnds(Exception):
 class Report:
     """Collects the findings, without secrets, and shows each at once."""
 
-    def __init__(self, result: CheckResult, listener: Listener, redact: Callable[[str], str]) -> None:
+    def __init__(self, result: CheckResult, listener: FindingListener, redact: Callable[[str], str]) -> None:
         self._result = result
         self._listener = listener
         self._redact = redact

@@ -30,7 +30,7 @@ class CustomerSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ListAnswer:
     """One answer, checked."""
 
     rows: list[Row]
@@ -60,7 +60,7 @@ class ListReader:
         self._last_rows: list[Row] = []
         self._identical = 0
 
-    def read(self, number: int, until: int, *, expects_rows: bool = False) -> Answer:
+    def read(self, number: int, until: int, *, expects_rows: bool = False) -> ListAnswer:
         """The answer of this page number to *until*. An empty one is asked for again where *expects_rows*.
 
         Raises ContractBroken where the list is not one that can be walked.
@@ -84,7 +84,7 @@ class ListReader:
         if not ends:
             self.page_size = len(rows)
         self.largest = max(self.largest, len(rows))
-        return Answer(rows, first, ends, times[-1] if times else None)
+        return ListAnswer(rows, first, ends, times[-1] if times else None)
 
     def is_above(self, row: Row, second: int) -> bool:
         """Whether a row that was listed before is listed in a later *second* now: it has changed."""
@@ -98,7 +98,7 @@ class ListReader:
                 break
         return False
 
-    def next_number(self, answer: Answer) -> int:
+    def next_number(self, answer: ListAnswer) -> int:
         """The page number behind this answer, at the present page size."""
         return (answer.first + len(answer.rows)) // self.page_size + 1
 

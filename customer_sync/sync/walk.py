@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from customer_sync.core.customer import Customer, Key, Malformed, Window, second_record
 from customer_sync.core.errors import ContractBroken, Unreachable
 from customer_sync.services.pancake import LARGEST_PAGE_SIZE, SERVICE
-from customer_sync.sync.list_reader import FAR, Answer, CustomerSource, ListReader, Row, identity
+from customer_sync.sync.list_reader import FAR, CustomerSource, ListAnswer, ListReader, Row, identity
 
 # A second that is still running, or whose commits come late, is left to the next pass.
 SETTLE_SECONDS = 2
@@ -102,7 +102,7 @@ class CustomerWalk:
             yield self._batch(answer.rows, latest)
             latest = latest if answer.lowest is None else min(latest, answer.lowest)
 
-    def _by_page_number(self, answer: Answer) -> Iterator[Batch]:
+    def _by_page_number(self, answer: ListAnswer) -> Iterator[Batch]:
         """The rest where the window is ignored: the list starts from its top again."""
         self._skipped = self._seen.later_than(self._until)
         latest = self._upper
@@ -111,7 +111,7 @@ class CustomerWalk:
             yield self._batch(one.rows, latest)
             latest = latest if one.lowest is None else min(latest, one.lowest)
 
-    def _pages(self, answer: Answer) -> Iterator[Answer]:
+    def _pages(self, answer: ListAnswer) -> Iterator[ListAnswer]:
         """This answer and the next ones: rows that change move to the top, the others down, so none slips."""
         while True:
             yield answer
@@ -121,7 +121,7 @@ class CustomerWalk:
                 self._seen.forget_later_than(newest)
             answer = self._read(self._reader.next_number(answer))
 
-    def _through_one_second(self, answer: Answer) -> Generator[Batch, None, tuple[Answer, list[Row], set[Key]]]:
+    def _through_one_second(self, answer: ListAnswer) -> Generator[Batch, None, tuple[ListAnswer, list[Row], set[Key]]]:
         """Forward by page number until the second is left behind, then back.
 
         Returns the last answer forward, the rows of earlier seconds, which are handed out only after the way back, and
@@ -150,11 +150,11 @@ class CustomerWalk:
             earlier = _from(answer.lowest, earlier)
         return answer, sorted(earlier, key=lambda row: -(row.updated_at or 0)), listed
 
-    def _is_last(self, answer: Answer) -> bool:
+    def _is_last(self, answer: ListAnswer) -> bool:
         """The stop rule: the list ends, or has come below *since*."""
         return answer.ends or (answer.lowest is not None and answer.lowest < self._since)
 
-    def _read(self, number: int, *, expects_rows: bool = False) -> Answer:
+    def _read(self, number: int, *, expects_rows: bool = False) -> ListAnswer:
         is_first = self._reader.first_list is None
         answer = self._reader.read(number, self._upper, expects_rows=expects_rows)
         if is_first and (first := self._reader.first_list) and first.date is not None:
