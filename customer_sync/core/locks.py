@@ -28,7 +28,7 @@ class PageLocked(CustomerSyncError):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock, as far as the lock file tells: the command, its process, and since when (Unix seconds)."""
+    """Who holds a lock, as the lock file says: the command, its process, and since when (Unix seconds)."""
 
     command: str
     pid: int | None = None
@@ -159,10 +159,10 @@ def _lock(handle: int) -> bool:
 
 
 def _read_holder(handle: int) -> Holder | None:
-    """Who holds the lock; None where the file does not tell."""
+    """Who holds the lock; None where the file does not say."""
     try:
-        told = json.loads(os.pread(handle, _LENGTH, 0))
-        holder = Holder(str(told["command"])[:20], int(told["pid"]), int(told["since"]))
+        written = json.loads(os.pread(handle, _LENGTH, 0))
+        holder = Holder(str(written["command"])[:20], int(written["pid"]), int(written["since"]))
         str(holder)
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
