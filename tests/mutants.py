@@ -104,6 +104,7 @@ def mutant(name: str, target: str, tests: str) -> Callable[[Replacement], Replac
 
 def _guide_walk(*, lowers_until: bool) -> Callable[[Any], Iterator[Any]]:
     def walk(self: Any) -> Iterator[Any]:
+        self._upper = self._until + 1
         answer, number = self._read(1), 1
         while True:
             yield self._batch(answer.rows)

@@ -118,9 +118,10 @@ class _PageSync:
 
     def _stored_around(self, plan: Plan, newest: list[StoredVersion], customers: list[Customer]) -> VersionsAtWatermark:
         """What FolkForm stores from the first of a slice's *customers* on; more is never held."""
-        documents, first = newest, customers[0].updated_at if customers else plan.window.until
-        if plan.watermark is not None and first < plan.watermark:
-            versions = self._folkform.versions(self._page_id, min(customers[-1].updated_at, plan.watermark))
+        documents = newest
+        if customers and plan.watermark is not None and customers[0].updated_at < plan.watermark:
+            first, last = customers[0].updated_at, min(customers[-1].updated_at, plan.watermark)
+            versions = self._folkform.versions(self._page_id, last)
             documents = newest + list(takewhile(lambda stored: stored.time >= first, versions))
         watermark = min((one.time for one in newest), default=None)
         return VersionsAtWatermark(documents, watermark, partial(self._folkform.versions, self._page_id))

@@ -78,8 +78,10 @@ class Promises:
         # Without a total the end of each of three walks may be read twice more.
         repeats = 0 if kind.pancake.sends_total else 3 * 2
         bounds = {
-            "Pancake": halvings * ((20 + repeats) * pages + 5 * (answers + timeless)),
-            "FolkForm": 20 * pages + answers,
+            # A walk starts two days above its window, and these histories are no longer than that.
+            "Pancake": halvings * ((20 + repeats) * pages + 8 * (answers + timeless)),
+            # Before a batch is written, newer versions of its customers are looked up.
+            "FolkForm": 20 * pages + 3 * answers,
             "upsert": 3 * customers,
         }
         for service, bound in bounds.items():
