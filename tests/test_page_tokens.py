@@ -581,9 +581,9 @@ def test_the_refused_token_is_the_present_one(shop: Shop, run: Command) -> None:
     assert "107: not this token" in _error(outcome, only_page(box))
 
 
-@pytest.mark.parametrize("status", [404, 403, 400])
+@pytest.mark.parametrize("status", [404, 403, 400, 500])
 def test_a_pancake_that_lists_no_pages(shop: Shop, passes: Passes, status: int) -> None:
-    """A list that Pancake refuses keeps no token from being made."""
+    """A list that Pancake refuses, or fails at for good, keeps no token from being made."""
     box = shop()
     _lose(box, "dead")
     box.faults.add(Fault("status", service="pancake", endpoint="/v1/pages", status=status, message="no", times=None))

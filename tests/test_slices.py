@@ -176,6 +176,12 @@ def test_pancakes_clock_ends_the_last_slice() -> None:
     assert read[-1].until == T0 + 200 - SETTLE_SECONDS
 
 
+def test_a_date_that_the_newest_rows_disprove() -> None:
+    """An older slice may hold no row that proves it wrong, and still the window does not end at it."""
+    pancake = LivePancake(customers_at([*range(50), *range(1_000, 1_350)]), date=T0 + 100)
+    assert len(psids(slices(pancake, until=1_350, largest=100, page_size=25))) == 400
+
+
 @pytest.mark.parametrize("count", [2_500, 10_000])
 def test_requests_grow_with_the_customers(count: int) -> None:
     """Evenly spread, cutting and reading again costs at most twice the plain reading; two slices are no more than

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # In one run and for one page: another program that renews it again and again needs no rival.
 _MOST_MADE = 3
+# The list of a user's pages fails so for good where Pancake no longer has it; that must not bar a new token.
+_LASTING = frozenset({200, 500, 501})
 _STORE_TOKEN = "Do what Pancake's message says, or store a valid page token in FolkForm's page record."
 _RECORD, _SETTING = "the user token of FolkForm's page record", "PANCAKE_ACCESS_TOKEN"
 _STORE_AS = {_RECORD: "store it in FolkForm's page record", _SETTING: "set PANCAKE_ACCESS_TOKEN to it"}
@@ -175,9 +177,9 @@ class PageToken(Access):
         for user_token in user_tokens:
             try:
                 token = present_token(self._session, self.limiter, self._page_id, user_token)
-            except Unreachable:  # Later it may show one.
-                raise
             except ServiceError as error:
+                if isinstance(error, Unreachable) and error.status not in _LASTING:
+                    raise  # Later it may show one.
                 log.debug("page %s: Pancake does not list the user's pages: %s", self._page_id, error)
                 continue
             if token:

@@ -56,6 +56,7 @@ class CustomerWalk:
         """
         self._since = window.since
         self._until = window.until
+        self._lead = lead
         self._reader = ListReader(pancake, page_id, page_size)
         # The next second is asked for: whether 22.7 is inside `until=22` is not documented.
         self._upper = min(window.until + 1 + lead, FAR)
@@ -84,8 +85,10 @@ class CustomerWalk:
 
     def _continues(self, edge: Row, listed: set[Key]) -> bool:
         """Whether the row that was read last is *listed* again, or above the window now: otherwise Pancake's `until`
-        hides customers.
+        hides customers. A record without an id cannot be found again; there, any row will do.
         """
+        if isinstance(edge, Malformed) and not (edge.pancake_id or edge.psid):
+            return bool(listed)
         return identity(edge) in listed or self._reader.is_above(edge, edge.updated_at or 0)
 
     def _without_window(self, edge: Row) -> Iterator[Batch]:
@@ -113,10 +116,14 @@ class CustomerWalk:
 
     def _pages(self, answer: ListAnswer) -> Iterator[ListAnswer]:
         """This answer and the next ones: rows that change move to the top, the others down, so none slips."""
+        second, start = answer.lowest, answer.first
         while True:
             yield answer
             if self._is_last(answer):
                 return
+            if answer.lowest != second:
+                second, start = answer.lowest, answer.first
+            self._refuse_endless_second(answer.first - start)
             if answer.rows and (newest := answer.rows[0].updated_at) is not None:
                 self._seen.forget_later_than(newest)
             answer = self._read(self._reader.next_number(answer))
@@ -133,8 +140,7 @@ class CustomerWalk:
         while True:
             listed.update(map(identity, answer.rows))
             earlier += _before(second, answer.rows)
-            if answer.first > MAX_IN_ONE_SECOND:
-                raise ContractBroken(SERVICE, f"lists more than {MAX_IN_ONE_SECOND:,} customers of one second")
+            self._refuse_endless_second(answer.first)
             yield self._batch(_from(second, answer.rows))
             if self._is_last(answer) or (answer.lowest is not None and answer.lowest < second):
                 break
@@ -150,6 +156,12 @@ class CustomerWalk:
             earlier = _from(answer.lowest, earlier)
         return answer, sorted(earlier, key=lambda row: -(row.updated_at or 0)), listed
 
+    def _refuse_endless_second(self, rows: int) -> None:
+        """Raises ContractBroken for more *rows* of one second than Pancake can mean."""
+        counted = self._reader.first_list.total if self._reader.first_list else None
+        if rows > max(MAX_IN_ONE_SECOND, counted or 0):
+            raise ContractBroken(SERVICE, f"lists more than {MAX_IN_ONE_SECOND:,} customers of one second")
+
     def _is_last(self, answer: ListAnswer) -> bool:
         """The stop rule: the list ends, or has come below *since*."""
         return answer.ends or (answer.lowest is not None and answer.lowest < self._since)
@@ -157,7 +169,8 @@ class CustomerWalk:
     def _read(self, number: int, *, expects_rows: bool = False) -> ListAnswer:
         is_first = self._reader.first_list is None
         answer = self._reader.read(number, self._upper, expects_rows=expects_rows)
-        if is_first and (first := self._reader.first_list) and first.date is not None:
+        # Without a lead there may be no row that disproves a wrong Date: the walk of the newest part settles it.
+        if is_first and self._lead and (first := self._reader.first_list) and first.date is not None:
             self._until = settled(self._until, first.date, answer.rows)
         return answer
 
