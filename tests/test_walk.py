@@ -1,8 +1,10 @@
 """The walk through a Pancake that changes while it is read: no customer that stays unchanged may be missed."""
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from .live_pancake import (
     MICROSECONDS,
     PAGE,
     T0,
+    Asked,
     Edit,
     ListedCustomer,
     LivePancake,
@@ -168,6 +171,20 @@ def test_changes_during_the_walk_hide_no_other_customer(window: str, at_once: in
     assert batches[-1].honours_window == (window == "updated_at")
 
 
+def test_an_edge_without_an_id_that_changes() -> None:
+    """A record that cannot be found again is no proof that customers are hidden."""
+    listed = customers_at(range(6))
+
+    def without_id(asked: Asked, rows: list[Any]) -> list[Any]:
+        bare = {"updated_at": listed[4].record["updated_at"], "name": f"after request {asked.number}"}
+        return [bare if row["psid"] == listed[4].psid else row for row in rows]
+
+    pancake = LivePancake(listed, edit=without_id)
+    batches = list(walk(pancake, page_size=2))
+    assert len(psids(batches)) == 5
+    assert batches[-1].honours_window
+
+
 # One second that fills several answers
 
 
@@ -198,6 +215,19 @@ def test_changes_while_a_second_is_read_by_page_number(turn: int) -> None:
     assert len(pancake.unchanged()) == 56
     assert pancake.unchanged() <= set(psids(batches))
     assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("window", ["updated_at", "ignored"])
+def test_a_second_without_end(window: str) -> None:
+    """New customers of one second in every answer end as an error, also where the window is ignored."""
+
+    def ever_new(asked: Asked, _: list[Any]) -> list[Any]:
+        return [one.record | {"psid": f"{one.psid}-{asked.number}"} for one in one_second]
+
+    one_second = burst(50, 100)
+    pancake = LivePancake(one_second, window=window, total=no_total, edit=ever_new)
+    with pytest.raises(ContractBroken, match="of one second"):
+        deque(walk(pancake, until=60 if window == "updated_at" else 20), maxlen=0)
 
 
 def test_the_way_back_comes_before_any_earlier_second() -> None:
