@@ -148,6 +148,17 @@ def finds(box: Sandbox) -> int:
 # Page records
 
 
+@pytest.mark.parametrize(("size", "requests"), [(60_000, 1 + 5), (600_000, 1 + 1 + 45)])
+def test_large_page_records(size: int, requests: int) -> None:
+    """Where fifty records are too large an answer, ten are asked for, then single ones; no page is left out."""
+    with Sandbox(pages=0) as box:
+        for number in range(45):
+            box.add_page(f"104{number:03}")
+            box.folkform.set_page(f"104{number:03}", panCakeData={"settings": "x" * size})
+        assert [page.page_id for page in pages_of(box)] == [f"104{number:03}" for number in range(45)]
+        assert box.requests.count("folkform", "/find-with-pagination") == requests
+
+
 @pytest.mark.parametrize(("pages", "requests"), [(0, 1), (1, 1), (50, 1), (51, 2), (120, 3)])
 def test_lists_every_page(pages: int, requests: int) -> None:
     """Each page comes once, in as few requests as possible."""

@@ -12,6 +12,7 @@ CustomerSyncError
     ├── Refused           the service rejected one request                           3
     ├── TokenRefused      the service rejected a token, a role or a permission       3
     └── ContractBroken    the answer violates the service's contract                 3
+        └── AnswerTooLarge   it is larger than an honest one                         3
 """
 
 from enum import IntEnum
@@ -168,3 +169,7 @@ class TokenRefused(ServiceError):
 
 class ContractBroken(ServiceError):
     """The answer violates the service's contract; to continue could lose customers."""
+
+
+class AnswerTooLarge(ContractBroken):
+    """The answer is larger than an honest one; fewer records at once may fit."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from customer_sync.core.errors import ContractBroken
+from customer_sync.core.errors import AnswerTooLarge, ContractBroken
 from customer_sync.core.page import CORRECT_RECORD, Page
 from customer_sync.core.stored_value import kept_text
 from customer_sync.http.service import path_segment
@@ -15,8 +15,9 @@ from customer_sync.services.folkform_access import SERVICE, FolkFormAccess
 
 log = logging.getLogger(__name__)
 
-_PAGES_AT_ONCE = 50
-_MAX_LISTS = 1000
+# A record holds what Pancake knows of its page: fifty large ones are too large an answer, then fewer are asked for.
+_PAGES_AT_ONCE = (50, 10, 1)
+_MAX_PAGES = 50_000
 # As it is in an address. A file name has room for 255 characters, a request line to FolkForm for less than 4,096.
 _LONGEST_PAGE_ID = 200
 
@@ -61,16 +62,25 @@ class FolkFormPages:
             raise ContractBroken(SERVICE, f"stored the token of page {page_id} in the record of page {stored.page_id}")
 
     def _records(self) -> list[dict[str, Any]]:
+        *many, one = _PAGES_AT_ONCE
+        for limit in many:
+            try:
+                return self._listed(limit)
+            except AnswerTooLarge as error:
+                log.debug("FolkForm's page records, %d at once: %s", limit, error)
+        return self._listed(one)
+
+    def _listed(self, limit: int) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = []
-        for number in range(1, _MAX_LISTS + 1):
-            params = {"page": str(number), "limit": str(_PAGES_AT_ONCE)}
+        for number in range(1, _MAX_PAGES // limit + 1):
+            params = {"page": str(number), "limit": str(limit)}
             data = self._access.get("/facebook/page/find-with-pagination", params)
             found = [record for record in read_documents(data) if record not in records]
             records += found
             total = data.get("total") if isinstance(data, dict) else None
             if not found or (isinstance(total, int) and len(records) >= total):
                 return records
-        raise ContractBroken(SERVICE, f"lists more than {_MAX_LISTS * _PAGES_AT_ONCE:,} pages")
+        raise ContractBroken(SERVICE, f"lists more than {_MAX_PAGES:,} pages")
 
 
 def _read_page(record: Any) -> Page | None:

@@ -6,12 +6,12 @@ from typing import Protocol
 
 from customer_sync.core.customer import Customer, Key, Malformed, read_customer
 from customer_sync.core.errors import ContractBroken
-from customer_sync.services.pancake import LARGEST_PAGE_SIZE, SERVICE, CustomerList
+from customer_sync.services.pancake import SERVICE, CustomerList
 
 MAX_IDENTICAL_BATCHES = 10
 MAX_IDENTICAL_BATCHES_WITHOUT_IDS = 1000
 EMPTY_BATCH_RETRIES = 3
-_PAGES_ABOVE = 10
+_ROWS_ABOVE = 1000
 FAR = 2**31 - 1
 """An `until` that no window ends after."""
 
@@ -55,6 +55,7 @@ class ListReader:
         """The earliest second that was listed."""
         self.honours_window = True
         """False once a customer later than the window was listed."""
+        self._configured = page_size
         self._pancake = pancake
         self._page_id = page_id
         self._last_rows: list[Row] = []
@@ -88,8 +89,8 @@ class ListReader:
 
     def is_above(self, row: Row, second: int) -> bool:
         """Whether a row that was listed before is listed in a later *second* now: it has changed."""
-        for number in range(1, _PAGES_ABOVE + 1):
-            listed = self._pancake.get_customers(number, LARGEST_PAGE_SIZE, 0, FAR).customers
+        for number in range(1, -(-_ROWS_ABOVE // self._configured) + 1):
+            listed = self._pancake.get_customers(number, self._configured, 0, FAR).customers
             rows = [read_customer(data, self._page_id) for data in listed]
             above = [one for one in rows if one.updated_at is None or one.updated_at > second]
             if identity(row) in map(identity, above):
