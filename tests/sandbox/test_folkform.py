@@ -171,15 +171,16 @@ def test_the_other_calls_on_customers(services: Services) -> None:
 def test_what_is_unique(services: Services, unique_psid: str, here: int, elsewhere: int) -> None:
     """Pancake's id is unique, a psid only with that index. A duplicate is a 500 `DB`."""
     services.sandbox.behaviour.change({"unique_psid": unique_psid})
-    services.upsert(services.customer("7"))
+    seven = f"7 {services.page_id}"  # Other tests store psids in the same sandbox.
+    assert services.upsert(services.customer(seven)).status_code == 200
     other = Services(services.sandbox)
 
     def insert(customer: dict[str, Any]) -> requests.Response:
         return services.call("POST", "/fb-customer/insert-one", json={"panCakeData": customer})
 
-    assert insert(services.customer("7", id=f"new {services.page_id}")).status_code == here
-    assert insert(other.customer("7")).status_code == elsewhere
-    refused = insert(services.customer("8", id=services.customer("7")["id"]))
+    assert insert(services.customer(seven, id=f"new {services.page_id}")).status_code == here
+    assert insert(other.customer(seven)).status_code == elsewhere
+    refused = insert(services.customer(f"8 {services.page_id}", id=services.customer(seven)["id"]))
     assert (refused.status_code, refused.json()["code"]) == (500, "DB")
 
 
