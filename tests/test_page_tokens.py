@@ -112,6 +112,18 @@ def _error(outcome: Outcome, page_id: str) -> str:
 # A new token
 
 
+def _forget_new_tokens(box: Sandbox, proxy: Proxy) -> None:
+    """The page's record returns to the token it has now, whenever another one was stored in it."""
+    page_id = only_page(box)
+    token = _stored(box, page_id)
+
+    def after(passing: Passing) -> None:
+        if passing.path.endswith(STORE):
+            box.folkform.set_page(page_id, pageAccessToken=token)
+
+    proxy.after = after
+
+
 @pytest.mark.parametrize("refusal", [None, 403])
 def test_one_new_token_a_page(shop: Shop, run: Command, refusal: int | None) -> None:
     """A token missing, dead, or dying during a pass: one new token a page is stored, no customer is missing."""
@@ -445,15 +457,9 @@ def test_a_record_that_keeps_no_new_token(shop: Shop, run: Command, in_between: 
     box = shop()
     page_id = only_page(box)
     _lose(box, "dead")
-    dead = _stored(box, page_id)
     box.faults.add(_refusal(105, page_id, times=None))
     proxy = in_between(box)
-
-    def after(passing: Passing) -> None:
-        if passing.path.endswith(STORE):
-            box.folkform.set_page(page_id, pageAccessToken=dead)
-
-    proxy.after = after
+    _forget_new_tokens(box, proxy)
     outcome = run(None, "incremental", "--max-runtime", "10", **proxy.environment)
     assert (outcome.code, box.requests.count(None, MAKE)) == (3, 1)
 
@@ -675,15 +681,9 @@ def test_one_new_token_that_folkform_forgets(shop: Shop, run: Command, in_betwee
     box = shop()
     page_id = only_page(box)
     _lose(box, "dead")
-    dead = _stored(box, page_id)
     box.faults.add(_refusal(105, page_id, times=None))
     proxy = in_between(box)
-
-    def after(passing: Passing) -> None:
-        if passing.path.endswith(STORE):
-            box.folkform.set_page(page_id, pageAccessToken=dead)
-
-    proxy.after = after
+    _forget_new_tokens(box, proxy)
     assert [run(None, "incremental", **proxy.environment).code for _ in range(3)] == [3, 3, 3]
     assert _asked(box, MAKE) == [1]
 

@@ -109,7 +109,7 @@ def test_the_list_of_a_users_pages(services: Services) -> None:
     (page,) = listed(user_token)["categorized"]["activated"]
     assert page["settings"] == {}
     box.tokens.kill("user", services.page_id)
-    assert [listed(token)["error_code"] for token in (user_token, "nobody's")] == [103, 103]
+    assert [listed(token)["error_code"] for token in (user_token, "unknown")] == [103, 103]
 
 
 def test_a_folkform_that_ignores_page_ids(services: Services) -> None:
