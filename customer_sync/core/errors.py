@@ -12,7 +12,6 @@ CustomerSyncError
     ├── Refused           the service rejected one request                           3
     ├── TokenRefused      the service rejected a token, a role or a permission       3
     └── ContractBroken    the answer violates the service's contract                 3
-        └── AnswerTooLarge   it is larger than an honest one                         3
 """
 
 from enum import IntEnum
@@ -119,7 +118,8 @@ class ServiceError(CustomerSyncError):
     """One of the two services is the cause.
 
     *server_message* is the service's own text, *status* HTTP's (0: none), *code* the one in the service's own answer.
-    Of an Unreachable, *retry_after* is the wait that the service demands (seconds), *too_many* whether it was a 429.
+    Of an Unreachable, *retry_after* is the wait that the service demands (seconds), *too_many* whether it was a 429;
+    of a ContractBroken, *too_large* whether fewer records at once may be an answer that can be taken.
     """
 
     exit_code = ExitCode.REFUSED
@@ -135,6 +135,7 @@ class ServiceError(CustomerSyncError):
         code: str = "",
         retry_after: float = 0.0,
         too_many: bool = False,
+        too_large: bool = False,
     ) -> None:
         super().__init__(f"{service} {problem}", next_step)
         self.service = service
@@ -143,6 +144,7 @@ class ServiceError(CustomerSyncError):
         self.code = code
         self.retry_after = retry_after
         self.too_many = too_many
+        self.too_large = too_large
 
     @property
     def sentence(self) -> str:
@@ -169,7 +171,3 @@ class TokenRefused(ServiceError):
 
 class ContractBroken(ServiceError):
     """The answer violates the service's contract; to continue could lose customers."""
-
-
-class AnswerTooLarge(ContractBroken):
-    """The answer is larger than an honest one; fewer records at once may fit."""

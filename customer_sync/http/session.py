@@ -15,7 +15,6 @@ import urllib3
 
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import (
-    AnswerTooLarge,
     ContractBroken,
     Refused,
     ServerError,
@@ -224,7 +223,7 @@ class ApiSession:
                 size, json_object = self._receive(response)
         except TooLarge:
             problem = f"sent an answer larger than {MAX_TEXT >> 20} MiB, or of too many values"
-            raise AnswerTooLarge(self._service.name, problem, self._service.too_large_step) from None
+            raise ContractBroken(self._service.name, problem, self._service.too_large_step, too_large=True) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self._clock.monotonic() - started >= _WHOLE_CALL_TIMEOUT:
                 timeouts = timeouts[0], _WHOLE_CALL_TIMEOUT

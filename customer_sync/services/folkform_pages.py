@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from customer_sync.core.errors import AnswerTooLarge, ContractBroken
+from customer_sync.core.errors import ContractBroken
 from customer_sync.core.page import CORRECT_RECORD, Page
 from customer_sync.core.stored_value import kept_text
 from customer_sync.http.service import path_segment
@@ -66,7 +66,9 @@ class FolkFormPages:
         for limit in many:
             try:
                 return self._listed(limit)
-            except AnswerTooLarge as error:
+            except ContractBroken as error:
+                if not error.too_large:
+                    raise
                 log.debug("FolkForm's page records, %d at once: %s", limit, error)
         return self._listed(one)
 
