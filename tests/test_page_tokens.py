@@ -606,6 +606,16 @@ def test_a_list_that_does_not_come(shop: Shop, passes: Passes) -> None:
     assert _asked(box, MAKE) == [0]
 
 
+def test_a_list_that_a_proxy_replaces(shop: Shop, passes: Passes, in_between: Callable[[Sandbox], Proxy]) -> None:
+    """A proxy's page with 200 is passing trouble, too: none is made."""
+    box = shop()
+    _lose(box, "dead")
+    proxy = in_between(box)
+    proxy.before = lambda passing: b"<html>Maintenance</html>" if passing.path.endswith("/v1/pages") else None
+    assert passes(proxy, INCREMENTAL).exit_code == 75
+    assert _asked(box, MAKE) == [0]
+
+
 @pytest.mark.parametrize(
     "listed",
     [

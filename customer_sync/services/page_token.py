@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # In one run and for one page: another program that renews it again and again needs no rival.
 _MOST_MADE = 3
 # The list of a user's pages fails so for good where Pancake no longer has it; that must not bar a new token.
-_LASTING = frozenset({200, 500, 501})
+_LASTING = frozenset({500, 501})
 _STORE_TOKEN = "Do what Pancake's message says, or store a valid page token in FolkForm's page record."
 _RECORD, _SETTING = "the user token of FolkForm's page record", "PANCAKE_ACCESS_TOKEN"
 _STORE_AS = {_RECORD: "store it in FolkForm's page record", _SETTING: "set PANCAKE_ACCESS_TOKEN to it"}
