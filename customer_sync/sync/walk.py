@@ -159,8 +159,9 @@ class CustomerWalk:
     def _refuse_endless_second(self, rows: int) -> None:
         """Raises ContractBroken for more *rows* of one second than Pancake can mean."""
         counted = self._reader.first_list.total if self._reader.first_list else None
-        if rows > max(MAX_IN_ONE_SECOND, counted or 0):
-            raise ContractBroken(SERVICE, f"lists more than {MAX_IN_ONE_SECOND:,} customers of one second")
+        most = max(MAX_IN_ONE_SECOND, counted or 0)
+        if rows > most:
+            raise ContractBroken(SERVICE, f"lists more than {most:,} customers of one second")
 
     def _is_last(self, answer: ListAnswer) -> bool:
         """The stop rule: the list ends, or has come below *since*."""
