@@ -14,6 +14,7 @@ from customer_sync.check.pancake_check import check_page
 from customer_sync.check.settings_check import check_settings
 from customer_sync.config.settings import Settings, read_settings, usable_settings
 from customer_sync.core.clock import Clock
+from customer_sync.core.command_line import command
 from customer_sync.core.errors import StopRequested
 from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.page import Page
@@ -26,7 +27,6 @@ from customer_sync.services.folkform_access import SERVICE as FOLKFORM
 from customer_sync.services.page_token import RenewalDisabled
 from customer_sync.services.pancake import SERVICE as PANCAKE
 
-_RENEWAL = RenewalDisabled("a check makes no new one", "Run customer-sync incremental to make one.")
 # A service that needs five tries is not in order.
 _TRIES = 2
 
@@ -63,7 +63,8 @@ def check(
     """Adds every finding to *result*; how it was stopped, too."""
     raw = read_settings(environment, {})
     settings = usable_settings(raw)
-    services = Services(settings, clock, redact, None, renewal_disabled=_RENEWAL, tries=_TRIES, renews=False)
+    renewal = RenewalDisabled("a check makes no new one", f"Run {command('incremental')} to make one.")
+    services = Services(settings, clock, redact, None, renewal_disabled=renewal, tries=_TRIES, renews=False)
     report = Report(result, listener, redact)
     result.requests = services.requests
     if settings.max_runtime:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from customer_sync.cli.run import Command
+from customer_sync.core.command_line import command
 from customer_sync.core.page import Page
 from customer_sync.inspect.explain import EXPLAIN, explain_customer
 from customer_sync.inspect.status import STATUS, announce_status, ask_page
@@ -23,9 +24,6 @@ from customer_sync.sync.plan import PassOptions
 from customer_sync.sync.run_context import RunContext
 
 _DRY_RUN = RenewalDisabled("a dry run makes no new one", "Run it without --dry-run, or store a token in FolkForm.")
-_READ_ONLY = RenewalDisabled(
-    "this command makes no new one", "Run customer-sync incremental to make one, or store a token in FolkForm."
-)
 
 
 def incremental(options: PassOptions) -> Command[SyncedPage]:
@@ -58,7 +56,7 @@ def verify(*, allow_extra: bool = False) -> Command[VerifiedPage]:
         new_result=lambda page, _: VerifiedPage(page, allow_extra=allow_extra),
         work=compare_page,
         prepare=prepare_comparison,
-        renewal=_READ_ONLY,
+        renewal=_read_only(),
     )
 
 
@@ -69,7 +67,7 @@ def verify_counts(*, allow_extra: bool = False) -> Command[CountedPage]:
         CountedPage,
         new_result=lambda page, _: CountedPage(page, allow_extra=allow_extra),
         work=count_page,
-        renewal=_READ_ONLY,
+        renewal=_read_only(),
     )
 
 
@@ -87,7 +85,7 @@ def status(*, named: bool = False) -> Command[PageStatus]:
         new_result=new_result,
         work=ask_page,
         prepare=announce_status,
-        renewal=_READ_ONLY,
+        renewal=_read_only(),
         lists_off=True,
     )
 
@@ -99,5 +97,10 @@ def explain(customer: str) -> Command[Explanation]:
         Explanation,
         new_result=lambda page, now: Explanation(page, customer=customer, asked_at=now),
         work=explain_customer,
-        renewal=_READ_ONLY,
+        renewal=_read_only(),
     )
+
+
+def _read_only() -> RenewalDisabled:
+    step = f"Run {command('incremental')} to make one, or store a token in FolkForm."
+    return RenewalDisabled("this command makes no new one", step)

@@ -3,11 +3,17 @@
 import shlex
 
 _NAME = "customer-sync"
+_common: list[str] = []
 
 
 def command(*words: str) -> str:
-    """The command line of `customer-sync` with these words, quoted for a shell."""
-    return " ".join([_NAME, *map(quoted, words)])
+    """The command line of `customer-sync` with these words, and those that every command of this process needs."""
+    return " ".join([_NAME, *map(quoted, (*words, *_common))])
+
+
+def add_to_commands(*words: str) -> None:
+    """Every command that this process proposes needs these words, such as `--env-file FILE`."""
+    _common[:] = words
 
 
 def quoted(word: str) -> str:

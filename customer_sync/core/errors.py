@@ -16,6 +16,8 @@ CustomerSyncError
 
 from enum import IntEnum
 
+from customer_sync.core.command_line import command
+
 
 class ExitCode(IntEnum):
     """What a scheduler learns from a run."""
@@ -31,19 +33,18 @@ class ExitCode(IntEnum):
     @property
     def next_step(self) -> str:
         """What to do after a run with this exit code; empty if nothing is to be done."""
-        return _NEXT_STEPS.get(self, "")
-
-
-_CONTINUE = "Nothing to do: the next run continues from there."
-_NEXT_STEPS = {
-    ExitCode.PARTIAL: "Fix the cause. The next run retries failed pages; for failed customers run customer-sync "
-    "backfill --page X.",
-    ExitCode.USAGE: "Fix the settings listed above, then run customer-sync check.",
-    ExitCode.REFUSED: "Manual action required: do what the error says, then run customer-sync check.",
-    ExitCode.TRY_LATER: _CONTINUE,
-    ExitCode.SIGINT: _CONTINUE,
-    ExitCode.SIGTERM: _CONTINUE,
-}
+        match self:
+            case ExitCode.OK:
+                return ""
+            case ExitCode.PARTIAL:
+                repair = command("backfill", "--page", "X")
+                return f"Fix the cause. The next run retries failed pages; for failed customers run {repair}."
+            case ExitCode.USAGE:
+                return f"Fix the settings listed above, then run {command('check')}."
+            case ExitCode.REFUSED:
+                return f"Manual action required: do what the error says, then run {command('check')}."
+            case _:
+                return "Nothing to do: the next run continues from there."
 
 
 class CustomerSyncError(Exception):

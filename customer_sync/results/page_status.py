@@ -14,7 +14,7 @@ from customer_sync.results.table import BAD, DOUBTFUL, GOOD, QUIET, Cell
 
 _UP_TO_MINUTES = len("2026-01-31 14:00")
 _RANKS = {Status.FAILED: 0, Status.OK: 2, Status.OFF: 3}
-_MISSING = "with missing customers: run {}; if some are still missing afterwards, run customer-sync verify"
+_MISSING = "with missing customers: run {}; if some are still missing afterwards, run {}"
 _BEHIND = "behind: run {}"
 _EXTRA = "with more customers in FolkForm than in Pancake: run {} to list them"
 
@@ -128,7 +128,8 @@ class PageStatus(PageResult):
     @classmethod
     def next_steps(cls, pages: Sequence[Self]) -> list[str]:
         advised = Counter(page.advice for page in pages if page.advice)
-        return [f"{counted(n, 'page')} {state.format(command)}" for (state, command), n in advised.items()]
+        verify = command("verify")
+        return [f"{counted(n, 'page')} {state.format(remedy, verify)}" for (state, remedy), n in advised.items()]
 
     @classmethod
     def table(cls, pages: Sequence[Self]) -> tuple[list[str], list[list[Cell]]]:

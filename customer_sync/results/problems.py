@@ -13,16 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from customer_sync.core.command_line import quoted
+from customer_sync.core.command_line import command
 from customer_sync.core.errors import CustomerSyncError
 
 FAILED = "failed"
-_BACKFILL = "Run customer-sync backfill --page {}."
 _NEXT_STEPS = {
-    FAILED: "Fix the cause, then run customer-sync backfill --page {}.",
+    FAILED: "Fix the cause, then run {}.",
     "malformed": "Fix the record in Pancake.",
-    "missing": _BACKFILL,
-    "stale": _BACKFILL,
+    "missing": "Run {}.",
+    "stale": "Run {}.",
     "extra": "Nothing to do if the customer was merged or deleted in Pancake.",
     "duplicate": "Delete the older record in FolkForm (see README).",
 }
@@ -50,7 +49,7 @@ class Problem:
 
     def next_step(self, page_id: str) -> str:
         """What to do about it."""
-        return self.own_next_step or _NEXT_STEPS[self.problem].format(quoted(page_id))
+        return self.own_next_step or _NEXT_STEPS[self.problem].format(command("backfill", "--page", page_id))
 
     def as_json(self) -> dict[str, Any]:
         return {"psid": self.psid, "id": self.pancake_id, "problem": self.problem, "reason": self.reason}

@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 from http import HTTPStatus
 
+from customer_sync.core.command_line import command
 from customer_sync.core.errors import Refused, ServiceError, SettingsError
 from customer_sync.http.session import Access, ApiSession, Call
 
@@ -49,7 +50,7 @@ class CustomerPath(Access):
             if self._has_answered:
                 return False
             if self.is_set:
-                step = f"Unset it ({PATH} or {NEWER_PATH} is then found automatically), then run customer-sync check."
+                step = f"Unset it ({PATH} or {NEWER_PATH} is then found automatically), then run {command('check')}."
                 raise SettingsError([f"{VARIABLE} is {path}, which FolkForm does not have (404)"], step)
             if path == NEWER_PATH:
                 step = f"Check that FOLKFORM_BASE_URL ends in /api/v1, or set {VARIABLE}."
