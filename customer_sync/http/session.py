@@ -289,5 +289,5 @@ class ApiSession:
     def _session(self) -> BoundedSession:
         session: BoundedSession | None = getattr(self._threads, "session", None)
         if session is None:
-            session = self._threads.session = BoundedSession(self._clock, _WHOLE_CALL_TIMEOUT)
+            session = self._threads.session = BoundedSession(self._base_url, self._clock, _WHOLE_CALL_TIMEOUT)
         return session
