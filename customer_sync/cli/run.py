@@ -135,7 +135,8 @@ def run_pages(
     result.warnings += [*exposure_warnings(settings), *warnings(os.environ)]
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
-    with _errors_in(result), ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
+    upserts = partial(ThreadPoolExecutor, settings.workers, thread_name_prefix="upsert")
+    with _errors_in(result), services.watched(), upserts() as pool:
         if command.takes_locks:
             locks.make_directory()
         _wait_jitter(settings.jitter, clock)

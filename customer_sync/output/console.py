@@ -231,10 +231,11 @@ class _LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         screen, options, text = self._screen, self._screen.options, record.getMessage()
+        facts = getattr(record, "facts", {})
         if record.levelno >= logging.WARNING:
-            screen.info(text, "yellow", event="warning")
+            screen.info(text, "yellow", event=getattr(record, "event", "warning"), **facts)
         elif record.levelno >= logging.INFO:
-            screen.info(text)
+            screen.info(text, event=getattr(record, "event", "note"), **facts)
         elif options.verbose or (options.debug and record.exc_info):
             screen.log(text, "dim", event="debug")
         if record.exc_info and record.exc_info[1]:
