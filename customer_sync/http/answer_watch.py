@@ -62,30 +62,34 @@ class AnswerWatch:
 
     def retrying(self, attempt: Attempt, error: Unreachable, wait: float) -> None:
         """An *attempt* follows in *wait* seconds, because the last one failed with *error*."""
-        if self._answered_at < attempt.began:  # No other call got an answer meanwhile.
+        if self._answered_at < attempt.began or self._silence(attempt) >= _SILENCE:  # Not this call alone.
             soon = f" in {wait:.0f} s" if wait > _LONG_WAIT else ""
             problem = error.problem if error.status else self._no_answer
             reason = "" if error.status else f" ({error.problem.removeprefix(self._service).strip()})"
-            self._log(attempt, attempt.began, f"{problem}, attempt {attempt.number} of {attempt.tries}{soon}{reason}")
+            self._log(attempt, f"{problem}, attempt {attempt.number} of {attempt.tries}{soon}{reason}")
 
     def look(self) -> None:
         """Logs the silence of calls that still wait for their answers. Call it every second or so."""
         for attempt in list(self._attempts.values()):
-            since = max(attempt.began, self._answered_at)
-            if self._clock.monotonic() - since >= _SILENCE:
-                self._log(attempt, since, f"{self._no_answer}, attempt {attempt.number} of {attempt.tries}")
+            if self._silence(attempt) >= _SILENCE:
+                self._log(attempt, f"{self._no_answer}, attempt {attempt.number} of {attempt.tries}")
 
     @property
     def _no_answer(self) -> str:
         return f"{self._service} does not answer"
 
-    def _log(self, attempt: Attempt, since: float, text: str) -> None:
+    def _silence(self, attempt: Attempt) -> float:
+        """Seconds since the last answer, or since the *attempt* began where that was later."""
+        return self._clock.monotonic() - max(attempt.began, self._answered_at)
+
+    def _log(self, attempt: Attempt, text: str) -> None:
         with self._lock:
             now = self._clock.monotonic()
             if attempt.number <= self._logged_number and now - self._logged_at < _PAUSE:
                 return
             self._logged_number, self._logged_at = attempt.number, now
-            self._silent_since = since if self._silent_since is None else self._silent_since
+            if self._silent_since is None:
+                self._silent_since = now - self._silence(attempt)
         facts = {"service": self._service, "attempt": attempt.number, "attempts": attempt.tries}
         log.warning(text, extra={"event": "no_answer", "facts": facts})
 

@@ -106,7 +106,7 @@ class Screen:
         if self.options.log_json:
             self._log_object(event, _LEVELS.get(style, "info"), {"message": text, **facts})
         else:
-            stamp = "" if is_terminal(self.err) else f"{local_time(time.time())} "
+            stamp = "" if is_terminal(self.err) else f"{local_time()} "
             self._line(self.err, f"{stamp}{text}", style)
 
     def info(self, text: str, style: str = "", *, event: str = "note", **facts: Any) -> None:
