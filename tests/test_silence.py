@@ -47,12 +47,13 @@ def test_at_once(sandbox: StartSandbox, run: Command) -> None:
 
 
 @pytest.mark.parametrize("service", ["folkform", "pancake"])
-def test_once_for_all_threads(sandbox: StartSandbox, run: Command, service: str) -> None:
+def test_once_for_all_threads(sandbox: StartSandbox, run: Command, service: Any) -> None:
     """Many upserts, or the lists of many pages, fail at the same time: each number of an attempt is one line."""
     box = sandbox(pages=8, customers=60)
-    box.faults.add(Fault("reset", service=service, endpoint="/upsert-one" if service == "folkform" else "", times=60))
+    endpoint = "/upsert-one" if service == "folkform" else ""
+    box.faults.add(Fault("reset", service=service, endpoint=endpoint, times=60))
     outcome = run(box, "incremental", CUSTOMER_SYNC_WORKERS="16")
-    name = {"folkform": "FolkForm", "pancake": "Pancake"}[service]
+    name = "FolkForm" if service == "folkform" else "Pancake"
     numbers = [line.split("attempt ")[1][0] for line in _lines(outcome.err, name) if "attempt" in line]
     assert numbers == sorted(set(numbers))
     assert numbers[0] == "2"
@@ -64,7 +65,7 @@ def test_one_flaky_call_among_many(sandbox: StartSandbox, run: Command) -> None:
     box = sandbox(folkform_latency=0.05)
     box.pancake.add_customers(only_page(box), people(300, 60, 60))
     for number in range(30, 300, 60):
-        box.faults.add(Fault("reset", endpoint="/upsert-one", psid=f"p{number:04}", times=1, effect="after"))
+        box.faults.add(Fault("reset", endpoint="/upsert-one", psid=f"p{number:04}", times=1, effect=True))
     assert len(_lines(run(box, "incremental").err)) <= 1
 
 
