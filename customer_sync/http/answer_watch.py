@@ -65,8 +65,9 @@ class AnswerWatch:
         if self._answered_at < attempt.began or self._silence(attempt) >= _SILENCE:  # Not this call alone.
             soon = f" in {wait:.0f} s" if wait > _LONG_WAIT else ""
             problem = error.problem if error.status else self._no_answer
-            reason = "" if error.status else f" ({error.problem.removeprefix(self._service).strip()})"
-            self._log(attempt, f"{problem}, attempt {attempt.number} of {attempt.tries}{soon}{reason}")
+            reason = error.problem.removeprefix(self._service).partition(" at http")[0].strip()
+            because = "" if error.status else f" ({reason})"
+            self._log(attempt, f"{problem}, attempt {attempt.number} of {attempt.tries}{soon}{because}")
 
     def look(self) -> None:
         """Logs the silence of calls that still wait for their answers. Call it every second or so."""
