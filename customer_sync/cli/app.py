@@ -37,9 +37,7 @@ LogFormat = Annotated[
     str,
     typer.Option(metavar="|".join(LOG_FORMATS), envvar=LOG_FORMAT, help="json: one JSON object per line on stderr."),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print only failures; without a terminal each once an hour.")
-]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing unless something failed.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every request, secrets redacted.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
 
