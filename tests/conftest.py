@@ -27,6 +27,8 @@ from .proxy import Proxy
 
 COMMAND = Path(sys.executable).parent / "customer-sync"
 DAY = 86_400
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d\d:\d\d"
+"""The time at the beginning of a log line, as a pattern."""
 _TIMEOUT = 150.0
 _POLL = 0.002
 

@@ -13,6 +13,7 @@ from customer_sync.sandbox import Fault, Sandbox
 from .checked import check, read
 from .conftest import (
     COMMAND,
+    STAMP,
     Command,
     Outcome,
     StartSandbox,
@@ -152,9 +153,9 @@ def test_quiet(sandbox: StartSandbox, run: Command) -> None:
     outcome = run(box, "check", "-q")
     assert (outcome.code, outcome.out) == (3, "")
     finding, step, summary = outcome.err.splitlines()
-    assert finding.startswith(f"  ✗ Pancake: {box.pancake.page_ids()[1]} token  ")
-    assert step.strip().startswith("→ ")
-    assert summary.startswith("check: ")
+    assert re.match(rf"{STAMP} ✗ Pancake: {box.pancake.page_ids()[1]} token: ", finding)
+    assert re.match(f"{STAMP} → ", step)
+    assert re.match(f"{STAMP} check: ", summary)
 
 
 def test_quiet_json(sandbox: StartSandbox, run: Command) -> None:

@@ -201,7 +201,7 @@ def test_totals_add_up() -> None:
 def test_json_shows_no_token() -> None:
     """`--json` prints JSON with the design's fields and without the tokens of a page."""
     result = pass_result([OK, PANCAKE_REFUSED])
-    text = "".join(json_pieces(result.as_json(), str))
+    text = "".join(json_pieces(result.as_json(), str, only_ascii=False))
     assert "token" not in text.replace("TokenRefused", "")
     shown = json.loads(text)
     assert shown.keys() >= {"pass", "status", "complete", "exit_code", "started_at", "duration_s", "totals", "pages"}

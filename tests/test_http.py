@@ -842,7 +842,9 @@ def test_each_request_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert [re.sub(r",? (in )?[\d.]+ s$", "", line) for line in lines] == [
         "Pancake: GET /path?page_access_token=***&access_token=*** → 503, 19 bytes",
         "Pancake answered 503: busy; retrying",
+        "Pancake answered 503, attempt 2 of 5",
         "Pancake: GET /path?page_access_token=***&access_token=*** → 200, 17 bytes",
+        "Pancake answers again after",
     ]
 
 

@@ -290,6 +290,21 @@ def test_half_characters(sandbox: StartSandbox, run: Command) -> None:
     assert [customer["id"] for customer in outcome.page(only_page(box))["customers"]] == ["half\ufffd"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1258"])
+def test_json_in_every_encoding(sandbox: StartSandbox, run: Command, encoding: str) -> None:
+    """JSON has Vietnamese as it is where the encoding of the stream is Unicode, and is valid JSON in any other."""
+    box = sandbox(customers=3)
+    name = "Trà sữa Hạ Long é 😀\u202e\x9b"
+    box.folkform.set_page(only_page(box), pageName=name)
+    shown = run(box, "status", "--json", "--log-format", "json", PYTHONIOENCODING=encoding)
+    assert shown.code == 0
+    assert [page["name"] for page in shown.json["pages"]] == [name]
+    assert not {"\u202e", "\x9b"} & set(shown.output)
+    assert ("Trà sữa Hạ Long é 😀" in shown.out) == (encoding == "utf-8")
+    assert ("Trà sữa" in shown.err) == (encoding == "utf-8")
+    assert all(json.loads(line) for line in shown.err.splitlines())
+
+
 def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     """On a terminal there is a table with every page and its counts, and the summary below it."""
     box = sandbox(pages=2, customers=30)

@@ -5,8 +5,9 @@ nothing of FolkForm.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from customer_sync.check.folkform_check import FolkFormCheck
 from customer_sync.check.machine_check import MACHINE, check_clocks, check_locks
@@ -70,7 +71,7 @@ def check(
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
     wrong = [one.problem.variable for one in raw if one.problem]
-    try:
+    with services.watched(), _stop_in(result):
         check_settings(report, raw, settings, environment)
         pages = None
         with report.section(FOLKFORM):
@@ -87,6 +88,12 @@ def check(
         with report.section(MACHINE):
             check_locks(report, settings.lock_dir, clock)
             check_clocks(report, services.clocks())
+
+
+@contextmanager
+def _stop_in(result: CheckResult) -> Iterator[None]:
+    try:
+        yield
     except StopRequested as reason:
         result.stopped = reason
 

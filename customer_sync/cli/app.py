@@ -55,6 +55,7 @@ def _run(command: "Callable[[PassOptions], Command[Any]]", arguments: Arguments,
             arguments.page_ids,
             given.shard,
             monitored=arguments.is_monitored,
+            scheduled=arguments.scheduled,
         )
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import typer
 
@@ -18,12 +18,14 @@ from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
 from customer_sync.core.page import CORRECT_RECORD, DELETE_RECORDS, Page
+from customer_sync.core.reported import ReportedFailures
 from customer_sync.core.shard import Shard
 from customer_sync.http.redact import Redactor
 from customer_sync.monitoring.monitor import Monitor
 from customer_sync.output.console import Screen
 from customer_sync.output.options import OutputOptions
 from customer_sync.output.summary import print_result
+from customer_sync.results.fingerprint import fingerprint
 from customer_sync.results.page_result import PageResult, Status
 from customer_sync.results.pass_result import PassResult, status_when
 from customer_sync.services.exposed import exposure_warnings
@@ -93,19 +95,25 @@ def run_command(
     shard: Shard | None = None,
     *,
     monitored: bool = False,
+    scheduled: bool = False,
 ) -> int:
     """Runs *command* over the pages named, or all that are switched on, until it ends or a signal stops it.
 
-    Prints the result, and reports it to the monitors when *monitored*. Returns the exit code.
+    Prints the result, and reports it to the monitors when *monitored*. Where a *scheduled* command is quiet and has no
+    terminal, it prints the same failure once an hour. Returns the exit code.
     """
     clock = Clock()
     started = clock.monotonic()
     result = PassResult(command.name, clock.now(), command.page_type, command.dry_run, shard)
+    options = screen.options
+    screen.reports_at_end = scheduled and options.quiet and not options.log_json and not screen.err.file.isatty()
+    locks = PageLocks(settings.lock_dir, clock, command.name)
+    failures = locks.failures(f"{shard} {sorted(page_ids)} {command.dry_run}") if screen.reports_at_end else None
     with Monitor(settings if monitored else None, result, screen.redact, clock) as monitor:
 
         def report(in_time: bool) -> int:
             result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
-            print_result(screen, result)
+            _print_once(screen, result, failures, clock.now())
             monitor.ended()
             return result.exit_code
 
@@ -114,6 +122,21 @@ def run_command(
         with screen.watching(result):
             run_pages(command, result, settings, clock, page_ids, redact=screen.redact, listener=screen)
         return finish()
+
+
+def _print_once(screen: Screen, result: PassResult[Any], failures: ReportedFailures | None, now: float) -> None:
+    """Prints the result, unless it is a failure that the last runs have printed."""
+    if failures is None:
+        print_result(screen, result)
+    elif result.exit_code == ExitCode.OK:
+        print_result(screen, result)
+        failures.forget()
+    else:
+        failure = fingerprint(result)
+        repeated = failures.has(failure, now)
+        print_result(screen, result, repeated=repeated)
+        if not repeated and failures.add(failure, now):
+            screen.log("Later runs with -q print the same failure again after 1 h, and any other at once.")
 
 
 def run_pages(
@@ -135,7 +158,8 @@ def run_pages(
     result.warnings += [*exposure_warnings(settings), *warnings(os.environ)]
     if settings.max_runtime:
         clock.end_after(settings.max_runtime)
-    with _errors_in(result), ThreadPoolExecutor(settings.workers, thread_name_prefix="upsert") as pool:
+    upserts = partial(ThreadPoolExecutor, settings.workers, thread_name_prefix="upsert")
+    with _errors_in(result), services.watched(), upserts() as pool:
         if command.takes_locks:
             locks.make_directory()
         _wait_jitter(settings.jitter, clock)

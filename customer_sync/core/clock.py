@@ -89,9 +89,10 @@ def check_clocks(pancake_ahead: float | None, folkform_ahead: float | None) -> N
     raise WrongClock(f"Pancake's clock (the Date of its answers) is {apart} {relation} {others}", step)
 
 
-def local_time(seconds: float) -> str:
-    """Unix *seconds* in this machine's zone: `2026-01-31 14:00:00 +0700`."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+def local_time(seconds: float | None = None) -> str:
+    """Unix *seconds* (None: now) in this machine's zone: `2026-01-31 14:00:00 +07:00`."""
+    text = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+    return f"{text[:-2]}:{text[-2:]}"
 
 
 def span_in_words(seconds: float) -> str:

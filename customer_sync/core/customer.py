@@ -11,7 +11,7 @@ from customer_sync.core.stored_value import INT64, kept_text
 
 # The four layouts of the guide; Python alone would also accept years, weeks and bare dates.
 _HOUR = r"(?:[01]\d|2[0-3])"
-_LAYOUT = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\d(?:\.\d{{1,9}})?(?:Z|[+-]{_HOUR}:[0-5]\d)?", flags=re.ASCII)
+_LAYOUT = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\d(?:\.\d{{1,9}})?(Z|[+-]{_HOUR}:[0-5]\d)?", flags=re.ASCII)
 # A time in a wrong layout: too few digits in a row for a phone number.
 _LIKE_A_TIME = re.compile(
     r"\d{4}-\d\d?-\d\d?(?:[Tt ]\d\d?:\d\d?(?::\d\d?(?:[.,]\d{0,6})?)?(?:[Zz]| ?[+-]\d\d:?\d\d)?)?", flags=re.ASCII
@@ -160,6 +160,12 @@ def parse_customer_updated_at(value: Any) -> int:
     if seconds <= 0:
         raise ValueError(f"updated_at is not after 1970: {value!r}")
     return seconds
+
+
+def with_zone(version: str) -> str:
+    """A *version* as it is shown beside other times: without a zone of its own it is UTC."""
+    layout = _LAYOUT.fullmatch(version)
+    return f"{version} UTC" if layout and not layout[1] else version
 
 
 def looks_like_time(value: Any) -> bool:

@@ -9,12 +9,14 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
 from customer_sync.core.clock import Clock, local_time
 from customer_sync.core.errors import CustomerSyncError, SettingsError
 from customer_sync.core.regular_file import open_regular
+from customer_sync.core.reported import ReportedFailures
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ class PageLocked(CustomerSyncError):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock, as the lock file says: the command, its process, and since when (Unix seconds)."""
+    """Who holds a lock, as the lock file says: the command, its process, and since when it runs (Unix seconds)."""
 
     command: str
     pid: int | None = None
@@ -47,6 +49,8 @@ class PageLocks:
         self._command = command
         self._directory = directory
         self._clock = clock
+        self._since = int(clock.now())
+        self._warned = False
 
     def make_directory(self) -> None:
         """Makes the directory when it is missing. Raises SettingsError when it cannot be used."""
@@ -85,6 +89,14 @@ class PageLocks:
         """Where something else about a page is kept, beside its locks."""
         return self._directory / f"{name}-{quote(page_id, safe='')}.txt"
 
+    def failures(self, run: str) -> ReportedFailures | None:
+        """What the runs of one schedule have printed; *run* tells it from others. None in an unusable directory."""
+        try:
+            self.make_directory()
+        except SettingsError:
+            return None
+        return ReportedFailures(self._directory / f"{self._command}-{sha256(run.encode()).hexdigest()[:16]}.failures")
+
     def holders(self, pass_names: Iterable[str], page_id: str) -> list[Holder]:
         """Who holds these locks of a page at this moment, each process once. Makes no file and delays no run."""
         held = [holder for name in pass_names if (holder := self._holder(name, page_id))]
@@ -119,11 +131,13 @@ class PageLocks:
 
     def _write_holder(self, handle: int) -> None:
         """A full disk, or a file that another user made, must not keep the pass from running."""
-        holder = Holder(self._command, os.getpid(), int(self._clock.now()))
+        holder = Holder(self._command, os.getpid(), self._since)
         try:  # All of one length, so that nothing of a longer one is left behind.
             os.pwrite(handle, json.dumps(asdict(holder)).encode().ljust(_LENGTH), 0)
         except OSError as error:
-            log.info("cannot write the lock file of %s: %s", self._command, error.strerror)
+            if not self._warned:  # The same for every page.
+                self._warned = True
+                log.warning("cannot write to the lock directory %s (%s)", self._directory, error.strerror)
 
     def _path(self, pass_name: str, page_id: str) -> Path:
         return self._directory / f"{pass_name}-{quote(page_id, safe='')}.lock"

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 _MAX_TEXT = 16 * 2**20
@@ -29,6 +30,27 @@ def read_regular(path: Path, max_bytes: int = _MAX_TEXT) -> str:
     if len(text) > max_bytes:
         raise OSError(errno.EFBIG, f"larger than {max_bytes:,} bytes", str(path))
     return text.decode()
+
+
+def read_own(path: Path, max_bytes: int) -> str:
+    """The text of a file that the program keeps for itself; a link is not followed. Raises OSError, ValueError."""
+    with os.fdopen(open_regular(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        return file.read(max_bytes).decode()
+
+
+def write_own(path: Path, text: str) -> None:
+    """Replaces such a file atomically; only this user can read it. Raises OSError."""
+    new = path.with_suffix(f".{os.getpid()}")
+    new.unlink(missing_ok=True)
+    try:
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
 
 
 def _not_regular(path: Path) -> OSError:

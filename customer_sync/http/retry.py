@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ServerError, StopRequested, TimeIsUp, Unreachable
+from customer_sync.http.answer_watch import AnswerWatch, Attempt
 from customer_sync.http.service import Answer, read_http_date
 
 log = logging.getLogger(__name__)
@@ -25,11 +26,14 @@ _MAX_RETRY_AFTER = 86_400.0
 class Retries:
     """The attempts of one call."""
 
-    def __init__(self, clock: Clock, tries: int, tries_on_500: int, *, must_complete: bool) -> None:
+    def __init__(self, clock: Clock, watch: AnswerWatch, tries: int, tries_on_500: int, *, must_complete: bool) -> None:
         """At most *tries*, of which *tries_on_500* may meet the service's own 500. With *must_complete* a requested
         stop only shortens the wait.
         """
+        self.attempt = Attempt(1, tries)
+        """The present one."""
         self._clock = clock
+        self._watch = watch
         self._tries = tries
         self._tries_on_500 = tries_on_500
         self._must_complete = must_complete
@@ -51,7 +55,11 @@ class Retries:
             return False
         self._waits = self._waits or _growing_waits()
         wait = max(next(self._waits), error.retry_after)
-        log.log(logging.INFO if wait > _LONG_WAIT else logging.DEBUG, "%s; retrying in %.1f s", error, wait)
+        is_long_limit = error.too_many and wait > _LONG_WAIT
+        log.log(logging.INFO if is_long_limit else logging.DEBUG, "%s; retrying in %.1f s", error, wait)
+        self.attempt.number, self.attempt.tries = self._attempts - self._free_tries + 1, tries
+        if not error.too_many:
+            self._watch.retrying(self.attempt, error, wait)
         try:
             self._clock.sleep(wait)
         except TimeIsUp:

@@ -24,6 +24,7 @@ from customer_sync.core.errors import (
     Unreachable,
 )
 from customer_sync.core.pii import mask_contacts
+from customer_sync.http.answer_watch import AnswerWatch
 from customer_sync.http.body import MAX_TEXT, TooLarge, UnknownEncoding, read_body, read_json_object
 from customer_sync.http.connection_errors import connection_error
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
@@ -121,6 +122,7 @@ class ApiSession:
         """How many of them the service answered with a 429, as a status or in its envelope."""
         self.unanswered: Unreachable | None = None
         """Why the last call got no usable answer; None when it got one, or one about itself."""
+        self.watch = AnswerWatch(service.name, clock)
         self._has_answered = False
         """Whether an answer was JSON: from then on the address is right."""
         self._clocks_ahead: deque[float] = deque(maxlen=_DATES)
@@ -143,7 +145,7 @@ class ApiSession:
         retries, recoveries = self._retries(sent), 0
         while True:
             try:
-                answer = self._call_once(sent, access.limiter)
+                answer = self._call_once(sent, access.limiter, retries)
             except ServiceError as error:
                 if isinstance(error, Unreachable) and retries.wait(error):
                     continue
@@ -169,16 +171,17 @@ class ApiSession:
 
     def _retries(self, call: Call) -> Retries:
         tries = min(call.tries, self._tries)
-        return Retries(self._clock, tries, call.tries_on_500, must_complete=call.must_complete)
+        return Retries(self._clock, self.watch, tries, call.tries_on_500, must_complete=call.must_complete)
 
-    def _call_once(self, call: Call, limiter: AdaptiveRateLimiter) -> Answer:
+    def _call_once(self, call: Call, limiter: AdaptiveRateLimiter, retries: Retries) -> Answer:
         """One attempt, paced and counted."""
         allowed_at = self._await_turn(call, limiter)
         with self._counting:
             self.requests_by_page[call.page_id] += 1
         try:
-            answer = self._send(call, limiter)
-            self._check_answer(call, answer)
+            with self.watch.during(retries.attempt):
+                answer = self._send(call, limiter)
+                self._check_answer(call, answer)
         except Unreachable as error:
             self.unanswered = None if error.too_many or isinstance(error, ServerError) else error
             if error.too_many:

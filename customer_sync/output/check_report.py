@@ -38,15 +38,18 @@ class CheckReport:
             text = f"{finding.area}: {finding.what}: {finding.detail}"
             screen.log(text, style, event="finding", **finding.as_json())
             return
-        console = screen.err if options.quiet else screen.out
-        fancy = _can_write(console, "✓✗→")
-        what = screen.clean(finding.what)
-        name = f"{finding.area}: {what}" if options.quiet else what.ljust(self._name_width)
-        head = Text.assemble("  ", (f"{mark} " if fancy else f"{plain_mark:<3}", style), name, "  ")
-        self._print_indented(console, head, finding.detail)
-        arrow = "→ " if fancy else "-> "
+        fancy = _can_write(screen.err if options.quiet else screen.out, "✓✗→")
+        shown_mark, arrow = (f"{mark} ", "→ ") if fancy else (f"{plain_mark:<3}", "-> ")
+        if options.quiet:
+            screen.log(f"{shown_mark}{finding.area}: {finding.what}: {finding.detail}", style)
+            for line in finding.next_step.splitlines():
+                screen.log(f"{arrow}{line}")
+            return
+        name = screen.clean(finding.what).ljust(self._name_width)
+        head = Text.assemble("  ", (shown_mark, style), name, "  ")
+        self._print_indented(screen.out, head, finding.detail)
         for line in finding.next_step.splitlines():
-            self._print_indented(console, Text(" " * head.cell_len + arrow, style), line)
+            self._print_indented(screen.out, Text(" " * head.cell_len + arrow, style), line)
             arrow = " " * len(arrow)
 
     def end(self, result: CheckResult) -> None:

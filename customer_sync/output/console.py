@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from customer_sync.core.clock import local_time
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError
 from customer_sync.core.streams import printable, silence
 from customer_sync.http.redact import Redactor
@@ -42,6 +43,8 @@ class Screen:
         self.err = _Console(stderr=True, markup=False, highlight=False, emoji=False)
         self.unwritable = False
         """Whether the result could not be written."""
+        self.reports_at_end = False
+        """Whether nothing is printed before the end, where it turns out whether it is new."""
         self.final_facts: dict[str, Any] = {}
         """What the last object of a JSON log contains."""
         self._run_facts: dict[str, Any] = {}
@@ -76,8 +79,9 @@ class Screen:
             self._progress.start_page(result)
 
     def customer_failed(self, result: SyncedPage, problem: Problem) -> None:
-        """Printed at once: a run that is killed prints no summary."""
-        self.problem(result, problem)
+        """Printed at once, as a rule: a run that is killed prints no summary."""
+        if not self.reports_at_end:
+            self.problem(result, problem)
 
     def page_ended(self, result: PageResult) -> None:
         if self._progress is not None:
@@ -102,7 +106,7 @@ class Screen:
         if self.options.log_json:
             self._log_object(event, _LEVELS.get(style, "info"), {"message": text, **facts})
         else:
-            stamp = "" if is_terminal(self.err) else time.strftime("%Y-%m-%d %H:%M:%S ")
+            stamp = "" if is_terminal(self.err) else f"{local_time()} "
             self._line(self.err, f"{stamp}{text}", style)
 
     def info(self, text: str, style: str = "", *, event: str = "note", **facts: Any) -> None:
@@ -116,7 +120,10 @@ class Screen:
 
     def print_end(self, text: str) -> None:
         """A line of how the run ended: on stdout, but on stderr with `--quiet`."""
-        self._line(self.err if self.options.quiet else self.out, text)
+        if self.options.quiet:
+            self.log(text)
+        else:
+            self.print(text)
 
     def print_raw(self, text: str) -> None:
         """A line of the result, secrets included."""
@@ -147,6 +154,8 @@ class Screen:
         """Standard output cannot be written to."""
         self.unwritable = True
         silence(sys.stdout)
+        if error.errno == errno.EPIPE:
+            return  # The reader has read enough, as `head` does.
         text = f"Error: the result cannot be written to standard output ({error.strerror})"
         self.log(text, "red", event="error", next_step="Check the file or program that standard output goes to.")
 
@@ -160,7 +169,8 @@ class Screen:
 
     def _write_json(self, console: Console, value: Mapping[str, Any]) -> None:
         with self._writing(), self._one_object:
-            for piece in large_pieces(chain(json_pieces(value, self.redact), "\n")):
+            only_ascii = not console.encoding.startswith("utf")
+            for piece in large_pieces(chain(json_pieces(value, self.redact, only_ascii=only_ascii), "\n")):
                 console.file.write(piece)
             console.file.flush()
 
@@ -231,10 +241,11 @@ class _LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         screen, options, text = self._screen, self._screen.options, record.getMessage()
+        facts = getattr(record, "facts", {})
         if record.levelno >= logging.WARNING:
-            screen.info(text, "yellow", event="warning")
+            screen.info(text, "yellow", event=getattr(record, "event", "warning"), **facts)
         elif record.levelno >= logging.INFO:
-            screen.info(text)
+            screen.info(text, event=getattr(record, "event", "note"), **facts)
         elif options.verbose or (options.debug and record.exc_info):
             screen.log(text, "dim", event="debug")
         if record.exc_info and record.exc_info[1]:

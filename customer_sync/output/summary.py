@@ -1,5 +1,7 @@
 """The summary of a run: the table of pages, warnings and failures, what to do now, and one line about all."""
 
+import re
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -15,8 +17,11 @@ from customer_sync.results.table import Cell, Table
 _MAX_LISTED = 20
 
 
-def print_result(screen: Screen, result: PassResult[Any]) -> None:
-    """Prints the result of a run, in the form that the options ask for."""
+def print_result(screen: Screen, result: PassResult[Any], *, repeated: bool = False) -> None:
+    """Prints the result of a run, in the form that the options ask for.
+
+    With `--quiet` it prints no failure that is *repeated*: the last runs have printed the same one.
+    """
     screen.stop_progress()
     options = screen.options
     if options.log_json:
@@ -24,13 +29,15 @@ def print_result(screen: Screen, result: PassResult[Any]) -> None:
         screen.final_facts = facts
     if options.json:
         screen.print_json(result.as_json())
-    if options.quiet and result.exit_code == 0:
+    if options.quiet and (result.exit_code == 0 or repeated):
         return
     if result.pages and options.plain and not options.quiet:
         _print_pages(screen, result)
     _print_run_problems(screen, result)
+    _print_page_errors(screen, result)
     for page in result.pages:
-        _print_page_problems(screen, result, page)
+        _print_customers(screen, result, page)
+    _print_page_warnings(screen, result)
     if options.plain and result.error is None:
         for line in (*result.page_result.next_steps(result.pages), result.summary):
             screen.print_end(line)
@@ -77,23 +84,56 @@ def _print_run_problems(screen: Screen, result: PassResult[Any]) -> None:
         write(f"Warning: {warning}", "yellow", event="warning")
 
 
-def _print_page_problems(screen: Screen, result: PassResult[Any], page: PageResult) -> None:
-    page_id, code = page.page.page_id, result.exit_code
-    if error := page.error:
-        text = f"Page {page_id} failed: "
-        step = error.next_step or error.exit_code.next_step
-        facts = {"message": f"{text}{error.sentence}", "exit_code": error.exit_code, "next_step": step}
-        screen.log(f"{text}{error}", "red", event="page_failed", page_id=page_id, **facts)
-        screen.traceback(error)
-    problems = (problem for problem in page.problems if problem.problem != FAILED)  # Those were printed at once.
+def _print_page_errors(screen: Screen, result: PassResult[Any]) -> None:
+    for text, page in _grouped(screen, ((page, f" failed: {page.error}") for page in result.pages if page.error)):
+        if error := page.error:
+            page_id, step = page.page.page_id, error.next_step or error.exit_code.next_step
+            facts = {"message": f"Page {page_id} failed: {error.sentence}", "exit_code": error.exit_code}
+            screen.log(text, "red", event="page_failed", page_id=page_id, **facts, next_step=step)
+            screen.traceback(error)
+
+
+def _print_customers(screen: Screen, result: PassResult[Any], page: PageResult) -> None:
+    printed = () if screen.reports_at_end else (FAILED,)  # Those were printed at once.
+    problems = (problem for problem in page.problems if problem.problem not in printed)
     for problem in islice(problems, _MAX_LISTED):
         screen.problem(page, problem)
     if more := sum(1 for _ in problems):
+        page_id = page.page.page_id
         text = f"Page {page_id}: {more:,} more such customers; --json lists all"
         screen.log(text, "red" if page.has_problems else "yellow", page_id=page_id, next_step=result.next_step)
-    # A page with a problem may have its reason in a warning only.
-    style = "yellow" if not code or page.status in (Status.OK, Status.OFF) else "red"
+
+
+def _print_page_warnings(screen: Screen, result: PassResult[Any]) -> None:
+    code = result.exit_code
     write = screen.log if code else screen.info
-    for warning in page.warnings:
-        facts = {"page_id": page_id, "next_step": page.remedy or code.next_step}
-        write(f"Page {page_id}: {warning}", style, event="page_warning", **facts)
+    warnings = ((page, f": {warning}") for page in result.pages for warning in page.warnings)
+    for text, page in _grouped(screen, warnings):
+        # A page with a problem may have its reason in a warning only.
+        style = "yellow" if not code or page.status in (Status.OK, Status.OFF) else "red"
+        facts = {"page_id": page.page.page_id, "next_step": page.remedy or code.next_step}
+        write(text, style, event="page_warning", **facts)
+
+
+def _grouped(screen: Screen, said: Iterable[tuple[PageResult, str]]) -> Iterator[tuple[str, PageResult]]:
+    """What is said alike about several pages as one line with their ids, and the first page. In a JSON log each page
+    has its own object.
+    """
+    groups: dict[tuple[str, ...], list[tuple[PageResult, str]]] = {}
+    for page, text in said:
+        page_id = page.page.page_id
+        alike = re.sub(rf"(?<=page ){re.escape(page_id)}(?!\w)", "X", text)
+        key = (alike, page_id) if screen.options.log_json else (alike, page.status)
+        groups.setdefault(key, []).append((page, text))
+    for (alike, *_), group in groups.items():
+        first, text = group[0]
+        page_ids = [page.page.page_id for page, _ in group]
+        if len(group) == 1:
+            yield f"Page {page_ids[0]}{text}", first
+        else:
+            yield f"{len(group):,} pages{alike.rstrip('.')}. {_listed(page_ids)}", first
+
+
+def _listed(page_ids: list[str]) -> str:
+    more = f" and {len(page_ids) - _MAX_LISTED:,} more (--json lists all)" if len(page_ids) > _MAX_LISTED else ""
+    return f"Pages: {', '.join(page_ids[:_MAX_LISTED])}{more}"

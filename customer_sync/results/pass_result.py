@@ -52,6 +52,8 @@ class PassResult(Generic[R]):
         self.in_time = in_time
         self.pages.sort(key=lambda page: page.urgency)
         for page in self.pages:
+            if self.stopped and page.status is Status.INTERRUPTED:  # It was not even begun.
+                page.status = status_when(self.stopped)
             page.requests = self._requests(page.page.page_id)
 
     @property

@@ -1,7 +1,8 @@
 """Pancake and FolkForm as the settings describe them, ready to be called."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 from customer_sync.config.settings import Settings
@@ -27,6 +28,9 @@ SWITCHED_OFF = RenewalDisabled(
     "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids a new one",
     "Store a valid token in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
 )
+
+
+_LOOK_EVERY = 1.0
 
 
 class Services:
@@ -95,6 +99,24 @@ class Services:
             renews=self._renews,
         )
         return PancakeClient(self._pancake, page.page_id, access)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, the silence of a service is logged even before a call times out."""
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(_LOOK_EVERY):
+                for session in list(self._sessions.values()):
+                    session.watch.look()
+
+        watcher = threading.Thread(target=look, name="watch", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
 
     def requests(self, page_id: str | None = None) -> int:
         """How many requests were made, for a page or in all."""

@@ -5,11 +5,11 @@ token that was stored there since, by whomever, is not among them.
 """
 
 import logging
-import os
-import stat
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+
+from customer_sync.core.regular_file import read_own, write_own
 
 log = logging.getLogger(__name__)
 
@@ -32,27 +32,18 @@ class RefusedTokens:
         if self._path is None:
             return
         kept = list(dict.fromkeys([*self._read(), *(_fingerprint(*one) for one in refusals.items())]))[-_MOST:]
-        new = self._path.with_suffix(f".{os.getpid()}")
         try:
-            new.unlink(missing_ok=True)
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-                file.write("\n".join(kept))
-            new.replace(self._path)
+            write_own(self._path, "\n".join(kept))
         except OSError as error:
             log.warning("cannot write %s (%s): the next run may make another page token", self._path, error.strerror)
 
     def _read(self) -> list[str]:
         if self._path is None:
             return []
-        try:  # Neither another file behind a link nor a pipe that nothing writes to.
-            handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return []
         try:
-            is_file = stat.S_ISREG(os.fstat(handle).st_mode)
-            return os.read(handle, _LONGEST).decode(errors="replace").split() if is_file else []
-        finally:
-            os.close(handle)
+            return read_own(self._path, _LONGEST).split()
+        except (OSError, ValueError):
+            return []
 
 
 def _fingerprint(token: str, refusal: str) -> str:
