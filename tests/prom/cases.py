@@ -250,10 +250,24 @@ OTHER_SHARDS = [
         },
     ),
     Case(
+        "every pass gets more shards; a former incremental only ever met an outage",
+        [
+            *shards(BACKFILL, 2, every(DAY, last=DAY)),
+            *shards(BACKFILL, 3, every(DAY, first=2 * DAY)),
+            *shards(VERIFY, 2, every(7 * DAY, last=0)),
+            *shards(VERIFY, 3, every(7 * DAY, first=2 * DAY)),
+            ran(shard(INCREMENTAL, 0, 2), every(5, last=DAY)),
+            exit_code(shard(INCREMENTAL, 0, 2), steady(75)),
+            *shards(INCREMENTAL, 3, every(5, first=2 * DAY)),
+        ],
+        {DAY: [Fires(LATE, "incremental", "0-of-2"), LATE_INCREMENTAL], 9 * DAY: []},
+        every=30,
+    ),
+    Case(
         "another installation in the same Prometheus has another number of shards",
         [
             *good({**INCREMENTAL, "job": "staging"}, every(5, last=30)),
-            *([*shards({**INCREMENTAL, "job": "production"}, 4, every(5))]),
+            *shards({**INCREMENTAL, "job": "production"}, 4, every(5)),
         ],
         {60: [LATE_INCREMENTAL]},
     ),

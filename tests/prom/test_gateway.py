@@ -22,7 +22,8 @@ def _gateway() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     assert GATEWAY
-    process = subprocess.Popen([GATEWAY, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL)
+    arguments = [f"--web.listen-address={address}", "--persistence.file="]
+    process = subprocess.Popen([GATEWAY, *arguments], stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: _answers(address))
         yield f"http://{address}"
