@@ -254,7 +254,8 @@ OTHER_SHARDS = [
         [
             *shards(BACKFILL, 2, every(DAY, last=DAY)),
             *shards(BACKFILL, 3, every(DAY, first=2 * DAY)),
-            *shards(VERIFY, 2, every(7 * DAY, last=0)),
+            *shards(VERIFY, 2, every(7 * DAY, last=0), present=(0,)),
+            ran(shard(VERIFY, 1, 2), every(7 * DAY, last=0)),
             *shards(VERIFY, 3, every(7 * DAY, first=2 * DAY)),
             ran(shard(INCREMENTAL, 0, 2), every(5, last=DAY)),
             exit_code(shard(INCREMENTAL, 0, 2), steady(75)),
@@ -264,10 +265,11 @@ OTHER_SHARDS = [
         every=30,
     ),
     Case(
-        "another installation in the same Prometheus has another number of shards",
+        "two installations in one Prometheus: one stops, the other gets more shards",
         [
             *good({**INCREMENTAL, "job": "staging"}, every(5, last=30)),
-            *shards({**INCREMENTAL, "job": "production"}, 4, every(5)),
+            *shards({**INCREMENTAL, "job": "production"}, 2, every(5, last=30)),
+            *shards({**INCREMENTAL, "job": "production"}, 4, every(5, first=33)),
         ],
         {60: [LATE_INCREMENTAL]},
     ),
@@ -352,6 +354,16 @@ CUSTOMERS_MISSING = [
             1600: [],
         },
         every=5,
+    ),
+    Case(
+        "FolkForm rejects a customer in every run: no person is paged",
+        [
+            *good(INCREMENTAL, every(5)),
+            exit_code(INCREMENTAL, steady(1)),
+            pages(INCREMENTAL, "failed", steady(0)),
+            customers(INCREMENTAL, "failed", steady(1)),
+        ],
+        {60: [Fires(MISSING, "incremental", outcome="failed")]},
     ),
     Case(
         "verify found missing customers; they stay until the next verify",
