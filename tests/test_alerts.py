@@ -1,88 +1,48 @@
-"""deploy/alerts.yaml: its rules fire when they should, on the metrics of real runs; evaluated here as by Prometheus."""
+"""deploy/alerts.yaml on the metrics of real runs; `tests/prom` has the situations that take hours or days."""
 
-import operator
-import re
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from customer_sync.sandbox import Sandbox
 
 from .conftest import Command, StartSandbox, only_page, people, person, refuse
+from .prom.promtool import ALERTS, LATE, MISSING, PERSON, PREFIX, Case, Fires, Series, check, needs_promtool
 
-RULES: list[dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent.parent / "deploy" / "alerts.yaml").read_text(encoding="utf-8")
-)["groups"][0]["rules"]
-LATE, ACTION_REQUIRED, MISSING = (rule["alert"] for rule in RULES)
-
-_COMPARISONS = {">": operator.gt, "==": operator.eq}
-_SELECTOR = re.compile(r"(\w+)(?:\{(.*)\})?")
-_MATCHER = re.compile(r'(\w+)(=~?)"([^"]*)"')
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One series' value."""
-
-    name: str
-    labels: frozenset[tuple[str, str]]
-    value: float
-
-
-def _select(selector: str, samples: Iterable[Sample]) -> list[Sample]:
-    found = _SELECTOR.fullmatch(selector.strip())
-    assert found, selector
-    patterns = {
-        label: text if sign == "=~" else re.escape(text) for label, sign, text in _MATCHER.findall(found[2] or "")
-    }
-    return [
-        sample
-        for sample in samples
-        if sample.name == found[1]
-        and all(re.fullmatch(pattern, dict(sample.labels).get(label, "")) for label, pattern in patterns.items())
-    ]
-
-
-def _evaluate(term: str, samples: list[Sample], now: float) -> list[Sample]:
-    """The result of a term of a rule; it supports the part of PromQL that the rules use."""
-    if found := re.fullmatch(r"absent\((.+)\)", term):
-        return [] if _select(found[1], samples) else [Sample("absent", frozenset(), 1)]
-    if found := re.fullmatch(r"(.+) unless (.+)", term):
-        others = {sample.labels for sample in _select(found[2], samples)}
-        return [sample for sample in _select(found[1], samples) if sample.labels not in others]
-    # With the samples of one moment, the maximum over time is the present value.
-    term = re.sub(r"max_over_time\((.+)\[1d\]\)", r"\1", term)
-    found = re.fullmatch(r"(time\(\) - )?(.+) (>|==) ([\d *]+)", term)
-    assert found, term
-    bound = 1.0
-    for factor in found[4].split("*"):
-        bound *= float(factor)
-    values = [
-        Sample(one.name, one.labels, now - one.value if found[1] else one.value) for one in _select(found[2], samples)
-    ]
-    return [one for one in values if _COMPARISONS[found[3]](one.value, bound)]
-
-
-def _firing(samples: list[Sample], now: float) -> dict[str, list[Sample]]:
-    """The series of each alert that fires."""
-    terms = {rule["alert"]: re.split(r"\s*\bor\b\s*", rule["expr"].strip()) for rule in RULES}
-    firing = {alert: [one for term in parts for one in _evaluate(term, samples, now)] for alert, parts in terms.items()}
-    return {alert: series for alert, series in firing.items() if series}
+RULES: list[dict[str, Any]] = [
+    rule for rule in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"][0]["rules"] if "alert" in rule
+]
+DAY = 1440
 
 
 def _samples(directory: Path) -> list[Sample]:
     return [
-        Sample(sample.name, frozenset(sample.labels.items()), sample.value)
+        sample
         for file in directory.glob("*.prom")
         for family in text_string_to_metric_families(file.read_text())
         for sample in family.samples
     ]
+
+
+def _series(samples: Iterable[Sample]) -> list[Series]:
+    """The samples as Prometheus goes on scraping them when no run follows; now is minute 0."""
+    now = time.time()
+
+    def series(sample: Sample) -> Series:
+        value = sample.value - now if sample.name.endswith("_timestamp_seconds") else sample.value
+        return Series(sample.name.removeprefix(PREFIX), sample.labels, lambda _: value)
+
+    return [series(sample) for sample in samples]
+
+
+def _check(samples: Iterable[Sample], expected: Mapping[int, Sequence[Fires]], tmp_path: Path, every: int = 1) -> None:
+    check(Case("real runs", _series(samples), expected, every), tmp_path)
 
 
 @pytest.fixture
@@ -95,45 +55,55 @@ def box(sandbox: StartSandbox) -> Sandbox:
 
 def test_the_rules_are_complete() -> None:
     """Each rule has an expression, a severity, a summary and a next step."""
-    assert len(RULES) == 3
+    assert {rule["alert"] for rule in RULES} == {LATE, PERSON, MISSING}
     for rule in RULES:
         assert rule.keys() - {"for"} == {"alert", "expr", "labels", "annotations"}
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert "customer-sync" in rule["annotations"]["description"]
 
 
+@needs_promtool
 def test_complete_runs(box: Sandbox, run: Command, tmp_path: Path) -> None:
     """Nothing fires after complete runs until the next ones are overdue; then each pass is late in turn."""
     for command in ("incremental", "backfill", "verify"):
         assert run(box, command, CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
-    samples, now = _samples(tmp_path), time.time()
-    assert _firing(samples, now + 15 * 60) == {}
-    for seconds, late in ((30 * 60, 1), (3 * 86_400, 2), (9 * 86_400, 3)):
-        assert {alert: len(series) for alert, series in _firing(samples, now + seconds).items()} == {LATE: late}
+    late = [Fires(LATE, name) for name in ("incremental", "backfill", "verify")]
+    expected = {10: [], 30: late[:1], 3 * DAY: late[:2], 9 * DAY: late}
+    _check(_samples(tmp_path), expected, tmp_path, every=10)
 
 
-def test_no_run_yet() -> None:
-    """Without any run the alert for late passes fires."""
-    assert _firing([], time.time()).keys() == {LATE}
-
-
+@needs_promtool
 def test_no_success_yet(box: Sandbox, run: Command, tmp_path: Path) -> None:
-    """If all runs have failed, the pass is late, whatever the cause."""
+    """An incremental that only ever met an outage is late."""
     nowhere = {"FOLKFORM_BASE_URL": "http://127.0.0.1:9/api/v1"}
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path), **nowhere).code == 75
-    assert _firing(_samples(tmp_path), time.time()).keys() == {LATE}
+    _check(_samples(tmp_path), {10: [], 20: [Fires(LATE, "incremental")]}, tmp_path)
 
 
-def test_manual_action_required(box: Sandbox, run: Command, tmp_path: Path) -> None:
-    """A rejected token fires at once, even if another machine ends differently."""
+@needs_promtool
+def test_a_rejected_token(box: Sandbox, run: Command, tmp_path: Path) -> None:
+    """A rejected token needs a person, even if another machine ends differently."""
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
     wrong = {"FOLKFORM_TOKEN": "a-wrong-token"}
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path), **wrong).code == 3
     samples = _samples(tmp_path)
-    other = [Sample(one.name, one.labels | {("instance", "other")}, 75.0) for one in samples if "exit" in one.name]
-    assert _firing(samples + other, time.time()).keys() == {ACTION_REQUIRED}
+    other = [
+        Sample(one.name, {**one.labels, "instance": "other"}, 75.0 if "exit" in one.name else one.value)
+        for one in samples
+    ]
+    _check([*samples, *other], {14: [], 18: [Fires(PERSON, "incremental")]}, tmp_path)
 
 
+@needs_promtool
+def test_a_dead_user_token_of_one_page(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """A page whose token no one can renew needs a person, even if the other pages are fine."""
+    box = sandbox(pages=2, customers=3)
+    box.folkform.set_page(box.pancake.page_ids()[1], pageAccessToken="a-token-that-is-dead", accessToken="")
+    assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 1
+    _check(_samples(tmp_path), {14: [], 18: [Fires(PERSON, "incremental")]}, tmp_path)
+
+
+@needs_promtool
 def test_missing_customers(box: Sandbox, run: Command, tmp_path: Path) -> None:
     """Customers that verify finds missing, or that FolkForm rejects, are a ticket; no pass is late."""
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
@@ -141,19 +111,30 @@ def test_missing_customers(box: Sandbox, run: Command, tmp_path: Path) -> None:
     refuse(box, "refused")
     assert run(box, "verify", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 1
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 1
-    firing = _firing(_samples(tmp_path), time.time())
-    assert firing.keys() == {MISSING}
-    assert len(firing[MISSING]) == 2
+    expected = [Fires(MISSING, "verify", outcome="missing"), Fires(MISSING, "incremental", outcome="failed")]
+    _check(_samples(tmp_path), {5: expected}, tmp_path)
 
 
-def test_a_shard_does_not_hide_another(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
-    """A shard that has stopped is late, even if another one runs."""
+@needs_promtool
+def test_a_shard_does_not_report(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """The shards that report know how many they are, so that a missing one is noticed."""
     box = sandbox(pages=8, customers=2)
-    for shard in ("0/2", "1/2"):
-        assert run(box, "incremental", "--shard", shard, CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
-    old = [
-        Sample(one.name, one.labels, one.value - 3600) if ("shard", "1/2") in one.labels else one
-        for one in _samples(tmp_path)
-    ]
-    (late,) = _firing(old, time.time())[LATE]
-    assert ("shard", "1/2") in late.labels
+    assert run(box, "incremental", "--shard", "1/2", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
+    one = _samples(tmp_path)
+    assert run(box, "incremental", "--shard", "0/2", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
+    _check(_samples(tmp_path), {22: []}, tmp_path)
+    _check(one, {10: [], 22: [Fires(LATE, "incremental")]}, tmp_path)
+
+
+@needs_promtool
+def test_former_shards(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """What a former number of shards left raises no alert."""
+    box = sandbox(pages=8, customers=2)
+    samples = []
+    for shard in ("0/2", "1/2", "0/3", "1/3", "2/3"):
+        directory = tmp_path / shard.replace("/", "-")
+        directory.mkdir()
+        assert run(box, "incremental", "--shard", shard, CUSTOMER_SYNC_METRICS_FILE=str(directory)).code == 0
+        samples += _samples(directory)
+    late = [Fires(LATE, "incremental", shard) for shard in ("0-of-3", "1-of-3", "2-of-3")]
+    _check(samples, {15: [], 30: late}, tmp_path)

@@ -269,6 +269,7 @@ def test_a_metrics_file(sandbox: StartSandbox, run: Command, tmp_path: Path) -> 
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(file)).code == 0
     metrics = _metrics(file.read_text())
     assert metrics["exit_code"] == {"": 0}
+    assert metrics["shards"] == {"": 1}
     assert metrics["last_success_timestamp_seconds"] == metrics["last_run_timestamp_seconds"]
     assert metrics["customers"]["upserted"] == 7
     assert metrics["requests"]["FolkForm"] == box.requests.count("folkform")
@@ -334,12 +335,46 @@ def test_shards_keep_their_metrics_apart(sandbox: StartSandbox, run: Command, tm
     """Each shard has its own file, group and label, so that none hides the failure of another."""
     with _monitor() as gateway:
         pages = _sharded(sandbox, run, CUSTOMER_SYNC_METRICS_FILE=str(tmp_path), CUSTOMER_SYNC_PUSHGATEWAY=gateway.url)
-    assert len({path for path, _ in gateway.received}) == 2
+    assert [path for path, _ in gateway.received] == [
+        f"/metrics/job/customer-sync/pass/incremental/shard/{index}-of-2" for index in (0, 1)
+    ]
     for index, page in enumerate(pages):
         text = (tmp_path / f"customer-sync-incremental-{index}-of-2.prom").read_text()
-        assert f'shard="{index}/2"' in text
-        assert f"{page},{index}/2" in _metrics(text)["page_complete"]
-        assert f'shard="{1 - index}/2"' not in text
+        assert f'shard="{index}-of-2"' in text
+        assert f"{page},{index}-of-2" in _metrics(text)["page_complete"]
+        assert _metrics(text)["shards"] == {f"{index}-of-2": 2}
+        assert f'shard="{1 - index}-of-2"' not in text
+
+
+@pytest.mark.parametrize(("before", "after"), [(["0/2", "1/2"], "3/4"), (["3/4"], "0/2"), ([""], "0/2"), (["0/2"], "")])
+def test_another_number_of_shards(
+    sandbox: StartSandbox, run: Command, tmp_path: Path, before: list[str], after: str
+) -> None:
+    """A run deletes what its pass's former number of shards left, in a directory and in a file that runs share."""
+    box, file = _recent(sandbox, 3), tmp_path / "shared" / "all.prom"
+    file.parent.mkdir()
+
+    def shards(directory: Path) -> set[str]:
+        return {shard for one in directory.glob("*.prom") for shard in _metrics(one.read_text())["exit_code"]}
+
+    for path in (tmp_path, file):
+        assert run(box, "backfill", "--shard", "1/2", CUSTOMER_SYNC_METRICS_FILE=str(path)).code == 0
+        for shard in (*before, after):
+            given = ["--shard", shard] if shard else []
+            assert run(box, "incremental", *given, CUSTOMER_SYNC_METRICS_FILE=str(path)).code == 0
+    present = {"1-of-2", after.replace("/", "-of-")}
+    assert (shards(tmp_path), shards(file.parent)) == (present, present)
+    assert len(list(tmp_path.glob("*.prom"))) == 2
+
+
+def test_a_former_shard_that_ends_late(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """A run of the former number of shards that ends after one of the new number keeps the new one's file."""
+    box = _recent(sandbox, 3)
+    newer = tmp_path / "customer-sync-incremental-0-of-4.prom"
+    newer.touch()
+    os.utime(newer, (Clock().now() + 60,) * 2)
+    assert run(box, "incremental", "--shard", "0/2", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
+    assert newer.exists()
 
 
 def test_a_shared_file(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:

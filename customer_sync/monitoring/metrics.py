@@ -5,7 +5,9 @@ textfile. A gateway keeps the metrics of a group that are not pushed again.
 """
 
 import errno
+import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -48,15 +50,34 @@ def write_file(path: Path, result: PassResult[Any], clean: Callable[[str], str])
     """Writes the textfile atomically; every label goes through *clean*. Raises OSError.
 
     A *path* that does not end in `.prom` is a directory with one file for each pass and shard. In a file that passes or
-    shards share, each replaces only its own samples.
+    shards share, each replaces only its own samples. What a former number of shards left is deleted.
     """
-    if path.suffix != ".prom":
+    directory = None if path.suffix == ".prom" else path
+    if directory:
         shard = f"-{result.shard.slug}" if result.shard else ""
-        path = path / f"customer-sync-{result.name}{shard}.prom"
+        path = directory / f"customer-sync-{result.name}{shard}.prom"
     own, others = _read_previous(path, result)
     registry = CollectorRegistry()
     registry.register(_Metrics(_families(result, own), others, clean))
     write_to_textfile(str(path), registry)
+    if directory:
+        _delete_replaced(directory, result)
+
+
+def _delete_replaced(directory: Path, result: PassResult[Any]) -> None:
+    """Deletes this pass's files of another number of shards."""
+    for file in directory.glob(f"customer-sync-{result.name}*.prom"):
+        shard = re.fullmatch(rf"customer-sync-{result.name}(?:-(\d+-of-\d+))?", file.stem)
+        with suppress(FileNotFoundError):
+            # A newer file belongs to a run that started later, after a change of the shards.
+            if shard and _replaced(shard[1], result) and file.stat().st_mtime < result.started_at:
+                file.unlink()
+
+
+def _replaced(shard: str | None, result: PassResult[Any]) -> bool:
+    """Whether *shard*, "2-of-8" or None, is of another number of shards than the run's."""
+    own = result.shard.slug if result.shard else ""
+    return (shard or "").partition("-")[2] != own.partition("-")[2]
 
 
 def push(gateway: str, result: PassResult[Any], clock: Clock, clean: Callable[[str], str]) -> None:
@@ -115,6 +136,7 @@ def _run_families(result: PassResult[Any], previous: PreviousSamples) -> Iterato
     yield _SUCCEEDED, f"{text}, with exit code 0", ended if succeeded else previous.get(_SUCCEEDED, {})
     yield "exit_code", "Exit code of the last run", {this: result.exit_code}
     yield "duration_seconds", "Duration of the last run", {this: result.duration}
+    yield "shards", "Number of shards; 1 without --shard", {this: result.shard.count if result.shard else 1}
 
 
 def _count_families(result: PassResult[Any], previous: PreviousSamples) -> Iterator[Family]:
@@ -157,7 +179,7 @@ def _page_families(result: PassResult[Any], previous: PreviousSamples) -> Iterat
 
 
 def _labels(result: PassResult[Any], **more: str) -> Labels:
-    shard = {"shard": str(result.shard)} if result.shard else {}
+    shard = {"shard": result.shard.slug} if result.shard else {}
     return tuple(sorted({"pass": result.name, **shard, **more}.items()))
 
 
@@ -166,7 +188,10 @@ def _page_labels(result: PassResult[Any], page: PageResult) -> Labels:
 
 
 def _read_previous(path: Path, result: PassResult[Any]) -> tuple[PreviousSamples, PreviousSamples]:
-    """The samples of this pass and shard in a textfile, and those of others; none where it cannot be read."""
+    """The samples of this pass and shard in a textfile, and those of others; none where it cannot be read.
+
+    Without those of a former number of shards.
+    """
     own: PreviousSamples = {}
     others: PreviousSamples = {}
     try:
@@ -175,6 +200,8 @@ def _read_previous(path: Path, result: PassResult[Any]) -> tuple[PreviousSamples
         return own, others
     this = _labels(result)
     for sample in chain.from_iterable(family.samples for family in families):
+        if sample.labels.get("pass") == result.name and _replaced(sample.labels.get("shard"), result):
+            continue
         labels = tuple(sorted(sample.labels.items()))
         samples = own if this == tuple(one for one in labels if one[0] in ("pass", "shard")) else others
         samples.setdefault(sample.name.removeprefix(_PREFIX), {})[labels] = sample.value
