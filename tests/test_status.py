@@ -188,6 +188,16 @@ def test_more_are_waiting_than_one_batch_holds(sandbox: StartSandbox, run: Comma
     assert "100+ waiting;" in out
 
 
+def test_all_customers_are_waiting(sandbox: StartSandbox, run: Command) -> None:
+    """Where the whole list was read, the oldest that waits is known."""
+    box = sandbox()
+    box.folkform.upsert({**person("gone", DAY), "page_id": only_page(box)})
+    box.pancake.add_customers(only_page(box), people(3, 600, 60))
+    page = _status(run, box)
+    assert page["waiting"] == 3
+    assert 720 <= page["lag_s"] < 780
+
+
 @pytest.mark.parametrize("offset", [0.0, 7200.0])
 def test_customers_that_changed_a_moment_ago(sandbox: StartSandbox, run: Command, offset: float) -> None:
     """They wait, by Pancake's clock, for the next scheduled incremental: the page is neither behind nor up to date."""
