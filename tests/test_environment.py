@@ -374,7 +374,7 @@ def test_a_terminal(shop: Sandbox, run: Command, settings: dict[str, str], codes
     environment = run.environment(shop, **{"TERM": "xterm-256color", "COLUMNS": "140", **settings})
     shown = _on_a_terminal(environment, "incremental")
     assert (_ESCAPE in shown, bool(_colours(shown))) == (codes, colours)
-    assert ("│" in shown) == codes
+    assert ("───" in shown) == codes
     assert f"{_SHOP} ({only_page(shop)})" in _plain(shown)
     assert "incremental: ok, 1 page, " in shown
 
@@ -392,7 +392,7 @@ def test_forced_colours(shop: Sandbox, run: Command, settings: dict[str, str], c
         outcome = run(shop, "incremental", "-v", FORCE_COLOR="1", TERM="xterm-256color", **settings)
     assert (outcome.code, bool(_colours(outcome.err))) == (3, coloured)
     assert not re.search(r"\x1b\[[\d;?]*[A-Za-ln-z]|\r", outcome.output)
-    assert "│" not in outcome.output
+    assert "───" not in outcome.output
 
 
 @pytest.mark.parametrize(("columns", "widest"), [("60", 60), ("0", 80)])
@@ -400,11 +400,9 @@ def test_the_width(shop: Sandbox, run: Command, columns: str, widest: int) -> No
     """Tables and help are as wide as COLUMNS, and 80 columns where that is 0; nothing is lost."""
     environment = run.environment(shop, TERM="xterm", COLUMNS=columns, LINES=columns)
     shown = _plain(_on_a_terminal(environment, "incremental"))
-    table = [line for line in shown.splitlines() if line[:1] in "┏┃┡│└"]
-    assert table
+    table = shown[shown.index("customer-sync incremental") : shown.index("incremental: ok")].splitlines()
     assert max(map(len, table)) <= widest
-    cells = [line.split("│")[1].strip() for line in table if line.startswith("│")]
-    assert f"({only_page(shop)})" in "".join(cells)
+    assert any(only_page(shop) in line for line in table)
     assert "incremental: ok, 1 page, " in shown
     assert max(map(len, run(None, "backfill", "--help", COLUMNS=columns).out.splitlines())) == widest
 
@@ -418,7 +416,7 @@ def test_a_terminal_that_goes_away(shop: Sandbox, run: Command) -> None:
         _terminal(run.environment(shop, TERM="xterm"), "backfill", "--json", stdout=stdout) as (process, ours),
     ):
         shop.requests.wait_for(lambda request: request.fault == "hang")
-        wait_until(lambda: "━".encode() in os.read(ours, 65536))
+        wait_until(lambda: b"page 1 of 1" in os.read(ours, 65536))
         os.close(ours)
         held.remove()
         outcome = Outcome(process.wait(30), result.read_text(), "")

@@ -153,7 +153,7 @@ def test_only_a_repair(sandbox: StartSandbox, passes: Passes, run: Command, dial
     box.folkform.delete(only_page(box), "p0150")
     repair = f"customer-sync backfill --page {only_page(box)}"
     for command in (INCREMENTAL, BACKFILL):
-        assert _verdict(_explain(passes, box, "p0150")) == (1, "passed_by", repair)
+        assert _verdict(_explain(passes, box, "p0150")) == (1, "repair_needed", repair)
         assert passes(box, command).exit_code == 0
     assert run(box, *shlex.split(repair)[1:]).code == 0
     assert _verdict(_explain(passes, box, "p0150"))[1] == "in_order"
@@ -163,7 +163,7 @@ def test_an_overlap(sandbox: StartSandbox, passes: Passes) -> None:
     """With CUSTOMER_SYNC_OVERLAP the incremental starts earlier, and copies more."""
     box = _filled(sandbox)
     box.folkform.delete(only_page(box), "p0100")
-    assert _verdict(_explain(passes, box, "p0100"))[1] == "passed_by"
+    assert _verdict(_explain(passes, box, "p0100"))[1] == "repair_needed"
     passes.environment["CUSTOMER_SYNC_OVERLAP"] = "90d"
     assert _verdict(_explain(passes, box, "p0100"))[1] == "next_incremental"
     assert passes(box, INCREMENTAL).exit_code == 0
@@ -340,7 +340,7 @@ def test_every_kind_of_pancake(sandbox: StartSandbox, passes: Passes, behaviour:
     expected = {
         "p0100": "in_order",
         "p0120": "next_incremental",
-        "p0075": "passed_by",
+        "p0075": "repair_needed",
         "p0090": "only_in_folkform",
     }
     assert {customer: _verdict(_explain(passes, box, customer))[1] for customer in expected} == expected
@@ -376,7 +376,7 @@ def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     code, shown = on_a_terminal(environment, "explain", "p0003", "--page", only_page(box))
     assert code == 1
     assert "\x1b[33mtext of 16 characters" in shown
-    assert "│ psid          │ p0003 " in without_colours(shown)
+    assert re.search(r"\bpsid +p0003 +p0003\b", without_colours(shown))
     code, shown = on_a_terminal(environment, "explain", "p0004", "--page", only_page(box))
     assert (code, "\x1b[32mthe same" in shown) == (0, True)
     code, shown = on_a_terminal(environment, "explain", "unknown", "--page", only_page(box))

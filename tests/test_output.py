@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 import typer.main
+from rich.cells import cell_len
 
 import customer_sync
 from customer_sync.cli.app import app
@@ -312,12 +313,50 @@ def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     plain = without_colours(shown)
     assert code == 0
     assert _ESCAPE in shown
-    assert all(word in plain for word in ("Page", "Status", "Read", "Upserted", "Unchanged", "Malformed"))
+    assert all(word in plain for word in ("Page", "Status", "Read", "Upserted", "Requests"))
     for page_id in box.pancake.page_ids():
-        assert re.search(rf"\({page_id}\) +│ +ok +│ +30 +│ +30 +│ +0 +│", plain)
+        assert re.search(rf"\({page_id}\) +ok +30 +30 +\d+ *$", plain.replace("\r", ""), re.MULTILINE)
+    # All of them are 0.
+    assert not any(word in plain for word in ("Unchanged", "Failed", "Malformed"))
     assert "60 read = 60 upserted" in plain
     quiet = on_a_terminal(run.environment(box), "incremental", "-q")
     assert quiet == (0, "")
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("command", ["incremental", "verify"])
+def test_a_narrow_terminal(sandbox: StartSandbox, run: Command, command: str, columns: int) -> None:
+    """Every count is shown in the width of the terminal, and an id in one piece."""
+    box = _troubled(sandbox)
+    for page_id in box.pancake.page_ids():
+        box.folkform.set_page(page_id, pageName="北京烤鸭店 Cửa hàng mỹ phẩm thiên nhiên Hương Sen chi nhánh Hoàn Kiếm")
+    lines = without_colours(on_a_terminal(run.environment(box), command, columns=columns)[1]).splitlines()
+    start = max(number for number, line in enumerate(lines) if line.startswith(f"customer-sync {command}, "))
+    end = next(number for number, line in enumerate(lines) if number > start and line.startswith("Page "))
+    # Where the table has room, its titles begin with the same word.
+    end = next(n for n, line in enumerate(lines) if n > end and line.startswith("Page ")) if columns == 80 else end
+    table = lines[start:end]
+    assert max(map(cell_len, table)) <= columns
+    for page_id in box.pancake.page_ids():
+        assert any(page_id in line for line in table)
+    counts = {"incremental": ("Read", "Failed", "Malformed"), "verify": ("Pancake", "Missing", "Malformed")}
+    assert all(count in "".join(table) for count in counts[command])
+
+
+def test_the_live_display(sandbox: StartSandbox, run: Command) -> None:
+    """It counts the pages, shows what was read where the end is unknown, and fits the terminal."""
+    box = sandbox(pages=3, customers=60, pancake_latency=0.4)
+    for page_id in box.pancake.page_ids():
+        box.folkform.set_page(page_id, pageName="北京烤鸭店上海分店官方旗舰店客户服务中心")
+    environment = run.environment(box, CUSTOMER_SYNC_PAGES_AT_ONCE="1")
+    for command, count in (("incremental", r"\d+ read"), ("backfill", r"\d+ of 60")):
+        code, shown = on_a_terminal(environment, command, columns=60)
+        live = without_colours(shown).partition("customer-sync ")[0]
+        assert code == 0
+        assert all(f"page {number} of 3" in live for number in (1, 2, 3))
+        assert re.search(rf"北京\S* +(━+ )?{count}", live)
+        assert "?" not in live
+        assert max(map(cell_len, re.split(r"[\r\n]+", live))) <= 60
 
 
 def test_a_terminal_shows_the_limit(sandbox: StartSandbox, run: Command) -> None:

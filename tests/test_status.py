@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from customer_sync.core.clock import Clock
 from customer_sync.core.locks import PageLocks
@@ -89,7 +90,7 @@ def test_json_has_the_frame_of_the_passes(sandbox: StartSandbox, run: Command) -
     assert set(outcome.totals) == {"pages", "pancake", "folkform", "requests"}
     assert set(outcome.page(only_page(box))) == {
         *("page_id", "name", "on", "status", "complete", "newest", "oldest", "lag_s", "waiting", "waiting_since"),
-        *("coverage", "locks", "remedy"),
+        *("missing", "coverage", "locks", "remedy"),
         *("pancake", "folkform", "requests", "error", "warnings", "customers"),
     }
 
@@ -127,8 +128,9 @@ def test_damaged_pages(sandbox: StartSandbox, run: Command) -> None:
         "incomplete": "customer-sync backfill",
         "empty": "customer-sync backfill",
     }
-    assert abs(facts["behind"]["lag_s"] - 3000) <= 1
-    assert facts["behind"]["waiting"] == 3
+    assert 720 <= facts["behind"]["lag_s"] < 780
+    assert [facts[damage]["waiting"] for damage in _URGENCY] == [None, None, 3, 0, 0, None]
+    assert [facts[damage]["missing"] for damage in _URGENCY] == [None, 120, 0, 60, 0, None]
     assert abs(time.time() - 720 - facts["behind"]["waiting_since"]) < 60
     assert [facts[damage]["coverage"] for damage in ("incomplete", "empty", "fine")] == [0.5, 0.0, 1.0]
     assert [facts["empty"][name] for name in ("newest", "oldest", "lag_s")] == [None, None, None]
@@ -152,7 +154,7 @@ def test_pages_that_are_off(sandbox: StartSandbox, run: Command) -> None:
     fill_folkform(box)
     box.pancake.add_customer(page_id, person("new", 60))
     page = run(box, "status", "--json", "--page", page_id).page(page_id)
-    assert (page["status"], page["on"], page["folkform"]) == ("ok", False, 3)
+    assert (page["status"], page["on"], page["folkform"], page["waiting"]) == ("ok", False, 3, 1)
     assert page["remedy"] == f"customer-sync incremental --page {page_id}"
 
 
@@ -163,13 +165,14 @@ def test_lines(sandbox: StartSandbox, run: Command) -> None:
     lines = outcome.out.splitlines()
     assert len(lines) == 6 + 2 + 1
     assert "\x1b" not in outcome.output
-    states = ("failed", "empty", "50 min behind (3 waiting 12 min)", "60 missing", "up to date", "off")
+    states = ("failed", "empty", "12 min behind (3 waiting)", "60 missing", "up to date", "off")
     for line, damage, state in zip(lines, _URGENCY, states, strict=False):
         assert f"({pages[damage]}): {state}" in line
     assert "2 pages" in lines[6]
     assert "customer-sync backfill" in lines[6]
     assert "customer-sync incremental" in lines[7]
     assert lines[8].startswith("status: partial, 6 pages (1 off), in FolkForm 62 % (300 of 483), ")
+    assert ", 180 missing, 3 waiting 12 min, 1 page unknown; " in lines[8]
     assert f"Page {pages['refused']} failed: " in outcome.err
 
 
@@ -179,8 +182,69 @@ def test_more_are_waiting_than_one_batch_holds(sandbox: StartSandbox, run: Comma
     box.pancake.add_customers(only_page(box), people(150, 3600, 60))
     box.folkform.upsert({**box.pancake.customers(only_page(box))[120], "page_id": only_page(box)})
     page = _status(run, box)
-    assert (page["waiting"], page["waiting_since"]) == (100, None)
-    assert "100+" in run(box, "status").out
+    assert (page["waiting"], page["waiting_since"], page["lag_s"]) == (100, None, None)
+    out = run(box, "status").out
+    assert "49 missing (100+ waiting)" in out
+    assert "100+ waiting;" in out
+
+
+def test_all_customers_are_waiting(sandbox: StartSandbox, run: Command) -> None:
+    """Where the whole list was read, the oldest that waits is known."""
+    box = sandbox()
+    box.folkform.upsert({**person("gone", DAY), "page_id": only_page(box)})
+    box.pancake.add_customers(only_page(box), people(3, 600, 60))
+    page = _status(run, box)
+    assert page["waiting"] == 3
+    assert 720 <= page["lag_s"] < 780
+
+
+@pytest.mark.parametrize("offset", [0.0, 7200.0])
+def test_customers_that_changed_a_moment_ago(sandbox: StartSandbox, run: Command, offset: float) -> None:
+    """They wait, by Pancake's clock, for the next scheduled incremental: the page is neither behind nor up to date."""
+    box = sandbox(pancake_clock_offset=offset)
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, people(30, 6 * 3600 - offset, 60))
+    fill_folkform(box)
+    box.pancake.add_customers(page_id, people(10, 1 - offset, 0.01, "new"))
+    page = _status(run, box)
+    assert (page["waiting"], page["missing"], page["remedy"]) == (10, 0, None)
+    assert 1 <= page["lag_s"] < 60
+    lines = run(box, "status").out.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert re.search(r"\b10 waiting \d+ s\b", line)
+        assert not re.search("behind|up to date|ok", line)
+    shown = on_a_terminal(run.environment(box), "status")[1]
+    assert f"{_GREEN}10 waiting" in shown
+
+
+def test_a_page_that_lacks_customers_is_not_up_to_date(sandbox: StartSandbox, run: Command) -> None:
+    """37 % with all new customers there is the number that is missing, on the page and in the sum."""
+    box = sandbox(customers=100)
+    fill_folkform(box)
+    in_order = sorted(box.pancake.customers(only_page(box)), key=lambda one: microseconds(one["updated_at"]) or 0)
+    for customer in in_order[:63]:
+        box.folkform.delete(only_page(box), customer["psid"])
+    page, last = (run(box, "status").out.splitlines()[number] for number in (0, -1))
+    assert ": 63 missing, newest " in page
+    assert last.startswith("status: 1 page, in FolkForm 37 % (37 of 100), 63 missing; ")
+
+
+def test_the_oldest_of_all_pages(sandbox: StartSandbox, run: Command) -> None:
+    """The sum has all waiting customers and the longest wait; pages with a short wait come last."""
+    box = sandbox(pages=3)
+    late, lacking, recent = box.pancake.page_ids()
+    for page_id in (late, lacking, recent):
+        box.pancake.add_customers(page_id, of_page(page_id, people(60, 6 * 3600, 60)))
+    fill_folkform(box)
+    box.pancake.add_customers(late, of_page(late, people(2, 1200, 60, "new")))
+    box.pancake.add_customers(recent, of_page(recent, people(5, 20, 1, "new")))
+    box.folkform.delete(lacking, "p0050")
+    outcome = run(box, "status")
+    lines = outcome.out.splitlines()
+    for line, page_id in zip(lines, (late, lacking, recent), strict=False):
+        assert page_id in line
+    assert "1 missing, 7 waiting up to 21 min; " in lines[-1]
 
 
 def test_times_are_local(sandbox: StartSandbox, run: Command) -> None:
@@ -200,33 +264,58 @@ def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     code, shown = on_a_terminal(run.environment(box), "status")
     plain = without_colours(shown)
     assert code == 1
-    for word in ("Page", "State", "FolkForm's newest", "FolkForm's oldest", "In FolkForm", "60 of 120", "50 %"):
+    for word in ("Page", "State", "Newest", "Oldest", "In FolkForm", "60 of 120", "50 %"):
         assert word in plain
-    assert "Locked by" not in plain
-    places = [plain.index(f"│ {pages[damage]}") for damage in _URGENCY]
+    assert "locked" not in plain
+    places = [plain.index(pages[damage], plain.index("In FolkForm")) for damage in _URGENCY]
     assert places == sorted(places)
     for coloured in (
         f"{_RED}failed",
         f"{_RED}empty",
-        f"{_YELLOW}50 min behind",
+        f"{_YELLOW}12 min behind",
         f"{_GREEN}up to date",
         f"{_DIM}off",
     ):
         assert coloured in shown
 
 
-def test_a_narrow_terminal(sandbox: StartSandbox, run: Command) -> None:
-    """The table fits the terminal and loses nothing; control characters in a name are escaped."""
-    box = sandbox()
-    box.folkform.set_page(only_page(box), pageName="Mẹ và bé [red]\x1b[31mX\r\nforged")
-    box.pancake.add_customers(only_page(box), people(2, 3600, 60))
+_NAMES = {
+    "Vietnamese": "Cửa hàng mỹ phẩm thiên nhiên Hương Sen chi nhánh Hoàn Kiếm",
+    "double width": "北京烤鸭店上海分店官方旗舰店客户服务中心",
+    "hostile": "Mẹ và bé [red]\x1b[31mX\r\nforged",
+}
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80, 110, 180])
+def test_a_narrow_terminal(sandbox: StartSandbox, run: Command, columns: int) -> None:
+    """The table fits the terminal and loses nothing; only names are folded; control characters are escaped."""
+    box = sandbox(pages=len(_NAMES))
+    for page_id, name in zip(box.pancake.page_ids(), _NAMES.values(), strict=True):
+        box.folkform.set_page(page_id, pageName=name)
+        box.pancake.add_customers(page_id, of_page(page_id, people(2, 3600, 60)))
     fill_folkform(box)
-    _, shown = on_a_terminal(run.environment(box), "status", columns=60)
-    table = [line for line in without_colours(shown).splitlines() if line.startswith(("┃", "│", "┏", "└"))]
-    assert table
-    assert max(map(len, table)) <= 60
-    for words in ("Mẹ", "[red]", r"\x1b", "forged", "up to", "100 %", "2 of 2"):
-        assert any(words in line for line in table)
+    page_ids = box.pancake.page_ids()
+    box.pancake.add_customers(page_ids[0], of_page(page_ids[0], people(3, 720, 60, "new")))
+    _, shown = on_a_terminal(run.environment(box), "status", columns=columns)
+    lines = without_colours(shown).replace("\r", "").splitlines()
+    first, last = (next(n for n, line in enumerate(lines) if line.startswith(word)) for word in ("customer-", "1 page"))
+    table = lines[first:last]
+    assert max(map(cell_len, table)) <= columns
+    for page_id in page_ids:
+        assert any(page_id in line for line in table)
+    joined = re.sub(r"[\s─]+", "", "".join(table))
+    words = ("mỹ", "旗舰", "[red]", r"\x1b", "forged", "14min", "3waiting", "uptodate", "100%", "2of2", "40%", "2of5")
+    assert not [word for word in words if word not in joined]
+
+
+def test_columns_without_content(sandbox: StartSandbox, run: Command) -> None:
+    """A column that is empty for every page is left out."""
+    box = sandbox(pages=2)
+    for page_id in box.pancake.page_ids():
+        box.folkform.set_page(page_id, isSync=False)
+    plain = without_colours(on_a_terminal(run.environment(box), "status")[1])
+    assert "State" in plain
+    assert not any(title in plain for title in ("Newest", "Oldest", "In FolkForm"))
 
 
 def test_locked_pages(sandbox: StartSandbox, run: Command) -> None:
@@ -244,7 +333,7 @@ def test_locked_pages(sandbox: StartSandbox, run: Command) -> None:
         assert (outcome.page(page_id)["remedy"], outcome.page(free)["locks"]) == (None, [])
         assert f"locked by backfill (process {os.getpid()}) since " in run(box, "status").out
         plain = without_colours(on_a_terminal(run.environment(box), "status")[1])
-        assert "Locked by" in plain
+        assert re.search(rf"locked by backfill, process {os.getpid()}, \d+ s", plain)
         assert set(run.lock_dir.iterdir()) == files
 
 
@@ -254,7 +343,10 @@ def test_without_a_total(sandbox: StartSandbox, run: Command) -> None:
     fill_folkform(box)
     page = _status(run, box)
     assert (page["pancake"], page["folkform"], page["coverage"], page["lag_s"]) == (None, 10, None, 0)
-    assert "1 page unknown" in run(box, "status").out
+    out = run(box, "status").out
+    assert "1 page unknown" in out
+    assert "none waiting" in out
+    assert "up to date" not in out
 
 
 def test_a_page_without_customers(sandbox: StartSandbox, run: Command) -> None:
@@ -281,6 +373,7 @@ def test_malformed_customers_are_no_lag(sandbox: StartSandbox, run: Command) -> 
     box.pancake.add_customer(only_page(box), {**person("y", 90), "updated_at": None})
     page = _status(run, box)
     assert (page["lag_s"], page["remedy"], page["pancake"], page["folkform"]) == (0, None, 22, 20)
+    assert "up to date (2 malformed)" in run(box, "status").out
 
 
 def test_more_in_folkform(sandbox: StartSandbox, run: Command) -> None:
@@ -291,6 +384,7 @@ def test_more_in_folkform(sandbox: StartSandbox, run: Command) -> None:
     box.pancake.remove_customer(only_page(box), oldest["psid"])
     page = _status(run, box)
     assert (page["coverage"], page["folkform"], page["pancake"]) == (1.0, 20, 19)
+    assert "up to date (1 extra)" in run(box, "status").out
     assert page["remedy"] == f"customer-sync verify --page {only_page(box)}"
 
 
@@ -350,7 +444,7 @@ def test_folkforms_limit(sandbox: StartSandbox, run: Command) -> None:
     plain = without_colours(shown)
     assert code == 0
     assert re.search(r"asking about 6 pages; .* \d+ s", plain)
-    assert re.search(r"pages .*\d/6 FolkForm's limit: \d s", plain)
+    assert re.search(r"page \d of 6, FolkForm's limit: \d s", plain)
     assert forbidden(box) == []
 
 

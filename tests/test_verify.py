@@ -1,7 +1,9 @@
 """`customer-sync verify`: it finds exactly the customers that differ, whatever the damage, and changes nothing."""
 
 import json
+import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -12,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from customer_sync.core.clock import Clock
+from customer_sync.core.locks import PageLocks
 from customer_sync.results.pass_result import PassResult
 from customer_sync.results.verified_page import VerifiedPage
 from customer_sync.sandbox import Sandbox
-from customer_sync.sync.passes import BACKFILL
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import (
     COMMAND,
@@ -62,6 +66,15 @@ def filled(start: StartSandbox, customers: list[dict[str, Any]], **behaviour: An
     return box
 
 
+def _json_adds_up(page: dict[str, Any]) -> None:
+    """Each side is the sum of its parts, which are no negative numbers."""
+    on_both = page["in_order"] + page["stale"]
+    assert page["pancake"] == on_both + page["missing"] + page["malformed"] + page["changed"]
+    only_stored = page["extra"] + page["duplicate"] + page["malformed_in_folkform"] + page["changed_in_folkform"]
+    assert page["folkform"] == on_both + only_stored
+    assert page["in_order"] >= 0
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_200_random_damages(sandbox: StartSandbox, passes: Passes, dialect: str) -> None:
     """Every lost, aged or extra customer is found, and no other; `--full` repairs it with as few writes as possible
@@ -77,6 +90,7 @@ def test_200_random_damages(sandbox: StartSandbox, passes: Passes, dialect: str)
         damage = differing(box)
         result = passes.verify(box)
         assert found(result) == damage, f"seed {seed}"
+        _adds_up_without_changes(result.pages[0])
         assert result.exit_code == (1 if any(damage.values()) else 0)
         if seed % 6:
             continue
@@ -107,7 +121,10 @@ def test_changes_during_the_comparison(sandbox: StartSandbox, run: Command) -> N
     box.folkform.delete(only_page(box), lost)
     box.behaviour.changes_per_list = 3
     outcome = run(box, "verify", "--json", CUSTOMER_SYNC_PAGE_SIZE="20")
-    assert {one["psid"] for one in outcome.page(only_page(box))["customers"]} <= {lost}
+    page = outcome.page(only_page(box))
+    assert {one["psid"] for one in page["customers"]} <= {lost}
+    _json_adds_up(page)
+    assert page["changed_in_folkform"] > 0
     assert len(box.difference().stale) > 50
 
 
@@ -123,6 +140,7 @@ def test_an_incremental_meanwhile(sandbox: StartSandbox, run: Command) -> None:
             box.folkform.upsert({**customer, "page_id": only_page(box)})
     outcome = run.end(process)
     assert (outcome.code, outcome.json["totals"]["stale"]) == (0, 0)
+    _json_adds_up(outcome.page(only_page(box)))
 
 
 def test_a_page_that_changes_all_the_time(sandbox: StartSandbox, run: Command) -> None:
@@ -132,6 +150,7 @@ def test_a_page_that_changes_all_the_time(sandbox: StartSandbox, run: Command) -
         outcome = run(box, "verify", "--json")
     assert outcome.code == 1
     assert outcome.totals["missing"] > 250
+    _json_adds_up(outcome.page(only_page(box)))
 
 
 @contextmanager
@@ -234,10 +253,97 @@ def test_malformed_customers(sandbox: StartSandbox, run: Command) -> None:
 
 
 def _adds_up(page: VerifiedPage) -> None:
-    """The findings account for every customer of both sides."""
-    listed = page.pancake - page.malformed
-    assert listed - page.missing + page.extra + page.duplicate == page.folkform
+    """The counts account for every customer of both sides, and so does the sentence."""
+    listed = page.in_order + page.missing + page.stale + page.malformed
+    stored = page.in_order + page.stale + page.extra + page.duplicate + page.malformed_in_folkform
+    assert (page.pancake, page.folkform) == (listed + page.changed, stored + page.changed_in_folkform)
+    words = ", ".join(page.words())
+    for whole, parts in re.findall(r"([\d,]+) in \w+ = ([\w ,+]+?)(?=, [\d,]+ in |$)", words):
+        assert int(whole) == sum(int(part.split()[0]) for part in parts.split(" + "))
+
+
+def _adds_up_without_changes(page: VerifiedPage) -> None:
+    """The same where nothing changes meanwhile; every customer is listed that is not in order."""
+    _adds_up(page)
+    assert (page.changed, page.changed_in_folkform) == (0, 0)
     assert len(page.problems) == page.missing + page.stale + page.extra + page.duplicate + page.malformed
+
+
+def test_everything_adds_up(sandbox: StartSandbox, run: Command) -> None:
+    """Each state that a customer or a record can have is counted on the sides that it is on."""
+    box = filled(sandbox, people(60, 600, 60))
+    page_id = only_page(box)
+    for psid in ("p0001", "p0002"):
+        box.folkform.delete(page_id, psid)
+    for psid in ("p0011", "p0012", "p0013"):
+        box.folkform.upsert({**person(psid, DAY), "page_id": page_id})
+    for number in range(4):
+        box.folkform.upsert({**person(f"gone{number}", DAY), "page_id": page_id})
+        box.folkform.store({"pageId": page_id, "panCakeData": {}, "panCakeUpdatedAt": 5})
+    box.folkform.insert({**person("p0021", DAY), "id": "other", "page_id": page_id})
+    box.pancake.add_customer(page_id, {**person("a", 90), "id": None})
+    box.pancake.add_customer(page_id, {**person("b", 90), "updated_at": "long ago"})
+    box.folkform.upsert({**person("b", 900), "page_id": page_id})
+    outcome = run(box, "verify", "--json")
+    assert {name: count for name, count in outcome.totals.items() if name not in ("pages", "requests")} == {
+        "pancake": 62,
+        "in_order": 55,
+        "missing": 2,
+        "stale": 3,
+        "malformed": 2,
+        "changed": 0,
+        "folkform": 68,
+        "extra": 8,
+        "duplicate": 1,
+        "malformed_in_folkform": 1,
+        "changed_in_folkform": 0,
+    }
+    assert (
+        run(box, "verify")
+        .out.splitlines()[-1]
+        .startswith(
+            "verify: differs, 1 page, 62 in Pancake = 55 in order + 2 missing + 3 stale + 2 malformed, "
+            "68 in FolkForm = 55 in order + 3 stale + 8 extra + 1 duplicate + 1 malformed; "
+        )
+    )
+
+
+def test_a_page_that_failed_is_in_no_sum(sandbox: StartSandbox, run: Command) -> None:
+    """The sums are those of the pages that were compared; the others are counted."""
+    box = sandbox(pages=2, customers=20)
+    fill_folkform(box)
+    box.folkform.set_page(box.pancake.page_ids()[0], pageAccessToken="a-token-that-is-wrong", accessToken="")
+    last = run(box, "verify").out.splitlines()[-1]
+    assert ", 20 in Pancake = 20 in order, 20 in FolkForm = 20 in order, 1 page not fully compared; " in last
+
+
+@pytest.mark.parametrize("holder", [BACKFILL, INCREMENTAL])
+def test_a_run_at_work(sandbox: StartSandbox, run: Command, holder: str) -> None:
+    """A run that holds the page's lock is named, and no command is proposed that would find the page locked."""
+    box = sandbox(pages=2, customers=20)
+    locked, free = box.pancake.page_ids()
+    fill_folkform(box)
+    for page_id in (locked, free):
+        box.folkform.delete(page_id, box.pancake.customers(page_id)[0]["psid"])
+    with PageLocks(run.lock_dir, Clock(), holder).held(holder, locked):
+        outcome = run(box, "verify", "--json")
+    (warning,) = outcome.page(locked)["warnings"]
+    assert re.fullmatch(
+        rf"locked by {holder} \(process {os.getpid()}\) since .*, which may still copy what differs: "
+        rf"run customer-sync verify --page {locked} when it has ended",
+        warning,
+    )
+    assert (outcome.page(locked)["missing"], outcome.page(locked)["remedy"]) == (1, None)
+    assert outcome.page(free)["remedy"]
+    assert "locked" not in run(box, "verify").err
+
+
+def test_a_lock_directory_of_another_user(sandbox: StartSandbox, run: Command) -> None:
+    """A lock that cannot be read keeps nobody from comparing."""
+    box = sandbox(customers=20)
+    fill_folkform(box)
+    run.lock_dir.write_text("no directory")
+    assert run(box, "verify").code == 0
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -255,7 +361,7 @@ def test_duplicates(sandbox: StartSandbox, passes: Passes, dialect: str, same_ti
     (page,) = result.pages
     assert (result.exit_code, found(result)) == (1, differing(box))
     assert (found(result)["duplicate"], found(result)["stale"]) == ({"p0003", "p0040", "p0070"}, {"p0070"})
-    _adds_up(page)
+    _adds_up_without_changes(page)
     if not same_time:
         (problem,) = (one for one in page.problems if (one.problem, one.psid) == ("duplicate", "p0003"))
         records = sorted(box.folkform.documents(page_id), key=lambda one: one["panCakeData"]["updated_at"])
@@ -273,7 +379,7 @@ def test_three_records_of_one_psid(sandbox: StartSandbox, passes: Passes) -> Non
     box.folkform.insert({**person("p0007", 0), "id": "webhook", "updated_at": None, "page_id": page_id})
     (page,) = passes.verify(box).pages
     assert (page.duplicate, page.extra, page.missing, page.stale) == (6, 1, 0, 0)
-    _adds_up(page)
+    _adds_up_without_changes(page)
 
 
 def test_without_a_psid(sandbox: StartSandbox, passes: Passes) -> None:
@@ -293,7 +399,7 @@ def test_without_a_psid(sandbox: StartSandbox, passes: Passes) -> None:
         ("stale", None, "id-x0003"),
         ("extra", None, "id-x0005"),
     }
-    _adds_up(result.pages[0])
+    _adds_up_without_changes(result.pages[0])
 
 
 def test_a_psid_that_came_later(sandbox: StartSandbox, passes: Passes) -> None:
@@ -301,7 +407,9 @@ def test_a_psid_that_came_later(sandbox: StartSandbox, passes: Passes) -> None:
     box = filled(sandbox, [*people(60, 600, 60), person("x", 300) | {"psid": None}])
     page_id = only_page(box)
     box.pancake.change_customer(page_id, "id-x", {"psid": "now", "updated_at": ago(60)})
-    assert {(one.problem, one.psid) for one in passes.verify(box).pages[0].problems} == {("stale", "now")}
+    (page,) = passes.verify(box).pages
+    assert {(one.problem, one.psid) for one in page.problems} == {("stale", "now")}
+    _adds_up_without_changes(page)
     assert passes(box, BACKFILL, full=True).exit_code == 0
     assert passes.verify(box).exit_code == 0
     assert len(box.folkform.documents(page_id)) == 61
@@ -473,7 +581,8 @@ def test_extra_customers(sandbox: StartSandbox, run: Command) -> None:
 def test_json(sandbox: StartSandbox, run: Command) -> None:
     """`--json` prints one object of exactly the documented shape."""
     outcome = run(sandbox(customers=3), "verify", "--json")
-    counts = {*KINDS, "pancake", "folkform", "requests"}
+    sides = {"pancake", "folkform", "in_order", "changed", "malformed_in_folkform", "changed_in_folkform"}
+    counts = {*KINDS, *sides, "requests"}
     assert set(outcome.totals) == {"pages", *counts}
     assert outcome.json["pass"] == "verify"
     (page,) = outcome.json["pages"]

@@ -38,6 +38,14 @@ def problems(suspects: Suspects, blocked: Mapping[Key, str]) -> Iterator[Problem
             )
 
 
+def count_malformed(suspects: Suspects) -> int:
+    """How many customers that are malformed in Pancake FolkForm holds, no version of which Pancake lists."""
+    records = map(suspects.records, suspects.malformed_keys())
+    return sum(
+        all(map(suspects.is_unmatched, some)) and not any(map(suspects.is_former_record, some)) for some in records
+    )
+
+
 def _is_extra(suspects: Suspects, key: Key, records: list[StoredVersion]) -> bool:
     if suspects.is_listed(key) or any(map(suspects.is_former_record, records)):
         return False

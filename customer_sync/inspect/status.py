@@ -38,14 +38,18 @@ def ask_page(context: RunContext, result: PageStatus) -> None:
     pancake = context.pancake(result.page)
     listed = pancake.get_customers(1, context.settings.page_size, 0, until)
     result.warnings += clocks_differ(pancake.clock_ahead)
+    result.asked_at = context.clock.now() + (pancake.clock_ahead or 0)
     result.pancake = listed.total if listed.customers else listed.total or 0
     rows = [read_customer(data, page_id) for data in listed.customers]
     times = [row.updated_at for row in rows if isinstance(row, Customer)]
-    newer = [time for time in times if time > (result.newest or 0)]
-    result.newest_in_pancake = max(times, default=None)
     result.malformed = len(rows) - len(times)
+    # Without a time to compare with it is unknown who waits.
+    if result.newest is None or (rows and not times):
+        return
+    newer = [time for time in times if time > result.newest]
     result.waiting = len(newer)
-    result.waiting_since = min(newer) if 0 < len(newer) < len(times) else None
+    if newer and (len(newer) < len(times) or result.pancake == len(rows)):
+        result.waiting_since = min(newer)
 
 
 def _time(customers: list[StoredVersion]) -> int | None:

@@ -35,6 +35,16 @@ _COUNT = "SELECT count(*) FROM (SELECT key FROM listed UNION SELECT key FROM unm
 _COUNT_CHANGED = """
 SELECT count(*) FROM changed WHERE key IN (SELECT key FROM listed) OR key IN (SELECT key FROM unmatched)
 """
+_COUNT_CHANGED_LISTED = "SELECT count(*) FROM changed JOIN listed USING (key)"
+# At the first look FolkForm held no version of these customers but the unmatched ones.
+_COUNT_NEW_RECORDS = """
+SELECT count(*) FROM stored JOIN listed USING (key)
+WHERE NOT EXISTS (SELECT 1 FROM unmatched WHERE key = stored.key AND record = stored.record)
+"""
+_MALFORMED_KEYS = """
+SELECT DISTINCT key FROM stored JOIN malformed USING (key)
+WHERE key NOT IN (SELECT key FROM listed) AND key NOT IN (SELECT key FROM changed) ORDER BY key
+"""
 _IS_SUSPECT = "SELECT EXISTS(SELECT 1 FROM listed WHERE key = ?1) OR EXISTS(SELECT 1 FROM unmatched WHERE key = ?1)"
 _MISSING_OR_STALE = """
 SELECT key, version, time, pancake_id FROM listed WHERE NOT EXISTS (SELECT 1 FROM changed WHERE key = listed.key)
@@ -120,6 +130,14 @@ class Suspects:
         """How many customers changed meanwhile, and how many of them are suspects."""
         return self._number("SELECT count(*) FROM changed"), self._number(_COUNT_CHANGED)
 
+    def count_changed_listed(self) -> int:
+        """How many suspects of Pancake's list changed meanwhile."""
+        return self._number(_COUNT_CHANGED_LISTED)
+
+    def count_new_records(self) -> int:
+        """How many of the records were written since the first look."""
+        return self._number(_COUNT_NEW_RECORDS)
+
     def add_stored(self, records: Iterable[StoredVersion]) -> None:
         """Records that FolkForm holds now."""
         for one in records:
@@ -149,6 +167,10 @@ class Suspects:
     def stored_keys(self) -> Iterator[Key]:
         """The customers that FolkForm holds and that did not change meanwhile."""
         return (_key(name) for (name,) in self._execute(_STORED_KEYS))
+
+    def malformed_keys(self) -> Iterator[Key]:
+        """The customers that FolkForm holds and that are malformed in Pancake."""
+        return (_key(name) for (name,) in self._execute(_MALFORMED_KEYS))
 
     def records(self, key: Key) -> list[StoredVersion]:
         """A customer's records in FolkForm, the newest first."""

@@ -17,14 +17,16 @@ from math import ceil
 from customer_sync.core.clock import check_clocks, clocks_differ, local_time
 from customer_sync.core.command_line import command
 from customer_sync.core.customer import Key, Window, key_of
-from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError
-from customer_sync.inspect.differences import ids_held_elsewhere, problems
+from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError, SettingsError
+from customer_sync.core.locks import Holder
+from customer_sync.inspect.differences import count_malformed, ids_held_elsewhere, problems
 from customer_sync.inspect.suspects import ListedCustomer, Suspects, in_chunks
 from customer_sync.results.problems import Problem
 from customer_sync.results.verified_page import CountedPage, VerifiedPage
 from customer_sync.services.document_paging import LARGEST_LIMIT
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import MAX_NAMES_PER_QUERY, conflict
+from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 from customer_sync.sync.run_context import RunContext
 from customer_sync.sync.stored_versions import StoredVersions
 from customer_sync.sync.walk import LEAD, SETTLE_SECONDS, Batch, CustomerWalk
@@ -85,6 +87,13 @@ def compare_page(context: RunContext, result: VerifiedPage) -> None:
         _PageComparison(context, result, suspects).compare()
 
 
+def _runs_at_work(context: RunContext, page_id: str) -> list[Holder]:
+    """The passes that hold a lock of this page at this moment."""
+    with suppress(SettingsError):  # Another user's lock directory is no reason to compare nothing.
+        return context.locks.holders((INCREMENTAL, BACKFILL), page_id)
+    return []
+
+
 class _PageComparison:
     """The comparison of one page."""
 
@@ -95,6 +104,8 @@ class _PageComparison:
         self._pancake = context.pancake(result.page)
         self._count_before = result.folkform
         self._suspects = suspects
+        self._runs = _runs_at_work(context, self._page_id)
+        """The passes that worked on this page meanwhile, as far as that was seen."""
         self._newest: list[StoredVersion] = []
         """FolkForm's newest versions, from which the newest watermark follows."""
 
@@ -109,10 +120,18 @@ class _PageComparison:
             for batch in batches:
                 self._compare_batch(batch, stored)
         stored.finish()
+        self._report_runs()
         all_listed = batch.total is None or batch.total <= result.read + batch.skipped
         if len(self._suspects) or result.folkform < self._count_before or not all_listed:
             self._look_again(batch)
         check_clocks(self._pancake.clock_ahead, self._context.folkform.clock_ahead)
+
+    def _report_runs(self) -> None:
+        self._runs = self._runs or _runs_at_work(self._context, self._page_id)
+        if self._runs:
+            runs, again = " and ".join(map(str, self._runs)), command(VERIFY, "--page", self._page_id)
+            text = f"locked by {runs}, which may still copy what differs: run {again} when it has ended"
+            self._result.warnings.append(text)
 
     def _now(self) -> int:
         """By the clock that is ahead: the walk lowers it where Pancake's is right."""
@@ -148,6 +167,8 @@ class _PageComparison:
         blocked = self._blocked()
         for problem in problems(self._suspects, blocked):
             self._result.add(problem)
+        self._result.malformed_in_folkform = count_malformed(self._suspects)
+        self._result.changed = self._suspects.count_changed_listed()
         changed, left_out = self._suspects.count_changed()
         self._report_unlisted(last, changed)
         self._set_remedy(blocked, last.until)
@@ -175,6 +196,7 @@ class _PageComparison:
         if is_cheaper and self._result.folkform >= self._count_before:
             with suppress(Refused):  # A psid may be too long for a request.
                 self._read_records_of(self._suspects.keys())
+                self._result.folkform += self._suspects.count_new_records()
                 return
         self._suspects.forget_stored()
         self._read_all()
@@ -198,6 +220,7 @@ class _PageComparison:
         if (nameless := self._count_before - result.folkform) > 0:
             result.folkform += nameless
             result.add(Problem(None, None, "extra", f"{nameless:,} records in FolkForm have neither psid nor id"))
+            result.extra += nameless - 1
 
     def _blocked(self) -> dict[Key, str]:
         """Which customers FolkForm refuses because another record has their Pancake id, and which record that is."""
@@ -225,12 +248,14 @@ class _PageComparison:
             )
 
     def _set_remedy(self, blocked: Mapping[Key, str], until: int) -> None:
-        """The command that copies what is missing or stale, except the *blocked* customers."""
+        """The command that copies what is missing or stale, except the *blocked* customers. A run that holds the page's
+        lock may do it, and the command would find the page locked.
+        """
         count, oldest, newest = 0, math.inf, 0
         for listed in self._suspects.missing_or_stale():
             if listed.key not in blocked:
                 count, oldest, newest = count + 1, min(oldest, listed.time), max(newest, listed.time)
-        if not count:
+        if self._runs or not count:
             return
         recent = oldest >= newest_watermark(self._newest, until) and self._result.page.is_sync
         remedy = command("incremental") if recent else command("backfill", "--page", self._page_id)

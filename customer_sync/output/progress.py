@@ -4,42 +4,52 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Column
+from rich.text import Text
 
 from customer_sync.results.page_result import PageResult
 from customer_sync.results.pass_result import PassResult
 
+_BAR = 10
+_COUNTS = 30  # "1,234,567 of 1,234,567", the speed, the time that is left.
+_LONGEST_NAME = 36
+
 
 class ProgressDisplay(Progress):
-    """A bar for every page at work, or one for all pages if the command counts no customers as it goes."""
+    """How many pages were begun, and a line for every page at work if the command counts customers as it goes."""
 
     def __init__(self, console: Console, result: PassResult[Any], clean: Callable[[str], str]) -> None:
         """Every text goes through *clean*."""
         self._pass = result
         self._clean = clean
+        self._begun = 0
         self._pages: dict[TaskID, PageResult] = {}
-        self._all_pages: TaskID | None = None
+        name_width = min(max(console.width - _BAR - _COUNTS, _BAR), _LONGEST_NAME)
         super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="crop", max_width=name_width),
+            ),
+            _Bar(bar_width=_BAR, complete_style="green", finished_style="green"),
+            TextColumn("{task.fields[count]}", markup=False),
             TextColumn("{task.fields[speed_text]}", markup=False),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
         )
 
     def start_page(self, result: PageResult) -> None:
-        self.start()  # Not before: a run that cannot begin shows no empty display.
         with self._lock:  # Several pages start at once.
+            self._begun += 1
+            self.start()  # Not before: a run that cannot begin shows no empty display.
             if result.HAS_PROGRESS:
-                self._pages[self.add_task(self._clean(result.page.title), total=None, speed_text="")] = result
-            elif self._all_pages is None:
-                self._all_pages = self.add_task("pages", total=len(self._pass.active_pages), speed_text="")
+                name = self._clean(result.page.name or result.page.page_id)
+                self._pages[self.add_task(name, total=None, count="", speed_text="")] = result
 
     def end_page(self, result: PageResult) -> None:
-        if self._all_pages is not None:
-            self.advance(self._all_pages)
         for task in [task for task, shown in list(self._pages.items()) if shown is result]:
             del self._pages[task]
             self.remove_task(task)
@@ -47,11 +57,18 @@ class ProgressDisplay(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         services = self._pass.services
         held_for = services.folkform_limiter.held_for() if services else 0.0
-        limit = f"FolkForm's limit: {held_for:.0f} s" if held_for > 1 else ""
-        if self._all_pages is not None:
-            self.update(self._all_pages, speed_text=limit)
+        limit = f", FolkForm's limit: {held_for:.0f} s" if held_for > 1 else ""
+        yield Text(f"page {self._begun} of {len(self._pass.active_pages)}{limit}")
         for task, result in list(self._pages.items()):
             speed = self._tasks[task].speed
-            text = limit or (f"{speed:,.0f} customers/s" if speed else "")
-            self.update(task, completed=result.read, total=result.expected, speed_text=text)
-        return super().get_renderables()
+            count = f"{result.read:,} read" if result.expected is None else f"{result.read:,} of {result.expected:,}"
+            speed_text = f"{speed:,.0f}/s" if speed and not limit else ""
+            self.update(task, completed=result.read, total=result.expected, count=count, speed_text=speed_text)
+        yield from super().get_renderables()
+
+
+class _Bar(BarColumn):
+    """A bar, once it is known how many customers there are."""
+
+    def render(self, task: Task) -> ProgressBar | Text:  # type: ignore[override]
+        return Text() if task.total is None else super().render(task)

@@ -5,14 +5,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from customer_sync.output.console import Screen, is_terminal
+from customer_sync.output.table import print_table
 from customer_sync.results.page_result import PageResult, Status
 from customer_sync.results.pass_result import PassResult
 from customer_sync.results.problems import FAILED
-from customer_sync.results.table import Cell, Table
 
 _MAX_LISTED = 20
 
@@ -41,25 +38,6 @@ def print_result(screen: Screen, result: PassResult[Any], *, repeated: bool = Fa
     if options.plain and result.error is None:
         for line in (*result.page_result.next_steps(result.pages), result.summary):
             screen.print_end(line)
-
-
-def print_table(screen: Screen, table: Table) -> None:
-    """Prints a table; columns of numbers are aligned right."""
-    from rich.table import Table as RichTable  # Slow to load, and only terminals show it.
-
-    several_lines = any(cell.detail for row in table.rows for cell in row)
-    drawn = RichTable(title=Text(screen.clean(table.title), "bold"), title_justify="left", show_lines=several_lines)
-    for number, title in enumerate(table.columns):
-        is_numeric = number > 0 and all(row[number].text.replace(",", "").isdigit() for row in table.rows)
-        drawn.add_column(screen.clean(title), justify="right" if is_numeric else "left", overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(_drawn(screen, cell) for cell in row))
-    screen.render(screen.out, drawn)
-
-
-def _drawn(screen: Screen, cell: Cell) -> RenderableType:
-    text = Text(screen.clean(cell.text), cell.style)
-    return Group(text, Text(screen.clean(cell.detail), "dim")) if cell.detail else text
 
 
 def _print_pages(screen: Screen, result: PassResult[Any]) -> None:

@@ -27,7 +27,7 @@ class Verdict(StrEnum):
     """FolkForm refuses the customer because another record has the same Pancake id."""
     INCREMENTAL = "next_incremental"
     BACKFILL = "next_backfill"
-    REPAIR = "passed_by"
+    REPAIR = "repair_needed"
     """No scheduled pass will revisit that time."""
     OFF = "page_is_off"
     MALFORMED = "malformed"

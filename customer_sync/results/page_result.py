@@ -37,6 +37,7 @@ class Status(StrEnum):
 
 _STYLES = {Status.OK: GOOD, Status.FAILED: BAD, Status.OFF: QUIET}
 _TITLES = {"folkform": "FolkForm"}
+_NOT_IN_TABLES = ("skipped", "in_order", "malformed_in_folkform", "changed_in_folkform")
 
 
 @dataclass
@@ -108,11 +109,14 @@ class PageResult:
     @classmethod
     def table(cls, pages: Sequence[Self]) -> tuple[list[str], list[list[Cell]]]:
         """Titles and rows of a table of all pages."""
-        names = [name for name in cls.COUNTS if name != "skipped"]
+        names = [name for name in cls.COUNTS if name not in _NOT_IN_TABLES]
         titles = [_TITLES.get(name, name.capitalize()) for name in names]
         cells = [[Cell(f"{getattr(page, name):,}") for name in names] for page in pages]
-        rows = [[Cell(page.page.title), page.status_cell(), *counts] for page, counts in zip(pages, cells, strict=True)]
+        rows = [[page.name_cell(), page.status_cell(), *counts] for page, counts in zip(pages, cells, strict=True)]
         return ["Page", "Status", *titles], rows
+
+    def name_cell(self) -> Cell:
+        return Cell(self.page.name, self.page.page_id) if self.page.name else Cell(self.page.page_id)
 
     def status_cell(self) -> Cell:
         return Cell(self.status.shown, style=_STYLES.get(self.status, DOUBTFUL))

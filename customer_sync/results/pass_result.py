@@ -71,7 +71,9 @@ class PassResult(Generic[R]):
         """The result in one line."""
         off = len(self.pages) - len(self.active_pages)
         pages = counted(len(self.pages), "page") + (f" ({off:,} off)" if off else "")
-        status = f"{self.status.shown}, {pages}, " if self.page_result.SHOWS_STATUS else ""
+        # A report that succeeded is "ok", which must not be read as the state of its pages.
+        is_report = self.page_result.IS_REPORT and self.status is Status.OK
+        status = f"{'' if is_report else f'{self.status.shown}, '}{pages}, " if self.page_result.SHOWS_STATUS else ""
         counts = self.page_result.sum_up(self.pages, self.totals)
         requests = counted(self.totals["requests"], "request")
         return f"{self.title}: {status}{counts}; {requests}, {self.duration:.1f} s"

@@ -7,14 +7,15 @@ from typing import Any, Self
 from customer_sync.results.page_result import PageResult, Status, counted
 from customer_sync.results.problems import Problem
 
-_STATES = ("missing", "stale", "extra", "duplicate", "malformed")
+_IN_PANCAKE = ("in_order", "missing", "stale", "malformed", "changed")
+_IN_FOLKFORM = ("in_order", "stale", "extra", "duplicate", "malformed_in_folkform", "changed_in_folkform")
 
 
 @dataclass
 class VerifiedPage(PageResult):
     """How the versions of the two sides of one page compare."""
 
-    COUNTS = ("pancake", "folkform", "missing", "stale", "extra", "duplicate", "malformed", "requests")
+    COUNTS = ("pancake", "folkform", *dict.fromkeys((*_IN_PANCAKE, *_IN_FOLKFORM)), "requests")
     PROBLEM_STATUS = Status.DIFFERS
 
     allow_extra: bool = field(default=False, kw_only=True)
@@ -29,6 +30,10 @@ class VerifiedPage(PageResult):
     """In FolkForm only."""
     duplicate: int = 0
     """Second records of a customer in FolkForm."""
+    malformed_in_folkform: int = 0
+    """How many records FolkForm holds of customers that are malformed in Pancake."""
+    changed: int = 0
+    """How many customers of Pancake's list were not judged, since they changed during the comparison."""
     unlisted: int = 0
     """How many customers Pancake counts and does not list."""
 
@@ -36,6 +41,18 @@ class VerifiedPage(PageResult):
     def pancake(self) -> int:
         """How many customers Pancake lists."""
         return self.read
+
+    @property
+    def in_order(self) -> int:
+        """How many customers of Pancake's list FolkForm holds at the same version; 0 until all are compared."""
+        rest = self.missing + self.stale + self.malformed + self.changed
+        return self.read - rest if self.complete else 0
+
+    @property
+    def changed_in_folkform(self) -> int:
+        """How many records FolkForm holds that were not judged: of customers that changed during the comparison."""
+        judged = self.in_order + self.stale + self.extra + self.duplicate + self.malformed_in_folkform
+        return max(self.folkform - judged, 0)
 
     @property
     def has_problems(self) -> bool:
@@ -48,15 +65,14 @@ class VerifiedPage(PageResult):
         self.problems.append(problem)
 
     def words(self) -> list[str]:
-        if not self.complete:
-            return ["not fully compared"]
-        return [_both_sides(self.pancake, self.folkform), *_states(vars(self))]
+        return _sums([self]) if self.complete else ["not fully compared"]
 
     @classmethod
-    def sum_up(cls, pages: Sequence[Self], totals: Mapping[str, int]) -> str:
-        unfinished = sum(not page.complete for page in pages)
+    def sum_up(cls, pages: Sequence[Self], totals: Mapping[str, int]) -> str:  # noqa: ARG003
+        compared = [page for page in pages if page.complete]
+        unfinished = len(pages) - len(compared)
         more = [f"{counted(unfinished, 'page')} not fully compared"] if unfinished else []
-        return f"{_both_sides(totals['pancake'], totals['folkform'])}: {', '.join([*_states(totals), *more])}"
+        return ", ".join([*(_sums(compared) if compared or not unfinished else []), *more])
 
     def details(self) -> dict[str, Any]:
         return {"remedy": self.remedy}
@@ -91,6 +107,18 @@ def _both_sides(pancake: int, folkform: int) -> str:
     return f"{pancake:,} in Pancake, {folkform:,} in FolkForm"
 
 
-def _states(counts: Mapping[str, int]) -> list[str]:
-    """Duplicates are rare, and named only if there are some."""
-    return [f"{counts[name]:,} {name}" for name in _STATES if counts[name] or name != "duplicate"]
+def _sums(pages: Sequence[VerifiedPage]) -> list[str]:
+    """What the customers of both sides consist of, and how many of Pancake's are left out."""
+    unlisted = sum(page.unlisted for page in pages)
+    sums = [_sum(pages, "pancake", "Pancake", _IN_PANCAKE), _sum(pages, "folkform", "FolkForm", _IN_FOLKFORM)]
+    return [*sums, *([f"{unlisted:,} not listed by Pancake"] if unlisted else [])]
+
+
+def _sum(pages: Sequence[VerifiedPage], whole: str, side: str, parts: Sequence[str]) -> str:
+    counts = {name: sum(getattr(page, name) for page in pages) for name in (whole, *parts)}
+    shown = (
+        f"{counts[name]:,} {name.removesuffix('_in_folkform').replace('_', ' ')}"
+        for name in parts
+        if counts[name] or name == "in_order"
+    )
+    return f"{counts[whole]:,} in {side} = {' + '.join(shown)}"
