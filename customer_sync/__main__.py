@@ -1,5 +1,6 @@
 """The `customer-sync` command, also as `python -m customer_sync`."""
 
+from customer_sync.core.command_line import name_program
 from customer_sync.core.errors import ExitCode
 from customer_sync.core.interrupt import end_at_once_on_signals
 from customer_sync.core.streams import prepare_streams
@@ -11,6 +12,7 @@ def main() -> None:
     from customer_sync.cli.app import app
 
     prepare_streams()
+    name_program()
     try:
         app()
     except OSError as error:  # The help could not be written; the commands themselves write through the screen.

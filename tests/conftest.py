@@ -97,7 +97,7 @@ class Command:
     def environment(self, sandbox: Sandbox | None, **more: str) -> dict[str, str]:
         """All that a process sees: nothing of the machine's own settings."""
         return {
-            "PATH": "/usr/bin:/bin",
+            "PATH": f"{COMMAND.parent}:/usr/bin:/bin",
             "HOME": str(self.home),
             "TZ": "Asia/Ho_Chi_Minh",
             "CUSTOMER_SYNC_LOCK_DIR": str(self.lock_dir),

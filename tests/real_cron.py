@@ -33,9 +33,8 @@ mount -t tmpfs none /run && exec cron -f
 def _crontab(settings: Path, output: Path) -> str:
     """crontab.example with the first entry every minute, our command and settings, and *output* instead of a mail."""
     changes = {
-        r"^\*/5 (.*)": rf"* \1 >>{output} 2>&1",
+        r"^\*/5 (.*) /etc/customer-sync.env": rf"* \1 {settings} >>{output} 2>&1",
         r"^PATH=": f"PATH={COMMAND.parent}:",
-        r"^ENVIRONMENT=.*": f"ENVIRONMENT={settings}",
         r"^MAILTO=.*": 'MAILTO=""',
     }
     text = CRONTAB

@@ -1,6 +1,7 @@
 """Every exit code in a real situation."""
 
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -123,12 +124,65 @@ def test_2_on_a_wrong_command_line(run: Command, arguments: list[str]) -> None:
     assert arguments[-1] in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["incremental", "--full"], "--full is no option of incremental, but of backfill"),
+        (["incremental", "--page", "1", "--rewrite"], "--rewrite is no option of incremental, but of backfill"),
+        (["verify", "--since=2020-01-01"], "--since is no option of verify, but of incremental and backfill"),
+        (["check", "--port", "1"], "--port is no option of check, but of sandbox"),
+        (["check", "--quiet", "-v"], "--quiet: it contradicts --verbose"),
+        (["sandbox", "--port", "80000"], "'--port'"),
+        (["sandbox", "--port", "-1"], "'--port'"),
+        (["sandbox", "--pages", "0"], "'--pages'"),
+        (["sandbox", "--pages", "5000"], "'--pages'"),
+        (["sandbox", "--customers", "-1"], "'--customers'"),
+        (["sandbox", "--customers", "10000000"], "'--customers'"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
+)
+def test_2_in_one_sentence(run: Command, arguments: list[str], problem: str) -> None:
+    """An option of another command, a contradiction and a number out of range: the usage, and one sentence."""
+    outcome = run(None, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    (line,) = [line for line in outcome.err.splitlines() if line.startswith("Error: ")]
+    assert problem in line
+    assert outcome.err.startswith(f"Usage: customer-sync {arguments[0]} [OPTIONS]")
+
+
 def test_2_names_every_problem_at_once(run: Command) -> None:
     """Arguments and settings are checked together."""
     outcome = run(None, "backfill", "--rewrite", "--since", "soon", "--jitter", "x", "--shard", "8/8")
     assert outcome.code == 2
     for part in ("--rewrite", "--since", "--jitter", "--shard", "FOLKFORM_BASE_URL"):
         assert part in outcome.err
+
+
+@pytest.mark.parametrize("command", PASSES)
+def test_2_when_since_is_in_the_future(sandbox: StartSandbox, run: Command, command: str) -> None:
+    """Nothing can have changed since then; a year with a typing error must not look like a success."""
+    box = sandbox()
+    outcome = run(box, command, "--since", "2999-01-01")
+    assert (outcome.code, box.requests.count()) == (2, 0)
+    assert "--since 2999-01-01 is in the future" in _error(outcome)
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"), [("page-A0", "page-a0"), (" page-a7 ", "page-a7"), ("page-a59x", "page-a59"), ("zzz", "")]
+)
+@pytest.mark.parametrize("command", ["incremental", "check"])
+def test_2_names_the_nearest_page(sandbox: StartSandbox, run: Command, command: str, given: str, nearest: str) -> None:
+    """A mistyped page among sixty: the nearest one, and not a list of all."""
+    box = sandbox(pages=0)
+    for number in range(60):
+        box.add_page(f"page-a{number}", "Quán")
+    outcome = run(box, command, "--page", given)
+    output = " ".join(outcome.output.split())
+    assert outcome.code == 2
+    shown = f"'{given}'" if " " in given else given
+    hint = f" (did you mean {nearest}?)" if nearest else ""
+    assert f"page {' '.join(shown.split())} not found in FolkForm{hint}" in output
+    assert re.search(r"page-a0, page-a1, page-a2, page-a3, page-a4 and 55 more; customer-sync status shows all", output)
 
 
 def test_a_signal_before_the_first_page(sandbox: StartSandbox, run: Command) -> None:

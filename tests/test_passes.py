@@ -213,6 +213,18 @@ def test_until_leaves_the_rest_to_the_next_run(sandbox: StartSandbox, run: Comma
     assert box.difference().equal
 
 
+def test_until_before_the_start_is_warned_of(sandbox: StartSandbox, run: Command) -> None:
+    """A window that holds nothing does not look like a success."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(80, 60, DAY))
+    outcome = run(box, "incremental", "--until", "2009-01-01T00:00+07:00", "--json")
+    assert (outcome.code, outcome.totals["read"]) == (0, 0)
+    (warning,) = outcome.page(only_page(box))["warnings"]
+    assert warning.startswith("--until 2009-01-01 00:00:00 +0700 is before the start of this pass (20")
+    assert warning.endswith("): nothing was read")
+    assert "nothing was read" in run(box, "incremental", "--until", "2009-01-01").output
+
+
 def test_since_grows_an_incremental(sandbox: StartSandbox, run: Command) -> None:
     """`--since` below the watermark reads again from there and copies missing customers."""
     box = sandbox()

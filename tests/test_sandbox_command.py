@@ -22,7 +22,7 @@ _SMALL = ("--port", "0", "--pages", "2", "--customers", "40")
 @contextmanager
 def _served(run: Command, *arguments: str) -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
     """The variables that `sandbox` prints, while it serves."""
-    process = run.start(None, "sandbox", *arguments)
+    process = run.start(None, "sandbox", *arguments, PATH="/usr/bin:/bin")
     assert process.stdout
     variables: dict[str, str] = {}
     while len(variables) < _VARIABLES:

@@ -89,6 +89,7 @@ _ADDRESSES = ["folkform.example/api", "ftp://folkform.example", "https://", "//p
 _ADDRESSES += [f"https://folkform.example:{port}" for port in ("0", "99999", "port")]
 _WHOLE = ["0", "-1", "101", "1.5", "1e1", "+1", "1_0", "٣", "x", "9" * 5000]
 _DECIMAL = ["0", "-1", "5000", "nan", "inf", "1e1", ".5", "5.", "٣", "x", "1,5"]
+_SHORT_DURATIONS = [*_DECIMAL, "61", "2m", "0.01s", "1 s", "1w"]
 _DURATIONS = ["-1", "soon", "1.5h", "1h30m", "4 m", "4M", "h", "1w", "٣s", "m4", "1" * 10]
 
 
@@ -101,7 +102,8 @@ _DURATIONS = ["-1", "soon", "1.5h", "1h30m", "4 m", "4M", "h", "1w", "٣s", "m4"
         ("FOLKFORM_CUSTOMER_PATH", ["customer", "/customer/", "/../x", "/customer?x=1"]),
         ("CUSTOMER_SYNC_RENEW_TOKENS", ["yes", "2"]),
         *((f"CUSTOMER_SYNC_{name}", _WHOLE) for name in ("WORKERS", "PAGES_AT_ONCE", "PAGE_SIZE")),
-        *((f"CUSTOMER_SYNC_{name}", _DECIMAL) for name in ("PANCAKE_RPS", "TIMEOUT")),
+        ("CUSTOMER_SYNC_PANCAKE_RPS", _DECIMAL),
+        ("CUSTOMER_SYNC_TIMEOUT", _SHORT_DURATIONS),
         *((f"CUSTOMER_SYNC_{name}", _DURATIONS) for name in ("OVERLAP", "MAX_RUNTIME", "JITTER")),
     ],
 )
@@ -128,6 +130,9 @@ def test_malformed_is_refused(variable: str, values: list[str]) -> None:
         ("CUSTOMER_SYNC_PAGE_SIZE", "100", "page_size", 100),
         ("CUSTOMER_SYNC_PANCAKE_RPS", "0.5", "pancake_rps", 0.5),
         ("CUSTOMER_SYNC_TIMEOUT", "0.1", "timeout", 0.1),
+        ("CUSTOMER_SYNC_TIMEOUT", "30s", "timeout", 30.0),
+        ("CUSTOMER_SYNC_TIMEOUT", "0.5m", "timeout", 30.0),
+        ("CUSTOMER_SYNC_TIMEOUT", "1m", "timeout", 60.0),
         ("CUSTOMER_SYNC_OVERLAP", "2h", "overlap", 7200),
         ("CUSTOMER_SYNC_LOCK_DIR", "/run/locks", "lock_dir", Path("/run/locks")),
     ],
@@ -156,12 +161,23 @@ def test_the_jitter_leaves_time() -> None:
 
 @pytest.mark.parametrize("text", [TOKEN, f"{TOKEN}\n", f"  {TOKEN}\r\n\n"])
 def test_reads_a_secret_from_a_file(tmp_path: Path, text: str) -> None:
-    """A mounted secret is read without surrounding space; the variable itself takes precedence."""
+    """A mounted secret is read without surrounding space."""
     secret = tmp_path / "token"
     secret.write_text(text)
     environment = {**ADDRESS, "FOLKFORM_TOKEN_FILE": str(secret)}
     assert load_settings(environment, {}).folkform_token == TOKEN
-    assert load_settings(environment | {"FOLKFORM_TOKEN": "another"}, {}).folkform_token == "another"
+
+
+def test_a_secret_is_given_once(tmp_path: Path) -> None:
+    """A variable beside the one that names its file is refused: one of them would be ignored."""
+    for variable in (one.variable for one in declared().values() if one.secret):
+        given = {variable: TOKEN, f"{variable}_FILE": str(tmp_path / "absent")}
+        (problem,) = problems(NEEDED | given)
+        assert problem.startswith(
+            f"{variable} is set (from environment variable {variable}), and so is {variable}_FILE"
+        )
+        assert problem.endswith(": unset one of them")
+        assert TOKEN not in problem
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A start loads only what its command needs: cron starts one every five minutes. And the help fits a screen."""
 
+import re
 import subprocess
 import sys
 
@@ -44,11 +45,44 @@ def test_a_pass_needs_no_other_command(sandbox: StartSandbox, run: Command) -> N
     assert not loaded & (_OTHERS | _EXTRAS)
 
 
-@pytest.mark.parametrize("command", ["incremental", "backfill", "verify", "status", "explain", "check"])
+_COMMANDS = ["incremental", "backfill", "verify", "status", "explain", "check", "sandbox", "demo"]
+
+
+@pytest.mark.parametrize("command", ["", *_COMMANDS])
 def test_the_help_fits_a_screen(run: Command, command: str) -> None:
-    """The help of a command is at most 40 lines of 80 columns."""
-    outcome = run(None, command, "--help", COLUMNS="80")
+    """The help of a command is at most 40 lines of 80 columns, nothing is cut off, and it ends with an example."""
+    outcome = run(None, *([command] if command else []), "-h", COLUMNS="80")
     lines = without_colours(outcome.out).splitlines()
     assert outcome.code == 0
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
+    assert lines[-1].startswith(f"    customer-sync {command}")
+    assert not re.search(r"<\w+>|\{PSID\}|\.\.\.$", outcome.out.partition("\n")[2])
+
+
+def test_the_help_names_the_secrets(run: Command) -> None:
+    """The first help names what a first run needs."""
+    needed = ("FOLKFORM_BASE_URL", "FOLKFORM_TOKEN", "FOLKFORM_TOKEN_FILE", "FOLKFORM_EMAIL", "PANCAKE_ACCESS_TOKEN")
+    assert all(variable in run(None, "-h").out for variable in needed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("customer-sync ba", ["backfill"]), ("customer-sync backfill --re", ["--rewrite"]), ("customer-sync x", [])],
+)
+def test_bash_completes(run: Command, typed: str, completed: list[str]) -> None:
+    """The script that `--show-completion` prints completes commands and options."""
+    script = f"""
+        customer-sync --show-completion > completion.sh && . ./completion.sh
+        COMP_WORDS=({typed}) COMP_CWORD={typed.count(" ")}
+        $(complete -p customer-sync | sed 's/.*-F *//') && printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    ended = subprocess.run(
+        ["/bin/bash", "-c", script],
+        env=run.environment(None),
+        cwd=run.home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.split() == completed, ended

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from customer_sync.config.settings import Settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.command_line import quoted
-from customer_sync.core.errors import ExitCode, SettingsError, TokenRefused
-from customer_sync.core.page import DELETE_RECORDS, Page
+from customer_sync.core.errors import SettingsError, TokenRefused
+from customer_sync.core.page import DELETE_RECORDS, Page, check_names
 from customer_sync.results.findings import Report
 from customer_sync.services.customer_path import NEWER_PATH, PATH
 from customer_sync.services.customer_path import VARIABLE as CUSTOMER_PATH
@@ -55,10 +55,10 @@ class FolkFormCheck:
             self._report_token()
         self._report_role(roles)
         self._report_pages(known)
-        there = [page.page_id for page in known]
-        if unknown := [page_id for page_id in dict.fromkeys(page_ids) if page_id not in there]:
-            step = f"Available pages: {', '.join(there) or 'none'}."
-            self._report.wrong("--page", f"page {', '.join(unknown)} not found in FolkForm", step, ExitCode.USAGE)
+        try:
+            check_names(page_ids, [page.page_id for page in known])
+        except SettingsError as error:
+            self._report.wrong("--page", error.problem, error.next_step, error.exit_code)
         return [page for page in known if (page.page_id in page_ids if page_ids else page.is_sync)]
 
     def customers(self, pages: Sequence[Page]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
+from customer_sync.config import env_file
 from customer_sync.config.raw_setting import RawSetting
 from customer_sync.config.settings import SHARDS, Settings, load_shard, variables
 from customer_sync.core.errors import ExitCode, SettingsError
@@ -21,6 +22,7 @@ def check_settings(
     """Reports each setting that was given or is wrong on its own, the others together."""
     given = [one for one in raw if one.source != "default" or one.problem]
     with report.section(SETTINGS, [one.variable for one in given]):
+        _check_env_file(report)
         for one in given:
             report.add(_finding(one, settings))
         if environment.get(SHARDS):
@@ -50,6 +52,18 @@ def _finding(one: RawSetting, settings: Settings) -> Finding:
     return _ok(one, detail)
 
 
+def _check_env_file(report: Report) -> None:
+    file, name = env_file.loaded(), "--env-file"
+    for problem in file.problems:
+        what, _, step = problem.removeprefix(f"{name} ").rpartition(": ")
+        report.wrong(name, what, _sentence(step), ExitCode.USAGE)
+    if file.warning:
+        what, _, step = file.warning.rpartition(": ")
+        report.warn(name, what, _sentence(step))
+    elif file.path and not file.problems:
+        report.ok(name, f"{file.path}; the environment takes precedence")
+
+
 def _check_shard(report: Report, environment: Mapping[str, str]) -> None:
     """Which shard a pass in this environment takes."""
     try:
@@ -58,7 +72,8 @@ def _check_shard(report: Report, environment: Mapping[str, str]) -> None:
         problem, _, step = error.problem.rpartition(": ")
         report.wrong(SHARDS, problem, _sentence(step), ExitCode.USAGE)
     else:
-        report.ok(SHARDS, f"{environment[SHARDS]} (environment variable); a pass takes shard {shard}")
+        source = env_file.source(SHARDS).removesuffix(f" {SHARDS}")
+        report.ok(SHARDS, f"{environment[SHARDS]} ({source}); a pass takes shard {shard}")
 
 
 def _check_name(report: Report, name: str) -> None:

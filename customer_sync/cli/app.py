@@ -1,13 +1,16 @@
 """The command line: options in, exit code out."""
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from customer_sync import __version__
-from customer_sync.cli.arguments import Arguments, read_input
-from customer_sync.config.settings import LOG_FORMAT
+from customer_sync.cli.arguments import Options, read_input
+from customer_sync.cli.typer_commands import NamedCommand, with_options
+from customer_sync.config.env_file import ENV_FILE
 from customer_sync.output.options import OutputOptions
 
 if TYPE_CHECKING:  # Loaded when a command runs: the help needs neither HTTP nor a screen.
@@ -15,55 +18,59 @@ if TYPE_CHECKING:  # Loaded when a command runs: the help needs neither HTTP nor
     from customer_sync.sync.plan import PassOptions
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-LOG_FORMATS = ("text", "json")
+# The options that commands share; `sandbox` and `demo` take none.
+_OF_ALL = ("env_file", "json", "log_format", "quiet", "verbose", "debug")
+_SCHEDULED = ("max_runtime", "jitter", *_OF_ALL)
+_PAGES = ("page", "shard")
+_WINDOW = ("since", "until")
+_ENV_FILE = "--env-file /etc/customer-sync.env"
+_SETTINGS = """\b
+Settings are environment variables, or lines of the file of --env-file:
+  FOLKFORM_BASE_URL     FolkForm's address, which ends in /api/v1
+  FOLKFORM_TOKEN        its bearer token; or, to sign in, FOLKFORM_EMAIL,
+                        FOLKFORM_PASSWORD and FIREBASE_API_KEY
+  PANCAKE_ACCESS_TOKEN  user token for pages that have no valid one
+A secret can have a file of its own: FOLKFORM_TOKEN_FILE=/run/secrets/token.
 
-Page = Annotated[
-    list[str] | None, typer.Option("--page", metavar="ID", help="Only this page, even if off; repeatable.")
-]
-Shard = Annotated[str | None, typer.Option(metavar="I/N", help="Only shard I (from 0) of N; --page takes precedence.")]
-Since = Annotated[str | None, typer.Option(metavar="TIME", help="Include changes since TIME.")]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="End at TIME; a bare date means its last second.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")]
-MaxRuntime = Annotated[str | None, typer.Option(metavar="DURATION", help="Stop gracefully after this long: 4m, 2h.")]
-Jitter = Annotated[str | None, typer.Option(metavar="DURATION", help="Wait up to this long before starting.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
-LogFormat = Annotated[
-    str,
-    typer.Option(metavar="|".join(LOG_FORMATS), envvar=LOG_FORMAT, help="json: one JSON object per line on stderr."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing unless something failed.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every request, secrets redacted.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
+\b
+Examples:
+  customer-sync demo
+  customer-sync check --env-file /etc/customer-sync.env"""
 
 
-def _run(command: "Callable[[PassOptions], Command[Any]]", arguments: Arguments, output: OutputOptions) -> None:
+def _command(example: str, *names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that takes the Options of these *names*, if any, and has further parameters."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        name, _, _ = example.partition(" ")
+        epilog = f"\b\nExample:\n  customer-sync {example}"
+        read = with_options(function, Options, names) if names else function
+        return app.command(name, cls=NamedCommand, epilog=epilog)(read)
+
+    return register
+
+
+def _run(command: "Callable[[PassOptions], Command[Any]]", options: Options) -> None:
     """Runs what *command* makes of the options; ends the process with its exit code."""
     from customer_sync.cli.run import process, run_command
 
-    with process(output) as run:
-        given = read_input(arguments, run.screen.info)
+    with process(options.output) as run:
+        given = read_input(options, run.screen.info)
         run.exit_code = run_command(
             command(given.options),
             run.screen,
             given.settings,
-            arguments.page_ids,
+            options.page or (),
             given.shard,
-            monitored=arguments.is_monitored,
-            scheduled=arguments.scheduled,
+            monitored=options.is_monitored,
+            scheduled=options.scheduled,
         )
-
-
-def _output(log_format: str, json: bool, quiet: bool, verbose: bool, debug: bool) -> OutputOptions:
-    if log_format not in LOG_FORMATS:
-        problem = f"{log_format!r} is not a log format: give {' or '.join(LOG_FORMATS)}"
-        raise typer.BadParameter(problem, param_hint="--log-format")
-    return OutputOptions(quiet, verbose, json, debug, log_format == "json")
 
 
 def _show_version(wanted: bool) -> None:
@@ -72,30 +79,22 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=_SETTINGS)
 def customer_sync(
-    version: Annotated[
+    env_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Read more variables; also after a command.")
+    ] = None,
+    _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Copies every Pancake page's customers into FolkForm, and loses none."""
+    if env_file is not None:
+        os.environ[ENV_FILE] = env_file
 
 
-@app.command()
-def incremental(
-    page: Page = None,
-    shard: Shard = None,
-    since: Since = None,
-    until: Until = None,
-    dry_run: DryRun = False,
-    max_runtime: MaxRuntime = None,
-    jitter: Jitter = None,
-    json: Json = False,
-    log_format: LogFormat = "text",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-) -> None:
+@_command(f"incremental -q {_ENV_FILE}", *_PAGES, *_WINDOW, "dry_run", *_SCHEDULED)
+def incremental(options: Options) -> None:
     """One pass over all pages: what changed lately.
 
     Starts at the newest time that is safely in FolkForm; nothing there yet: 30
@@ -104,29 +103,11 @@ def incremental(
     """
     from customer_sync.cli import commands
 
-    arguments = Arguments(page or (), shard, since, until, max_runtime, jitter, dry_run=dry_run)
-    _run(commands.incremental, arguments, _output(log_format, json, quiet, verbose, debug))
+    _run(commands.incremental, options)
 
 
-@app.command()
-def backfill(
-    page: Page = None,
-    shard: Shard = None,
-    since: Since = None,
-    until: Until = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Compare everything, write what differs; implied by --page.")
-    ] = False,
-    rewrite: Annotated[bool, typer.Option("--rewrite", help="With --full or --page: resend unchanged ones.")] = False,
-    dry_run: DryRun = False,
-    max_runtime: MaxRuntime = None,
-    jitter: Jitter = None,
-    json: Json = False,
-    log_format: LogFormat = "text",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-) -> None:
+@_command(f"backfill --page 102 {_ENV_FILE}", *_PAGES, *_WINDOW, "full", "rewrite", "dry_run", *_SCHEDULED)
+def backfill(options: Options) -> None:
     """One pass over all pages: the older history.
 
     Starts at the oldest time that is safely in FolkForm and goes down to the
@@ -135,28 +116,12 @@ def backfill(
     """
     from customer_sync.cli import commands
 
-    full = full or bool(page)
-    arguments = Arguments(page or (), shard, since, until, max_runtime, jitter, full, rewrite, dry_run)
-    _run(commands.backfill, arguments, _output(log_format, json, quiet, verbose, debug))
+    _run(commands.backfill, replace(options, full=options.full or bool(options.page)))
 
 
-@app.command()
-def verify(
-    page: Page = None,
-    shard: Shard = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Compare counts only: two requests a page.")] = False,
-    allow_extra: Annotated[
-        bool, typer.Option("--allow-extra", help="Do not fail because of customers that exist only in FolkForm.")
-    ] = False,
-    max_runtime: MaxRuntime = None,
-    jitter: Jitter = None,
-    json: Json = False,
-    log_format: LogFormat = "text",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-) -> None:
-    """Compares every customer's version on both sides; changes nothing.
+@_command(f"verify --allow-extra {_ENV_FILE}", *_PAGES, "quick", "allow_extra", *_SCHEDULED)
+def verify(options: Options) -> None:
+    """Compares both sides, customer by customer; changes nothing.
 
     Lists customers that are missing or stale in FolkForm, extra there, or
     malformed in Pancake, and the command that repairs them. Exit 1 when any is
@@ -164,20 +129,12 @@ def verify(
     """
     from customer_sync.cli import commands
 
-    compare = commands.verify_counts if quick else commands.verify
-    arguments = Arguments(page or (), shard, max_runtime=max_runtime, jitter=jitter, quick=quick)
-    _run(lambda _: compare(allow_extra=allow_extra), arguments, _output(log_format, json, quiet, verbose, debug))
+    compare = commands.verify_counts if options.quick else commands.verify
+    _run(lambda _: compare(allow_extra=options.allow_extra), options)
 
 
-@app.command()
-def status(
-    page: Page = None,
-    json: Json = False,
-    log_format: LogFormat = "text",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-) -> None:
+@_command(f"status {_ENV_FILE}", "page", *_OF_ALL)
+def status(options: Options) -> None:
     """Shows the state of every page; changes nothing.
 
     The newest and oldest customer in FolkForm, how far that is behind Pancake,
@@ -186,42 +143,29 @@ def status(
     """
     from customer_sync.cli import commands
 
-    arguments = Arguments(page or (), scheduled=False)
-    output = _output(log_format, json, quiet, verbose, debug)
-    _run(lambda _: commands.status(named=bool(page)), arguments, output)
+    _run(lambda _: commands.status(named=bool(options.page)), replace(options, scheduled=False))
 
 
-@app.command()
+@_command(f"explain 24681357 --page 102 {_ENV_FILE}", *_OF_ALL)
 def explain(
-    psid: Annotated[str, typer.Argument(metavar="PSID", help="psid or Pancake id of the customer.")],
+    options: Options,
+    psid: Annotated[str, typer.Argument(metavar="PSID", hidden=True)],
     page: Annotated[str, typer.Option("--page", metavar="ID", help="The customer's page.")],
-    json: Json = False,
-    log_format: LogFormat = "text",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
-    """Shows one customer on both sides and which pass will copy it; changes nothing.
+    """Shows one customer on both sides; changes nothing.
 
-    Lists the fields that differ, but nothing personal. Exit 1 when FolkForm does
-    not have Pancake's version.
+    PSID is the customer's psid or Pancake id. Lists the fields that differ, but
+    nothing personal, and which pass will copy the customer. Exit 1 when FolkForm
+    does not have Pancake's version.
     """
     from customer_sync.cli import commands
 
-    arguments = Arguments([page], psid=psid, scheduled=False)
-    _run(lambda _: commands.explain(psid), arguments, _output(log_format, json, quiet, verbose, debug))
+    _run(lambda _: commands.explain(psid), replace(options, page=[page], psid=psid, scheduled=False))
 
 
-@app.command()
-def check(
-    page: Page = None,
-    json: Json = False,
-    log_format: LogFormat = "text",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-) -> None:
-    """Checks everything that can be wrong before a first run; changes nothing.
+@_command(f"check {_ENV_FILE}", "page", *_OF_ALL)
+def check(options: Options) -> None:
+    """Checks all that a first run needs; changes nothing.
 
     Settings, both services, tokens, role, lists, clocks and lock directory, each
     with the next step. Exit 0 when nothing is wrong; warnings do not count.
@@ -229,30 +173,40 @@ def check(
     from customer_sync.check.run import run_check
     from customer_sync.cli.run import process
 
-    with process(_output(log_format, json, quiet, verbose, debug)) as run:
-        run.exit_code = run_check(run.screen, page or ())
+    with process(options.output) as run:
+        run.exit_code = run_check(run.screen, options.page or ())
 
 
-@app.command()
+@_command("sandbox --pages 60 --customers 100")
 def sandbox(
-    port: Annotated[int, typer.Option(help="The port to serve on; 0 takes a free one.")] = 8787,
-    pages: Annotated[int, typer.Option(min=1, help="How many pages there are.")] = 3,
-    customers: Annotated[int, typer.Option(min=0, help="How many customers a page has.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same customers.")] = 1,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", max=65535, min=0, help="Serve there; 0 takes a free one.")
+    ] = 8787,
+    pages: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many pages there are.")] = 3,
+    customers: Annotated[
+        int, typer.Option(metavar="N", min=0, max=1_000_000, help="How many customers a page has.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same customers.")] = 1,
     data: Annotated[
         str | None, typer.Option(metavar="FILE", help="Keep the data in this SQLite file; else in memory.")
     ] = None,
 ) -> None:
-    """Serves an embedded Pancake and FolkForm on 127.0.0.1, to try the commands without an account."""
+    """Serves an embedded Pancake and FolkForm to try it on.
+
+    It listens on 127.0.0.1 and prints the variables that point the commands there.
+    """
     from customer_sync.cli import demo, run
 
     with run.process(OutputOptions()) as process:
         process.exit_code = demo.serve_sandbox(process.screen, port, pages, customers, seed, data)
 
 
-@app.command("demo")
+@_command("demo")
 def show_demo() -> None:
-    """Runs a self-contained demo on an embedded Pancake and FolkForm; exit 0 when both sides end up equal."""
+    """Runs both passes and a verify on a sandbox of its own.
+
+    Exit 0 when both sides end up equal.
+    """
     from customer_sync.cli import demo, run
 
     with run.process(OutputOptions()) as process:

@@ -7,19 +7,17 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from customer_sync.core.command_line import quoted
+from customer_sync.core.command_line import NAME, own_path, quoted
 from customer_sync.core.errors import ExitCode, SettingsError
 from customer_sync.output.console import Screen
 
 if TYPE_CHECKING:
     from customer_sync.sandbox import Sandbox
 
-COMMAND = "customer-sync"
 _PAGES, _CUSTOMERS, _CHANGES = 3, 400, 25
 # A pass leaves the last two seconds to the next one.
 _SETTLE_SECONDS = 3.0
@@ -34,8 +32,8 @@ def serve_sandbox(screen: Screen, port: int, pages: int, customers: int, seed: i
     def ready(sandbox: "Sandbox") -> None:
         for variable, value in (sandbox.environment | sandbox.sign_in_environment).items():
             screen.print_raw(f"export {variable}={quoted(value)}")
-        if shutil.which(COMMAND) is None:
-            screen.print_raw(f'export PATH={quoted(str(_own_path().parent))}:"$PATH"')
+        if shutil.which(NAME) is None:
+            screen.print_raw(f'export PATH={quoted(str(own_path().parent))}:"$PATH"')
         counts = f"{len(sandbox.pancake.page_ids())} pages; behaviour: {sandbox.url}/sandbox/behaviour"
         screen.info(f"Serving Pancake and FolkForm at {sandbox.url}, {counts}. Ctrl-C stops it.")
 
@@ -81,12 +79,6 @@ def _run(screen: Screen, command: str, why: str, environment: dict[str, str]) ->
     screen.print("")
     screen.print(f"$ customer-sync {command}    # {why}")
     subprocess.run([sys.executable, "-m", "customer_sync", command], env=environment, check=False)  # noqa: S603
-
-
-def _own_path() -> Path:
-    """The command that runs now, or the one beside the interpreter."""
-    called = Path(sys.argv[0])
-    return (called if called.name == COMMAND else Path(sys.executable).with_name(COMMAND)).absolute()
 
 
 def _sandbox_package() -> ModuleType:

@@ -14,10 +14,10 @@ import typer
 
 from customer_sync.config.settings import Settings, warnings
 from customer_sync.core.clock import Clock
-from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError, StopRequested, machine_error
+from customer_sync.core.errors import CustomerSyncError, ExitCode, StopRequested, machine_error
 from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
-from customer_sync.core.page import CORRECT_RECORD, DELETE_RECORDS, Page
+from customer_sync.core.page import CORRECT_RECORD, DELETE_RECORDS, Page, check_names
 from customer_sync.core.reported import ReportedFailures
 from customer_sync.core.shard import Shard
 from customer_sync.http.redact import Redactor
@@ -229,10 +229,7 @@ def _pages(command: Command[R], services: Services, page_ids: Sequence[str], res
     Raises SettingsError for a name that no page has.
     """
     known = {page.page_id: page for page in services.pages()}
-    if unknown := [page_id for page_id in page_ids if page_id not in known]:
-        available = ", ".join(known) or "none"
-        problems = [f"page {page_id} not found in FolkForm" for page_id in unknown]
-        raise SettingsError(problems, f"Available pages: {available}.")
+    check_names(page_ids, list(known))
     on = [page for page in known.values() if page.is_sync]
     selected = [known[page_id] for page_id in dict.fromkeys(page_ids)] or on
     pages = [page for page in selected if result.shard is None or result.shard.holds(page.page_id)]

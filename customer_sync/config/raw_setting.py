@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from customer_sync.config.env_file import source
 from customer_sync.core.command_line import quoted
-from customer_sync.core.regular_file import read_regular
+from customer_sync.core.regular_file import is_public, read_regular
 
 _MAX_SECRET = 65536
 _LOGIN_IN_ADDRESS = re.compile("//.*@", re.DOTALL)
@@ -97,12 +98,15 @@ class RawSetting:
 def read_setting(
     name: str, declaration: Declaration, environment: Mapping[str, str], options: Mapping[str, str | None]
 ) -> RawSetting:
-    """One setting: an option takes precedence over the variable, the variable over the file of a secret."""
+    """One setting: an option takes precedence over the variable. A secret has a variable or a file, not both."""
     variable, file = declaration.variable, f"{declaration.variable}_FILE"
     if (text := options.get(name)) is not None:
         return RawSetting(name, declaration, text, declaration.option).read()
     if text := environment.get(variable):
-        return RawSetting(name, declaration, text, f"environment variable {variable}").read()
+        raw = RawSetting(name, declaration, text, source(variable))
+        if declaration.secret and environment.get(file):
+            return raw.wrong(f"is set (from {raw.source}), and so is {file} (from {source(file)})", "unset one of them")
+        return raw.read()
     if declaration.secret and (path := environment.get(file)):
         return _read_file(RawSetting(name, declaration, None, f"the file of {file}"), file, path)
     raw = RawSetting(name, declaration, declaration.default)
@@ -126,10 +130,4 @@ def _read_file(secret: RawSetting, variable: str, path: str) -> RawSetting:
     if not text:
         return secret.wrong(f"{path} is empty", "put the secret into it", variable)
     step = f"{variable} {path} can be read by every user of this machine: chmod 600 {quoted(path)}"
-    return replace(secret, text=text, warning=step if _is_public(Path(path), mode) else "").read()
-
-
-def _is_public(file: Path, mode: int) -> bool:
-    """Whether every user of this machine can open a file of this *mode*."""
-    directories = file.resolve().parents
-    return bool(mode & stat.S_IROTH) and all(one.stat().st_mode & stat.S_IXOTH for one in directories)
+    return replace(secret, text=text, warning=step if is_public(Path(path)) else "").read()

@@ -57,9 +57,15 @@ def read_base_address(text: str) -> str:
     return address
 
 
-def _seconds(text: str) -> int:
+def _seconds(text: str) -> float:
     digits = text.rstrip("smhd")
-    return int(digits) * _UNITS[text.removeprefix(digits)]
+    return float(digits) * _UNITS[text.removeprefix(digits)]
+
+
+def duration(low: float, high: float) -> Callable[[str], float]:
+    """A reader of durations from *low* to *high* seconds, also with decimals."""
+    wanted, pattern = f"a duration from {low:g} to {high:g} seconds, such as 30 or 30s", r"\d{1,9}(\.\d{1,9})?[smhd]?"
+    return _reader(wanted, pattern, _seconds, lambda value: low <= value <= high)
 
 
 read_text = _reader("a text")
@@ -69,7 +75,9 @@ read_address = _reader(
     "an address such as https://example.com/api", convert=lambda text: text.rstrip("/"), is_valid=_is_address
 )
 read_url_path = _reader("a path such as /customer", r"(/[\w-]+)+")
-read_duration: Callable[[str], int] = _reader("a duration such as 20s, 4m or 2h", r"\d{1,9}[smhd]?", _seconds)
+read_duration: Callable[[str], int] = _reader(
+    "a duration such as 30, 30s, 4m or 2h", r"\d{1,9}[smhd]?", lambda text: int(_seconds(text))
+)
 
 
 def read_local_path(text: str) -> Path:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from customer_sync.config import env_file
 from customer_sync.config.raw_setting import Declaration, RawSetting, read_setting
 from customer_sync.config.readers import (
+    duration,
     number,
     read_address,
     read_base_address,
@@ -62,7 +64,7 @@ class Settings:
     page_size: int = setting("CUSTOMER_SYNC_PAGE_SIZE", whole_number(1, 100), "customers per batch", "100")
     pancake_rps: float = setting("CUSTOMER_SYNC_PANCAKE_RPS", number(0.01, 1000), "requests per second and page", "5")
     overlap: int = setting("CUSTOMER_SYNC_OVERLAP", read_duration, "start this far below the watermark", "0")
-    timeout: float = setting("CUSTOMER_SYNC_TIMEOUT", number(0.1, 60), "seconds of silence", "30")
+    timeout: float = setting("CUSTOMER_SYNC_TIMEOUT", duration(0.1, 60), "longest silence", "30")
     max_runtime: int = setting(
         "CUSTOMER_SYNC_MAX_RUNTIME", read_duration, "stop gracefully; 0: never", "0", option="--max-runtime"
     )
@@ -81,7 +83,7 @@ def declared() -> dict[str, Declaration]:
 def variables() -> list[str]:
     """Every variable that the program reads, in order."""
     secrets = [f"{one.variable}_FILE" for one in declared().values() if one.secret]
-    return [*(one.variable for one in declared().values()), *secrets, SHARDS, LOG_FORMAT]
+    return [*(one.variable for one in declared().values()), *secrets, SHARDS, LOG_FORMAT, env_file.ENV_FILE]
 
 
 def load_settings(environment: Mapping[str, str], options: Mapping[str, str | None]) -> Settings:
@@ -90,7 +92,7 @@ def load_settings(environment: Mapping[str, str], options: Mapping[str, str | No
     Raises SettingsError that names everything missing or malformed, with its source.
     """
     raw = read_settings(environment, options)
-    if problems := [str(one.problem) for one in raw if one.problem]:
+    if problems := [*env_file.loaded().problems, *(str(one.problem) for one in raw if one.problem)]:
         raise SettingsError(problems)
     return usable_settings(raw)
 
@@ -133,7 +135,8 @@ def _jitter_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]
 
 def warnings(environment: Mapping[str, str]) -> list[str]:
     """What is allowed but unwise."""
-    return [one.warning for one in read_settings(environment, {}) if one.warning]
+    unwise = [env_file.loaded().warning, *(one.warning for one in read_settings(environment, {}))]
+    return [warning for warning in unwise if warning]
 
 
 def load_shard(environment: Mapping[str, str], option: str | None) -> Shard | None:
@@ -153,11 +156,11 @@ def _shard_of_job(environment: Mapping[str, str]) -> Shard | None:
     shards, index = environment.get(SHARDS), environment.get(_INDEX)
     if not shards:
         return None
-    count = _checked(shards, whole_number(1, MAX_SHARDS), SHARDS, f"environment variable {SHARDS}")
+    count = _checked(shards, whole_number(1, MAX_SHARDS), SHARDS, env_file.source(SHARDS))
     if not index:
         step = f"run it in an Indexed Job, which sets {_INDEX}, or give --shard I/{count}"
         raise ValueError(f"{_INDEX} is missing, and {SHARDS} is {count}: {step}")
-    return Shard(_checked(index, whole_number(0, count - 1), _INDEX, f"environment variable {_INDEX}"), count)
+    return Shard(_checked(index, whole_number(0, count - 1), _INDEX, env_file.source(_INDEX)), count)
 
 
 def _checked(text: str, read: Callable[[str], T], name: str, source: str) -> T:

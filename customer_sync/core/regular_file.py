@@ -53,5 +53,11 @@ def write_own(path: Path, text: str) -> None:
         raise
 
 
+def is_public(path: Path) -> bool:
+    """Whether every user of this machine can open the file. Raises OSError."""
+    directories = path.resolve().parents
+    return bool(path.stat().st_mode & stat.S_IROTH) and all(one.stat().st_mode & stat.S_IXOTH for one in directories)
+
+
 def _not_regular(path: Path) -> OSError:
     return OSError(errno.EINVAL, "not a regular file", str(path))

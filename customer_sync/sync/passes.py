@@ -98,6 +98,7 @@ class _PageSync:
             )
         else:
             plan = plan_closing(newest, above, now, span=self._span)
+        self._result.warnings += plan.warnings
         slices = Slices(self._walk, plan.window, self._context.tuning.largest_slice)
         until, covered_until, skipped_before = plan.window.until, plan.window.since - 1, self._result.skipped
         with (

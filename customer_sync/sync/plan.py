@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from customer_sync.core.clock import local_time
 from customer_sync.core.customer import Window
 from customer_sync.services.documents import StoredVersion
 from customer_sync.sync.watermarks import clamp_start, newest_watermark, oldest_watermark
@@ -31,6 +32,7 @@ class Plan:
     """Which second of FolkForm it starts from; None where too few customers are stored."""
     bound_from: int | None
     """From which second on the SPAN rule binds; None: everywhere."""
+    warnings: Sequence[str] = ()
 
 
 def plan_incremental(
@@ -58,7 +60,11 @@ def plan_incremental(
     until = until if options.until is None else min(until, options.until)
     # A customer below the watermark does not move it; too few customers are no watermark yet.
     bound_from = watermark if len(newest) >= span else None
-    return Plan(Window(max(since, 0), until), watermark, bound_from)
+    window, warnings = Window(max(since, 0), until), []
+    if options.until is not None and options.until < window.since:
+        ends, starts = local_time(options.until), local_time(window.since)
+        warnings = [f"--until {ends} is before the start of this pass ({starts}): nothing was read"]
+    return Plan(window, watermark, bound_from, warnings)
 
 
 def plan_closing(newest: Sequence[StoredVersion], above: int, until: int, *, span: int) -> Plan:
