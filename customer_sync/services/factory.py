@@ -25,7 +25,7 @@ from customer_sync.services.sign_in import BearerToken, SignIn
 
 SWITCHED_OFF = RenewalDisabled(
     "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids a new one",
-    "Store a valid token in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
+    "Store a valid page token in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
 )
 
 
@@ -95,6 +95,12 @@ class Services:
             renews=self._renews,
         )
         return PancakeClient(self._pancake, page.page_id, access)
+
+    def pages_of_user(self, user_token: str) -> dict[str, str]:
+        """Pancake's list of a user's pages, as `pancake.pages_of_user` reads it."""
+        pages = pancake.pages_of_user(self._pancake, AdaptiveRateLimiter(self._clock), user_token)
+        self._redact.add(*pages.values())
+        return pages
 
     def requests(self, page_id: str | None = None) -> int:
         """How many requests were made, for a page or in all."""
