@@ -64,6 +64,7 @@ class Services:
                 settings.pancake_base_url,
                 "PANCAKE_BASE_URL",
                 pancake.RENEW_TOKEN,
+                pancake.BASE_PATH,
                 too_large_step=pancake.READ_LESS,
             ),
             pancake.check_envelope,
@@ -136,6 +137,7 @@ class Services:
             settings.folkform_base_url,
             "FOLKFORM_BASE_URL",
             folkform_access.CHECK_TOKEN,
+            folkform_access.BASE_PATH,
             folkform_access.CHECK_PATH,
         )
         session = self._open(service, folkform_access.check_envelope)

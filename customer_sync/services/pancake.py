@@ -20,6 +20,8 @@ LARGEST_PAGE_SIZE = 100
 _WRONG_KIND = "102"
 _ACTIVATED = "activated"
 _TOKEN_CODES = frozenset({_WRONG_KIND, "103", "105", "106", "107"})
+BASE_PATH = "/api"
+CHECK_ADDRESS = "Check PANCAKE_BASE_URL: another service seems to be there."
 READ_LESS = "Set CUSTOMER_SYNC_PAGE_SIZE to a number below 100."
 RENEW_TOKEN = "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."
 
@@ -140,7 +142,7 @@ def check_envelope(answer: Answer) -> None:
     if body.get("success") is True:
         return
     if body.get("success") is not False:
-        raise ContractBroken(SERVICE, 'answered without "success"', "Check PANCAKE_BASE_URL.")
+        raise ContractBroken(SERVICE, 'answered without "success"', CHECK_ADDRESS)
     code = str(body.get("error_code", ""))
     if code == "429":
         raise Unreachable(SERVICE, "answered too many requests", too_many=True)
