@@ -162,7 +162,7 @@ def test_addresses_that_are_unwise(sandbox: StartSandbox, checks: Checks) -> Non
     half = checks(box, FOLKFORM_BASE_URL=f"{box.url}/folkform")
     assert (half.code, half.warnings[0], half.wrong) == (3, "Settings: FOLKFORM_BASE_URL", ["FolkForm: pages"])
     for name in ("Settings: FOLKFORM_BASE_URL", "FolkForm: pages"):
-        assert half[name]["next_step"].endswith(f"et FOLKFORM_BASE_URL={box.url}/folkform/api/v1.")
+        assert half[name]["next_step"] == f"Set FOLKFORM_BASE_URL={box.url}/folkform/api/v1 (it must end in /api/v1)."
 
 
 def test_a_secret_file_that_everybody_can_read(sandbox: StartSandbox, run: Command) -> None:

@@ -110,7 +110,7 @@ def test_an_address_that_is_incomplete(
     """The address to set is given whole."""
     box = sandbox(customers=3)
     for output in _steps(run, box, **{variable: f"{box.url}{wrong}"}):
-        assert f"Set {variable}={box.url}{right}." in output.replace(": set", ": Set")
+        assert f"Set {variable}={box.url}{right} (it must end in /api" in output
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
@@ -136,7 +136,7 @@ def test_https_for_http(sandbox: StartSandbox, run: Command, variable: str) -> N
     address = box.whole_environment[variable]
     for output in _steps(run, box, **{variable: address.replace("http:", "https:")}):
         assert "is not an HTTPS server at https://" in output
-        assert f"Set {variable}={address}." in output
+        assert f"Set {variable}={address} instead." in output
 
 
 def test_https_for_http_on_another_machine(sandbox: StartSandbox, run: Command) -> None:
@@ -156,7 +156,7 @@ def test_http_for_https(sandbox: StartSandbox, run: Command, tmp_path: Path) -> 
     with RawServer(reply(plain, 400, Content_Type="text/html")) as server:
         for output in _steps(run, box, FOLKFORM_BASE_URL=f"{server.url}/api/v1"):
             address = f"https{server.url.removeprefix('http')}/api/v1"
-            assert f"If the server expects HTTPS, set FOLKFORM_BASE_URL={address}." in output
+            assert f"If the server expects HTTPS, set FOLKFORM_BASE_URL={address} instead." in output
     with served(Relay, urlsplit(box.url).netloc, [], make_certificate(tmp_path)) as place:
         outcome = run(box, "check", FOLKFORM_BASE_URL=f"http://{place}/folkform/api/v1")
     assert outcome.code == 75
@@ -175,7 +175,7 @@ def test_an_outage_is_no_wrong_address(sandbox: StartSandbox, run: Command) -> N
 @pytest.mark.parametrize(
     ("location", "step"),
     [
-        ("https://folkform.example/api/v1{path}?a=1", "Set FOLKFORM_BASE_URL=https://folkform.example/api/v1."),
+        ("https://folkform.example/api/v1{path}?a=1", "Set FOLKFORM_BASE_URL=https://folkform.example/api/v1 instead."),
         ("https://folkform.example/login?next={path}", "a web site or a login page seems to be there"),
         ("/login", "a web site or a login page seems to be there"),
     ],

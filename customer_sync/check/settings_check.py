@@ -48,8 +48,8 @@ def _finding(one: RawSetting, settings: Settings) -> Finding:
         problem, _, step = one.warning.rpartition(": ")
         return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {problem}", f"Run {step}.")
     if one.name == "folkform_base_url" and not one.value.endswith(BASE_PATH):
-        detail, address = f"{detail}; it does not end in {BASE_PATH}", complete_address(one.value, BASE_PATH)
-        step = f"Set {one.variable}={quoted(address)}."
+        address = quoted(complete_address(one.value, BASE_PATH))
+        step = f"Set {one.variable}={address} (it must end in {BASE_PATH})."
         return Finding(SETTINGS, one.variable, State.WARNING, detail, step)
     return _ok(one, detail)
 

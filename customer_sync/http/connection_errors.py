@@ -56,7 +56,7 @@ def _no_https(service: Service, address: str) -> ServiceError:
     step = f"Check the host and port in {service.address_setting}: plain HTTP is spoken there."
     if is_this_machine(urlsplit(address).hostname):
         plain = quoted(f"http:{address.removeprefix('https:')}")
-        step = f"Set {service.address_setting}={plain}."
+        step = f"Set {service.address_setting}={plain} instead."
     error = Unreachable(service.name, f"is not an HTTPS server at {address}", step)
     error.exit_code = ExitCode.REFUSED
     return error

@@ -32,7 +32,7 @@ class Service:
         """What to do when the address may be wrong."""
         if not self.base_url.rstrip("/").endswith(self.base_path):
             address = quoted(complete_address(self.base_url, self.base_path))
-            return f"{self.address_setting} does not end in {self.base_path}: set {self.address_setting}={address}."
+            return f"Set {self.address_setting}={address} (it must end in {self.base_path})."
         return self.not_found_step or f"Check {self.address_setting}."
 
 

@@ -49,7 +49,7 @@ def with_web_page(headers: Mapping[str, str]) -> str:
 def _moved_step(service: Service, location: str, path: str) -> str:
     address = location.partition("?")[0]
     if "://" in address and address.endswith(path):
-        return f"Set {service.address_setting}={quoted(address.removesuffix(path))}."
+        return f"Set {service.address_setting}={quoted(address.removesuffix(path))} instead."
     return f"Check {service.address_setting}: a web site or a login page seems to be there."
 
 
@@ -61,7 +61,7 @@ def doubt_address(service: Service, error: ServiceError) -> None:
         step = service.address_step
         if error.status == HTTPStatus.BAD_REQUEST and service.base_url.startswith("http:"):
             address = quoted(f"https:{service.base_url.removeprefix('http:')}")
-            step = f"If the server expects HTTPS, set {service.address_setting}={address}. {step}"
+            step = f"If the server expects HTTPS, set {service.address_setting}={address} instead. {step}"
         step = f"If this persists, {step[0].lower()}{step[1:]}" if error.status >= 500 else step
         error.next_step = f"{error.next_step} {step}".strip()
     if 200 <= error.status < 300:
