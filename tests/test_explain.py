@@ -22,7 +22,6 @@ from .conftest import (
     only_page,
     people,
     person,
-    refuse,
     wait_until,
     without_colours,
 )
@@ -114,7 +113,7 @@ def test_a_pass_that_failed(sandbox: StartSandbox, passes: Passes) -> None:
     box = _filled(sandbox, 60)
     box.pancake.add_customer(only_page(box), person("refused", 7200))
     box.pancake.add_customer(only_page(box), person("new", 600))
-    refuse(box, "refused")
+    box.faults.add(Fault("status", endpoint="/upsert-one", psid="refused", status=400, times=None))
     sentences = [str(_explain(passes, box, one)["sentence"]) for one in ("refused", "new")]
     assert ["an earlier pass may have failed" in sentence for sentence in sentences] == [True, False]
     assert passes(box, INCREMENTAL).exit_code == 1

@@ -14,7 +14,7 @@ import pytest
 
 from customer_sync.results.pass_result import PassResult
 from customer_sync.results.verified_page import VerifiedPage
-from customer_sync.sandbox import Sandbox
+from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sync.passes import BACKFILL
 
 from .conftest import (
@@ -28,7 +28,6 @@ from .conftest import (
     only_page,
     people,
     person,
-    refuse,
     wait_until,
     writes,
 )
@@ -347,7 +346,8 @@ def test_the_remedy_promises_no_more_than_a_pass_can_do(sandbox: StartSandbox, r
     """A customer that FolkForm refuses is missing; the pass that is proposed gives the reason, as the text says."""
     box = sandbox()
     box.pancake.add_customers(only_page(box), people(3, 600, 60))
-    refuse(box, "p0001", "a rule says no")
+    refusal = {"endpoint": "/upsert-one", "psid": "p0001", "status": 400, "message": "a rule says no", "times": None}
+    box.faults.add(Fault.from_settings({"kind": "status", **refusal}))
     assert run(box, "incremental").code == 1
     outcome = run(box, "verify")
     assert "to copy 1 missing or stale customer" in outcome.err
