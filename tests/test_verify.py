@@ -554,7 +554,7 @@ def test_it_only_reads(sandbox: StartSandbox, run: Command, tmp_path: Path) -> N
     token = box.pancake.page_token(dead)
     outcome = run(box, "verify", "--json", CUSTOMER_SYNC_LOCK_DIR=str(tmp_path / "none"))
     assert (outcome.code, outcome.page(dead)["status"], outcome.page(good)["status"]) == (1, "failed", "differs")
-    assert "customer-sync incremental" in outcome.page(dead)["error"]
+    assert "customer-sync check" in outcome.page(dead)["error"]
     assert {request.method for request in box.requests.recent} == {"GET"}
     assert (box.pancake.page_token(dead), writes(box)) == (token, 0)
     for command in ("verify", "status"):
