@@ -1,5 +1,6 @@
 """`check` finds what can be wrong with settings, services and machine, names the next step, and changes nothing."""
 
+import json
 import re
 import socket
 import subprocess
@@ -16,9 +17,11 @@ import pytest
 from customer_sync.config.settings import declared
 from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sandbox.folkform import ROLE_ID, TOKEN, Access, Role
+from customer_sync.sync.passes import INCREMENTAL
 
 from .checked import Checks, check, read
 from .conftest import COMMAND, Command, Outcome, StartSandbox, fill_folkform, only_page, person
+from .in_process import Passes
 from .proxy import Proxy
 from .surroundings import Relay, permitted, served
 
@@ -53,7 +56,7 @@ def test_in_order(sandbox: StartSandbox, run: Command, dialect: str, found: str)
     assert (checked.code, checked.json["status"], checked.wrong, checked.warnings) == (0, "ok", [], [])
     assert _DIALECTS[dialect] in checked["FolkForm: customers"]["detail"]
     assert {request.method for request in box.requests.recent} == {"GET"}
-    assert (box.requests.count("folkform") <= 5, box.requests.count("pancake")) == (True, 1)
+    assert (box.requests.count("folkform") <= 5, box.requests.count("pancake")) == (True, 2)
     assert checked.json["totals"]["requests"] == box.requests.count()
 
 
@@ -158,6 +161,8 @@ def test_addresses_that_are_unwise(sandbox: StartSandbox, checks: Checks) -> Non
     assert "p4ssword" not in str(refused)
     half = checks(box, FOLKFORM_BASE_URL=f"{box.url}/folkform")
     assert (half.code, half.warnings[0], half.wrong) == (3, "Settings: FOLKFORM_BASE_URL", ["FolkForm: pages"])
+    for name in ("Settings: FOLKFORM_BASE_URL", "FolkForm: pages"):
+        assert half[name]["next_step"] == f"Set FOLKFORM_BASE_URL={box.url}/folkform/api/v1 (it must end in /api/v1)."
 
 
 def test_a_secret_file_that_everybody_can_read(sandbox: StartSandbox, run: Command) -> None:
@@ -389,7 +394,7 @@ def test_many_pages(sandbox: StartSandbox, checks: Checks) -> None:
     box = sandbox(pages=12, customers=2, pancake_latency=0.1)
     checked = checks(box, CUSTOMER_SYNC_PAGES_AT_ONCE="1")
     assert checked["FolkForm: pages"]["detail"].endswith(", 2 more")
-    lists = [request for request in box.requests.recent if request.service == "pancake"]
+    lists = [request for request in box.requests.recent if request.template.endswith("/page_customers")]
     assert sorted(str(request.page_id) for request in lists) == sorted(box.pancake.page_ids())
     times = [request.time for request in lists]
     assert max(times) - min(times) > 11 * 0.1
@@ -407,49 +412,194 @@ def test_an_unknown_page(sandbox: StartSandbox, checks: Checks) -> None:
 # Pancake's tokens
 
 
-@pytest.mark.parametrize("token", ["", "a-dead-page-token", "user-token-of-{}"], ids=["missing", "dead", "user's"])
+_ADVANCED = "pages.fm → Account → Advanced"
+_TOKENS = ("", "a-dead-page-token", "user-token-of-{}")
+
+
+def _with_tokens(start: StartSandbox, page_token: str | None, user_token: str, **more: Any) -> Sandbox:
+    """Two pages, of which the first has these tokens in its record and is the only one that is on."""
+    box = start(pages=2, customers=3, **more)
+    one, other = box.pancake.page_ids()
+    box.folkform.set_page(other, isSync=False)
+    box.folkform.set_page(one, accessToken=user_token.format(one))
+    if page_token is not None:
+        box.folkform.set_page(one, pageAccessToken=page_token.format(one))
+    return box
+
+
+@pytest.mark.parametrize("token", _TOKENS, ids=["missing", "dead", "user's"])
 @pytest.mark.parametrize(
     ("user_token", "environment", "code", "step"),
     [
-        ("of the record", {}, 0, "the record's user token"),
-        ("", {"PANCAKE_ACCESS_TOKEN": "someone's"}, 0, "PANCAKE_ACCESS_TOKEN"),
+        ("user-token-of-{}", {}, 0, "the record's user token"),
+        ("", {"PANCAKE_ACCESS_TOKEN": "user-token-of-{}"}, 0, "PANCAKE_ACCESS_TOKEN"),
+        ("a-dead-user-token", {"PANCAKE_ACCESS_TOKEN": "user-token-of-{}"}, 0, "PANCAKE_ACCESS_TOKEN"),
         ("", {}, 3, "set PANCAKE_ACCESS_TOKEN"),
-        ("of the record", {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, 3, "CUSTOMER_SYNC_RENEW_TOKENS"),
+        ("a-dead-user-token", {}, 3, f"Renew the user token at {_ADVANCED}, and set PANCAKE_ACCESS_TOKEN"),
+        ("", {"PANCAKE_ACCESS_TOKEN": "a-dead-user-token"}, 3, "as accessToken in FolkForm's page record"),
+        ("user-token-of-{}", {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, 3, "CUSTOMER_SYNC_RENEW_TOKENS"),
     ],
-    ids=["renewable", "by the setting", "no user token", "switched off"],
+    ids=["renewable", "by the setting", "by the setting only", "none", "expired", "setting expired", "switched off"],
 )
 def test_an_unusable_page_token(
     sandbox: StartSandbox, checks: Checks, token: str, user_token: str, environment: Any, code: int, step: str
 ) -> None:
     """A missing, dead or wrong token is a warning where the next pass renews it, else wrong; none is made now."""
-    box = sandbox(customers=3)
-    box.folkform.set_page(only_page(box), pageAccessToken=token.format(only_page(box)), accessToken=user_token)
-    checked = checks(box, **environment)
-    finding = checked[f"Pancake: {only_page(box)} token"]
+    box = _with_tokens(sandbox, token, user_token)
+    page_id = box.pancake.page_ids()[0]
+    checked = checks(box, **{name: value.format(page_id) for name, value in environment.items()})
+    finding = checked[f"Pancake: {page_id} token"]
     assert (checked.code, finding["state"]) == (code, "wrong" if code else "warning")
     assert step in finding["next_step"]
     assert {request.method for request in box.requests.recent} == {"GET"}
-    assert box.requests.count("pancake") == (1 if token or user_token or environment else 0)
+    assert ("expired" in finding["detail"]) == ("dead-user" in str(environment) + user_token and code == 3)
 
 
 @pytest.mark.parametrize(
-    ("user_token", "environment", "detail"),
+    ("user_token", "environment", "state", "detail"),
     [
-        ("of the record", {}, "renewable with the record's user token"),
-        ("", {"PANCAKE_ACCESS_TOKEN": "someone's"}, "renewable with PANCAKE_ACCESS_TOKEN"),
-        ("", {}, "cannot be renewed: "),
-        ("of the record", {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}, "cannot be renewed: CUSTOMER_SYNC_RENEW_TOKENS=0"),
+        ("user-token-of-{}", {}, "ok", "renewable with the record's user token"),
+        ("", {"PANCAKE_ACCESS_TOKEN": "user-token-of-{}"}, "ok", "renewable with PANCAKE_ACCESS_TOKEN"),
+        ("", {}, "ok", "cannot be renewed: there is no user token"),
+        (
+            "user-token-of-{}",
+            {"CUSTOMER_SYNC_RENEW_TOKENS": "0"},
+            "ok",
+            "cannot be renewed: CUSTOMER_SYNC_RENEW_TOKENS",
+        ),
+        ("a-dead-user-token", {}, "warning", "the record's user token was rejected (103: access_token has expired)"),
+        (
+            "a-dead-user-token",
+            {"PANCAKE_ACCESS_TOKEN": "user-token-of-{}"},
+            "ok",
+            "renewable with PANCAKE_ACCESS_TOKEN (the record's user token was rejected",
+        ),
     ],
 )
 def test_a_page_token_that_works(
-    sandbox: StartSandbox, checks: Checks, user_token: str, environment: Any, detail: str
+    sandbox: StartSandbox, checks: Checks, user_token: str, environment: Any, state: str, detail: str
 ) -> None:
-    """A token that works is in order, whether or not a pass could renew it, which is reported."""
+    """A token that works is in order; a dead user token behind it is a warning, to renew it in good time."""
+    box = _with_tokens(sandbox, None, user_token)
+    page_id = box.pancake.page_ids()[0]
+    checked = checks(box, **{name: value.format(page_id) for name, value in environment.items()})
+    assert (checked.code, checked[f"Pancake: {page_id} token"]["state"]) == (0, "ok")
+    renewal = checked[f"Pancake: {page_id} renewal"]
+    assert (renewal["state"], detail in renewal["detail"]) == (state, True)
+    assert (_ADVANCED in renewal["next_step"]) == (state == "warning")
+
+
+@pytest.mark.parametrize(("page_token", "code"), [(None, 0), ("a-dead-page-token", 3), ("", 3)])
+def test_a_user_without_the_page(sandbox: StartSandbox, checks: Checks, page_token: str | None, code: int) -> None:
+    """A valid user token whose list does not hold the page makes it no token."""
+    box = _with_tokens(sandbox, page_token, "")
+    one, other = box.pancake.page_ids()
+    checked = checks(box, PANCAKE_ACCESS_TOKEN=f"user-token-of-{other}")
+    finding = checked[f"Pancake: {one} {'token' if code else 'renewal'}"]
+    assert (checked.code, finding["state"]) == (code, "wrong" if code else "warning")
+    assert "PANCAKE_ACCESS_TOKEN is of a user without this page" in finding["detail"]
+
+
+@pytest.mark.parametrize("refusal", [None, 401, 403, 102, 105, 106, 107])
+def test_however_pancake_rejects_a_user_token(sandbox: StartSandbox, run: Command, refusal: int | None) -> None:
+    """`check -q` prints a page token and a user token that are both dead, and exits as the passes do."""
+    box = sandbox(customers=3, user_token_refusal=refusal)
+    box.tokens.kill("page")
+    assert run(box, "check", "-q").output == ""
+    box.tokens.kill("user")
+    outcome = run(box, "check", "-q")
+    assert (outcome.code, run(box, "incremental", "-q").code) == (3, 3)
+    assert "access_token has expired" in outcome.err
+    assert _ADVANCED in outcome.err
+
+
+@pytest.mark.parametrize("kind", ["status", "html"])
+def test_a_list_of_pages_that_fails(sandbox: StartSandbox, checks: Checks, kind: Any) -> None:
+    """Where Pancake cannot list the user's pages, the user token is not called expired: not known, and no failure as
+    long as the page token works; without one the passes cannot go on either.
+    """
     box = sandbox(customers=3)
-    box.folkform.set_page(only_page(box), accessToken=user_token)
+    name = f"Pancake: {only_page(box)}"
+    fault = Fault(kind, service="pancake", endpoint="/v1/pages", status=502, times=None)
+    with box.faults.add(fault):
+        checked = checks(box)
+        box.tokens.kill("page")
+        dead = checks(box)
+    assert (checked.code, checked.warnings) == (0, [f"{name} renewal"])
+    assert "is not known: Pancake answered 502" in checked[f"{name} renewal"]["detail"]
+    assert (dead.code, dead.wrong) == (75, [f"{name} token"])
+    assert "expired" not in dead[f"{name} token"]["detail"]
+
+
+@pytest.mark.parametrize("status", [404, 403, 500])
+def test_a_pancake_without_a_list_of_pages(sandbox: StartSandbox, checks: Checks, passes: Passes, status: int) -> None:
+    """A list that fails for good keeps no pass from making a token: a warning."""
+    box = sandbox(customers=3)
+    box.tokens.kill("page")
+    box.faults.add(Fault("status", service="pancake", endpoint="/v1/pages", status=status, message="", times=None))
+    checked = checks(box)
+    assert (checked.code, checked.warnings) == (0, [f"Pancake: {only_page(box)} token"])
+    assert passes(box, INCREMENTAL).exit_code == 0
+
+
+@pytest.mark.parametrize("answer", [{}, {"categorized": None}, {"categorized": {"activated": None}}], ids=str)
+def test_an_answer_that_is_no_list_of_pages(
+    sandbox: StartSandbox, checks: Checks, in_between: Callable[[Sandbox], Proxy], answer: dict[str, Any]
+) -> None:
+    """It does not tell whether the user token is valid."""
+    proxy = in_between(box := sandbox(customers=3))
+    text = json.dumps({"success": True, **answer}).encode()
+    proxy.before = lambda passing: text if passing.path.endswith("/v1/pages") else None
+    checked = checks(proxy)
+    assert (checked.code, checked.warnings) == (0, [f"Pancake: {only_page(box)} renewal"])
+
+
+@pytest.mark.parametrize(("category", "state"), [("activated", "ok"), ("inactivated", "ok"), ("none", "warning")])
+def test_the_categories_of_pages(
+    sandbox: StartSandbox, checks: Checks, in_between: Callable[[Sandbox], Proxy], category: str, state: str
+) -> None:
+    """A page that the user has switched off in Pancake is the user's all the same."""
+    proxy = in_between(box := sandbox(customers=3))
+    lists: dict[str, Any] = {"activated": [], "none": 7}
+    if category != "none":
+        lists[category] = [{"id": only_page(box)}, 7]
+    text = json.dumps({"success": True, "categorized": lists}).encode()
+    proxy.before = lambda passing: text if passing.path.endswith("/v1/pages") else None
+    assert checks(proxy)[f"Pancake: {only_page(box)} renewal"]["state"] == state
+
+
+@pytest.mark.parametrize("environment", [{}, {"CUSTOMER_SYNC_RENEW_TOKENS": "0"}], ids=str)
+@pytest.mark.parametrize("stored", ["", "a-dead-page-token"])
+def test_a_page_token_that_pancake_lists(
+    sandbox: StartSandbox, checks: Checks, passes: Passes, stored: str, environment: dict[str, str]
+) -> None:
+    """The next pass takes the token that Pancake lists, although it may make none."""
+    box = sandbox(customers=3, shows_page_tokens=True)
+    box.folkform.set_page(only_page(box), pageAccessToken=stored)
     checked = checks(box, **environment)
-    assert (checked.code, checked[f"Pancake: {only_page(box)} token"]["state"]) == (0, "ok")
-    assert checked[f"Pancake: {only_page(box)} renewal"]["detail"].startswith(detail)
+    assert (checked.code, checked.warnings) == (0, [f"Pancake: {only_page(box)} token"])
+    passes.environment = environment
+    assert passes(box, INCREMENTAL).exit_code == 0
+
+
+def test_the_present_page_token_is_rejected(sandbox: StartSandbox, checks: Checks) -> None:
+    """Where Pancake rejects the token that it lists, no pass makes another one: wrong."""
+    box = sandbox(customers=3, shows_page_tokens=True)
+    box.faults.add(Fault("error_code", service="pancake", endpoint="/page_customers", error_code=107, times=None))
+    checked = checks(box)
+    assert (checked.code, checked.wrong) == (3, [f"Pancake: {only_page(box)} token"])
+    assert "a new one would not help" in checked[f"Pancake: {only_page(box)} token"]["detail"]
+
+
+def test_each_user_token_is_asked_once(sandbox: StartSandbox, checks: Checks) -> None:
+    """Pages that share a user token share the answer."""
+    box = sandbox(pages=5, customers=2, pancake_latency=0.1)
+    for page_id in box.pancake.page_ids()[1:]:
+        box.folkform.set_page(page_id, accessToken="a-dead-user-token")
+    checked = checks(box, PANCAKE_ACCESS_TOKEN="another-dead-token")
+    assert len(checked.warnings) == 4
+    asked = [request.query["access_token"] for request in box.requests.recent if request.template.endswith("/v1/pages")]
+    assert len(asked) == len(set(asked)) == 3
 
 
 @pytest.mark.parametrize("refusal", [401, 403, 105, 107])

@@ -109,6 +109,29 @@ def test_the_next_incremental(sandbox: StartSandbox, passes: Passes, dialect: st
     assert [_verdict(_explain(passes, box, one))[1] for one in ("new", "p0200")] == ["in_order", "in_order"]
 
 
+def test_a_pass_that_failed(sandbox: StartSandbox, passes: Passes) -> None:
+    """Of a customer that is older than those that FolkForm holds, no success is promised."""
+    box = _filled(sandbox, 60)
+    box.pancake.add_customer(only_page(box), person("refused", 7200))
+    box.pancake.add_customer(only_page(box), person("new", 600))
+    box.faults.add(Fault("status", endpoint="/upsert-one", psid="refused", status=400, times=None))
+    sentences = [str(_explain(passes, box, one)["sentence"]) for one in ("refused", "new")]
+    assert ["an earlier pass may have failed" in sentence for sentence in sentences] == [True, False]
+    assert passes(box, INCREMENTAL).exit_code == 1
+    page = _explain(passes, box, "refused")
+    assert _verdict(page) == (1, "next_incremental", "customer-sync incremental")
+    assert "the next incremental tries to copy this customer" in page["sentence"]
+
+
+def test_a_number_that_folkform_cannot_store(sandbox: StartSandbox, passes: Passes) -> None:
+    """No pass is named for a customer that none can write; the field to correct is."""
+    box = _filled(sandbox, 3)
+    box.pancake.add_customer(only_page(box), person("p", 60, amount=10**400))
+    page = _explain(passes, box, "p")
+    assert _verdict(page) == (1, "unstorable", None)
+    assert "FolkForm cannot store the number in amount, which is too large" in page["sentence"]
+
+
 def test_changed_just_now(sandbox: StartSandbox, passes: Passes) -> None:
     """A customer inside the settle time is found all the same."""
     box = _filled(sandbox, 60)

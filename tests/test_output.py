@@ -87,7 +87,7 @@ def test_json(sandbox: StartSandbox, run: Command) -> None:
         }
         assert all(type(page[number]) is int for number in {*_NUMBERS, "since", "until"})
     customers = outcome.page(box.pancake.page_ids()[0])["customers"]
-    assert all(set(customer) == {"psid", "id", "problem", "reason"} for customer in customers)
+    assert all(set(customer) == {"psid", "id", "problem", "reason", "next_step"} for customer in customers)
     assert {(customer["psid"], customer["id"], customer["problem"]) for customer in customers} == {
         ("refused", "id-refused", "failed"),
         ("malformed", None, "malformed"),

@@ -339,6 +339,16 @@ def test_none_is_made(shop: Shop, run: Command, options: list[str], environment:
     assert _hides_tokens(outcome)
 
 
+@pytest.mark.parametrize("command", ["status", "verify"])
+def test_a_report_promises_no_token(shop: Shop, run: Command, command: str) -> None:
+    """A command that only reads does not know whether a pass could make a token: `check` does."""
+    box = shop()
+    _lose(box, "dead")
+    outcome = run(box, command, "--json")
+    assert (outcome.code, _asked(box, MAKE)) == (3, [0])
+    assert _error(outcome, only_page(box)).endswith(". Run customer-sync check to see whether a pass can make one.")
+
+
 @no_renewal
 def test_none_is_made_later(
     shop: Shop, run: Command, passes: Passes, options: list[str], environment: dict[str, str]
@@ -397,8 +407,8 @@ def test_the_records_user_token_comes_first(shop: Shop, passes: Passes) -> None:
 @pytest.mark.parametrize(
     ("dead", "refusal"), [("the record's", 401), ("the record's", 107), ("the setting's", 403), ("none", None)]
 )
-def test_which_user_token_to_renew(shop: Shop, passes: Passes, dead: str, refusal: int | None) -> None:
-    """The next step names the place that the dead user token came from, or both where there is none."""
+def test_how_to_renew_the_user_token(shop: Shop, passes: Passes, dead: str, refusal: int | None) -> None:
+    """The next step says where a user token is made, and both places that it can be kept in."""
     box = shop(user_token_refusal=refusal)
     _lose(box, "dead")
     box.tokens.kill("user")
@@ -408,10 +418,15 @@ def test_which_user_token_to_renew(shop: Shop, passes: Passes, dead: str, refusa
         box.folkform.set_page(only_page(box), accessToken="")
     (page,) = (result := passes(box, INCREMENTAL)).pages
     assert (result.exit_code, _asked(box, MAKE)) == (3, [0 if dead == "none" else 1])
-    next_step = str(page.error).rpartition(". ")[2]
-    assert ("PANCAKE_ACCESS_TOKEN" in next_step) == (dead != "the record's")
-    assert ("FolkForm's page record" in next_step) == (dead != "the setting's")
-    assert (ACCOUNT in next_step) == (dead != "none")
+    assert page.error
+    verb = "Get one" if dead == "none" else "Renew the user token"
+    assert page.error.next_step.startswith(f"{verb} at {ACCOUNT}, and set PANCAKE_ACCESS_TOKEN to it or store it")
+    assert "as accessToken in FolkForm's page record" in page.error.next_step
+    # The record's is dead or missing: the one that is set is used.
+    box.tokens.revive()
+    passes.environment = {"PANCAKE_ACCESS_TOKEN": str(box.pancake.user_token(only_page(box)))}
+    box.folkform.set_page(only_page(box), pageAccessToken="", accessToken="a-dead-user-token")
+    assert passes(box, INCREMENTAL).exit_code == 0
 
 
 def test_a_user_token_that_came_with_the_record(shop: Shop, run: Command) -> None:

@@ -18,7 +18,7 @@ from customer_sync.core.clock import Clock
 from customer_sync.core.locks import PageLocks
 from customer_sync.results.pass_result import PassResult
 from customer_sync.results.verified_page import VerifiedPage
-from customer_sync.sandbox import Sandbox
+from customer_sync.sandbox import Fault, Sandbox
 from customer_sync.sync.passes import BACKFILL, INCREMENTAL
 
 from .conftest import (
@@ -422,12 +422,46 @@ def test_an_id_that_another_page_has(sandbox: StartSandbox, run: Command, psid: 
     page_id = only_page(box)
     box.folkform.upsert(person("theirs", 60, id="id-p", page_id="another"))
     box.pancake.add_customers(page_id, [*people(3, 600, 60), person("p", 300) | {"psid": psid}])
-    assert run(box, "incremental").code == 1
-    outcome = run(box, "verify", "--json")
+    failed, outcome = run(box, "incremental"), run(box, "verify", "--json")
+    assert failed.code == 1
     (problem,) = outcome.page(page_id)["customers"]
     assert (problem["problem"], problem["id"]) == ("missing", "id-p")
+    assert problem["next_step"].startswith("Correct the record that is wrong")
+    assert all(problem["next_step"] in one.err for one in (failed, run(box, "verify")))
     assert all(name in problem["reason"] for name in ("id-p", "theirs", "another"))
     assert (outcome.code, outcome.page(page_id)["remedy"], outcome.page(page_id)["warnings"]) == (1, None, [])
+
+
+@pytest.mark.parametrize("value", [10**400, [{"x": -(10**400)}]], ids=["number", "inside"])
+def test_a_number_that_folkform_cannot_store(sandbox: StartSandbox, run: Command, value: Any) -> None:
+    """No command is proposed for a customer that no pass can write; a pass and `verify` say which field to correct."""
+    box = sandbox()
+    page_id = only_page(box)
+    box.pancake.add_customers(page_id, [*people(3, 600, 60), person("p", 300, amount=value)])
+    failed, outcome = run(box, "incremental"), run(box, "verify", "--json")
+    (problem,) = outcome.page(page_id)["customers"]
+    assert "FolkForm cannot store the number in amount, which is too large" in problem["reason"]
+    assert (failed.code, outcome.code, outcome.page(page_id)["warnings"]) == (1, 1, [])
+    for one in (failed, run(box, "verify")):
+        assert "cannot store the number in amount" in one.err
+        assert f"can write this customer. Then run customer-sync backfill --page {page_id}." in one.err
+    box.pancake.change_customer(page_id, "p", {"amount": 10**300})
+    assert run(box, "backfill", "--page", page_id).code == 0
+    assert run(box, "verify").code == 0
+
+
+def test_the_remedy_promises_no_more_than_a_pass_can_do(sandbox: StartSandbox, run: Command) -> None:
+    """A customer that FolkForm refuses is missing; the pass that is proposed gives the reason, as the text says."""
+    box = sandbox()
+    box.pancake.add_customers(only_page(box), people(3, 600, 60))
+    refusal = {"endpoint": "/upsert-one", "psid": "p0001", "status": 400, "message": "a rule says no", "times": None}
+    box.faults.add(Fault.from_settings({"kind": "status", **refusal}))
+    assert run(box, "incremental").code == 1
+    outcome = run(box, "verify")
+    assert "to copy 1 missing or stale customer" in outcome.err
+    assert "it gives the reason for each that FolkForm refuses" in outcome.err
+    again = run(box, "incremental")
+    assert f"a rule says no. Fix the cause, then run customer-sync backfill --page {only_page(box)}." in again.err
 
 
 def test_psids_that_hardly_fit_a_request(sandbox: StartSandbox, passes: Passes) -> None:
@@ -587,7 +621,7 @@ def test_json(sandbox: StartSandbox, run: Command) -> None:
     assert outcome.json["pass"] == "verify"
     (page,) = outcome.json["pages"]
     assert set(page) == {"page_id", "status", "complete", "remedy", "error", "warnings", "customers", *counts}
-    assert all(set(one) == {"psid", "id", "problem", "reason"} for one in page["customers"])
+    assert all(set(one) == {"psid", "id", "problem", "reason", "next_step"} for one in page["customers"])
     assert (outcome.code, outcome.json["exit_code"], page["missing"], page["status"]) == (1, 1, 3, "differs")
 
 
@@ -629,7 +663,7 @@ def test_it_only_reads(sandbox: StartSandbox, run: Command, tmp_path: Path) -> N
     token = box.pancake.page_token(dead)
     outcome = run(box, "verify", "--json", CUSTOMER_SYNC_LOCK_DIR=str(tmp_path / "none"))
     assert (outcome.code, outcome.page(dead)["status"], outcome.page(good)["status"]) == (1, "failed", "differs")
-    assert "customer-sync incremental" in outcome.page(dead)["error"]
+    assert "customer-sync check" in outcome.page(dead)["error"]
     assert {request.method for request in box.requests.recent} == {"GET"}
     assert (box.pancake.page_token(dead), writes(box)) == (token, 0)
     for command in ("verify", "status"):

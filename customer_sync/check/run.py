@@ -13,6 +13,7 @@ from customer_sync.check.folkform_check import FolkFormCheck
 from customer_sync.check.machine_check import MACHINE, check_clocks, check_locks
 from customer_sync.check.pancake_check import check_page
 from customer_sync.check.settings_check import check_settings
+from customer_sync.check.user_tokens import UserTokenCheck
 from customer_sync.config.settings import Settings, read_settings, usable_settings
 from customer_sync.core.clock import Clock
 from customer_sync.core.command_line import command
@@ -108,9 +109,10 @@ def _may_ask(report: Report, wrong: Sequence[str], *prefixes: str) -> bool:
 
 def _check_pages(report: Report, pages: Sequence[Page], services: Services, settings: Settings, clock: Clock) -> None:
     """Several pages at once; what is in order about a page is one line."""
+    user_tokens = UserTokenCheck(services, settings.pancake_access_token)
 
     def ask(page: Page) -> list[Finding]:
-        return check_page(page, services.pancake(page), settings, clock)
+        return check_page(page, services.pancake(page), user_tokens, settings, clock)
 
     with ThreadPoolExecutor(settings.pages_at_once, thread_name_prefix="page") as pool:
         for page, findings in zip(pages, pool.map(ask, pages), strict=True):

@@ -6,12 +6,14 @@ from difflib import get_close_matches
 from customer_sync.config import env_file
 from customer_sync.config.raw_setting import RawSetting
 from customer_sync.config.settings import SHARDS, Settings, load_shard, variables
+from customer_sync.core.command_line import quoted
 from customer_sync.core.errors import ExitCode, SettingsError
+from customer_sync.http.service import complete_address
 from customer_sync.results.findings import Finding, Report, State
 from customer_sync.services.exposed import exposed_addresses
+from customer_sync.services.folkform_access import BASE_PATH
 
 SETTINGS = "Settings"
-_API = "/api/v1"
 _PREFIX = "CUSTOMER_SYNC_"
 _SIMILAR = 0.85
 
@@ -47,8 +49,10 @@ def _finding(one: RawSetting, settings: Settings) -> Finding:
     if one.warning:
         problem, _, step = one.warning.rpartition(": ")
         return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {problem}", f"Run {step}.")
-    if one.name == "folkform_base_url" and not one.value.endswith(_API):
-        return Finding(SETTINGS, one.variable, State.WARNING, detail, f"Check that it is complete: it ends in {_API}.")
+    if one.name == "folkform_base_url" and not one.value.endswith(BASE_PATH):
+        address = quoted(complete_address(one.value, BASE_PATH))
+        step = f"Set {one.variable}={address} (it must end in {BASE_PATH})."
+        return Finding(SETTINGS, one.variable, State.WARNING, detail, step)
     return _ok(one, detail)
 
 

@@ -102,5 +102,5 @@ def explain(customer: str) -> Command[Explanation]:
 
 
 def _read_only() -> RenewalDisabled:
-    step = f"Run {command('incremental')} to make one, or store a token in FolkForm."
+    step = f"Run {command('check')} to see whether a pass can make one."
     return RenewalDisabled("this command makes no new one", step)

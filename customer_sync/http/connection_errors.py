@@ -1,22 +1,29 @@
 """Why no answer came, in one sentence: host name, proxy, refusal, certificate, timeout."""
 
 import ssl
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
-from customer_sync.core.errors import Refused, ServiceError, Unreachable
+from customer_sync.core.command_line import quoted
+from customer_sync.core.errors import ExitCode, Refused, ServiceError, Unreachable
+from customer_sync.core.loopback import is_this_machine
 from customer_sync.http.service import Service
 
 # urllib3 1.26 has no such class.
 _NO_SUCH_HOST = getattr(urllib3.exceptions, "NameResolutionError", ())
 _NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL)
+# OpenSSL's words for an answer in plain text, the second since 3.2.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _TIMEOUTS = (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
 
 
-def connection_error(error: Exception, service: Service, address: str, timeouts: tuple[float, float]) -> ServiceError:
-    """Our error for one of `requests`, `urllib3` or the socket. *address* is the redacted base address, *timeouts* are
-    those of the connection and of the answer, seconds.
+def connection_error(
+    error: Exception, service: Service, address: str, timeouts: tuple[float, float], *, is_proven: bool
+) -> ServiceError:
+    """Our error for one of `requests`, `urllib3` or the socket. *address* is the redacted base address, *is_proven*
+    whether the service has answered there before; *timeouts* are those of the connection and of the answer, seconds.
     """
     name, setting = service.name, service.address_setting
     if isinstance(error, _NO_ADDRESS):
@@ -36,11 +43,23 @@ def connection_error(error: Exception, service: Service, address: str, timeouts:
         problem, step = "was not found", f"Check {setting}, and the DNS of this machine"
     elif isinstance(reason, urllib3.exceptions.NewConnectionError):
         problem = "refused the connection"
-    elif "WRONG_VERSION_NUMBER" in str(reason):
-        problem, step = "is not an HTTPS server", f"Check {setting} (http instead of https?)"
+    elif any(sign in str(reason) for sign in _NO_TLS):
+        return _no_https(service, address)
     else:
         problem = "closed the connection"
+        if address.startswith("http:") and not is_proven:
+            step = f"Check {setting} (https instead of http?), and that {name} is up"
     return Unreachable(name, f"{problem} at {address}", f"{step}; the next run retries.")
+
+
+def _no_https(service: Service, address: str) -> ServiceError:
+    step = f"Check the host and port in {service.address_setting}: plain HTTP is spoken there."
+    if is_this_machine(urlsplit(address).hostname):
+        plain = quoted(f"http:{address.removeprefix('https:')}")
+        step = f"Set {service.address_setting}={plain} instead."
+    error = Unreachable(service.name, f"is not an HTTPS server at {address}", step)
+    error.exit_code = ExitCode.REFUSED
+    return error
 
 
 def _distrust(error: Exception, cause: object) -> str:

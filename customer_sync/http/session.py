@@ -31,7 +31,7 @@ from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
 from customer_sync.http.retry import TRIES, Retries, read_retry_after
 from customer_sync.http.service import Answer, Service
-from customer_sync.http.status_errors import check_status, doubt_address
+from customer_sync.http.status_errors import check_status, doubt_address, with_web_page
 from customer_sync.http.transport import BoundedSession
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,8 @@ class ApiSession:
             if self._clock.monotonic() - started >= _WHOLE_CALL_TIMEOUT:
                 timeouts = timeouts[0], _WHOLE_CALL_TIMEOUT
             # `from None`: the library's own text contains the address, and with it the token.
-            raise connection_error(error, self._service, self._redact(self._base_url), timeouts) from None
+            address, is_proven = self._redact(self._base_url), self._has_answered
+            raise connection_error(error, self._service, address, timeouts, is_proven=is_proven) from None
         status, took = response.status_code, self._clock.monotonic() - started
         if log.isEnabledFor(logging.DEBUG):
             target = unquote_plus(str(response.request.path_url))  # Not the whole address, which may hold a login.
@@ -240,7 +241,8 @@ class ApiSession:
         self._has_answered = self._has_answered or json_object is not None
         if json_object is None and 200 <= status < 300:
             kind = self._redact(response.headers.get("Content-Type", "no type"))[:60]
-            raise Unreachable(self._service.name, f"answered {status} without a JSON object ({kind})", status=status)
+            what = with_web_page(response.headers) or f" without a JSON object ({kind})"
+            raise Unreachable(self._service.name, f"answered {status}{what}", status=status)
         return Answer(status, response.headers, json_object or {})
 
     def _receive(self, response: requests.Response) -> tuple[int, dict[str, Any] | None]:
@@ -263,7 +265,7 @@ class ApiSession:
         if (date := answer.date) is not None:
             self._clocks_ahead.append(date - self._clock.now())
         try:
-            check_status(self._service, answer, self._redact)
+            check_status(self._service, answer, call.path, self._redact)
             self._check(answer)
         except ServiceError as error:
             error.server_message = self._message(call, answer.body)

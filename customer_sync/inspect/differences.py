@@ -7,6 +7,7 @@ from customer_sync.core.customer import Key, psid_of, with_zone
 from customer_sync.inspect.suspects import ListedCustomer, Suspects
 from customer_sync.results.problems import Problem
 from customer_sync.services.documents import StoredVersion
+from customer_sync.services.folkform import CORRECT_RECORD
 
 
 def ids_held_elsewhere(suspects: Suspects, most: int) -> dict[Key, ListedCustomer]:
@@ -23,7 +24,7 @@ def ids_held_elsewhere(suspects: Suspects, most: int) -> dict[Key, ListedCustome
 
 
 def problems(suspects: Suspects, blocked: Mapping[Key, str]) -> Iterator[Problem]:
-    """Every difference. *blocked* says which record prevents a customer from being written."""
+    """Every difference. *blocked* says why FolkForm refuses a customer."""
     for listed in suspects.missing_or_stale():
         records = suspects.records(listed.key)
         stored = records[0] if records else suspects.former_record(listed.pancake_id)
@@ -61,7 +62,7 @@ def _missing_or_stale(listed: ListedCustomer, stored: StoredVersion | None, bloc
     reason, step = f"{where} (Pancake version {with_zone(listed.version)})", ""
     if blocked:
         reason = f"{reason}; FolkForm {blocked}"
-        step = "No pass can write this customer while that record exists: correct the side that is wrong."
+        step = CORRECT_RECORD
     return Problem(psid_of(listed.key), listed.pancake_id, state, reason, step)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from customer_sync.core.clock import clocks_differ
 from customer_sync.core.command_line import command
 from customer_sync.core.customer import Customer, Malformed, Window, read_customer, read_identifier
+from customer_sync.core.stored_value import unstorable
 from customer_sync.results.explanation import Explanation, Side, Verdict
 from customer_sync.services.folkform import conflict
 from customer_sync.services.pancake import CustomerList
@@ -134,26 +135,30 @@ def _judge(context: RunContext, result: Explanation, customer: Customer) -> None
         if len(result.records) > 1:
             result.verdict = Verdict.DUPLICATE
         return
+    if flaw := unstorable(customer.data):
+        result.verdict, result.flaw = Verdict.UNSTORABLE, flaw
+        return
     held = context.folkform.records_of([customer.pancake_id], page_id=page_id).get(customer.pancake_id)
     if held and (reason := conflict(page_id, customer.updated_at, held)):
         result.verdict, result.flaw = Verdict.ID_TAKEN, reason
         return
-    verdict = _next_pass(context, page_id, customer.updated_at)
+    verdict, result.passed = _next_pass(context, page_id, customer.updated_at)
     next_pass = "incremental" if verdict is Verdict.INCREMENTAL else "backfill"
     must_be_named = verdict is Verdict.REPAIR or not result.page.is_sync
     result.remedy = command(next_pass, *(this_page if must_be_named else ()))
     result.verdict = verdict if result.page.is_sync or verdict is Verdict.REPAIR else Verdict.OFF
 
 
-def _next_pass(context: RunContext, page_id: str, time: int) -> Verdict:
-    """The pass that will copy a customer of this time, by the watermarks."""
+def _next_pass(context: RunContext, page_id: str, time: int) -> tuple[Verdict, bool]:
+    """The pass that tries to copy a customer of this time, by the watermarks; and whether one has been there before."""
     folkform, until = context.folkform, int(context.clock.now()) - SETTLE_SECONDS
-    newest = newest_watermark(folkform.last_customers(page_id, SPAN, until), until)
+    last = folkform.last_customers(page_id, SPAN, until)
+    newest, passed = newest_watermark(last, until), bool(last) and time < last[0].time
     if time >= newest:
-        return Verdict.INCREMENTAL
+        return Verdict.INCREMENTAL, passed
     oldest = oldest_watermark(folkform.oldest_customers(page_id, SPAN))
     if time >= clamp_start(newest, newest - context.settings.overlap, oldest):
-        return Verdict.INCREMENTAL
-    if oldest is None or time <= oldest or time >= clamp_start(newest, newest - LOOK_BACK, oldest):
-        return Verdict.BACKFILL
-    return Verdict.REPAIR
+        return Verdict.INCREMENTAL, passed
+    if oldest is None or time <= oldest:
+        return Verdict.BACKFILL, False
+    return (Verdict.BACKFILL if time >= clamp_start(newest, newest - LOOK_BACK, oldest) else Verdict.REPAIR), passed

@@ -19,6 +19,7 @@ from customer_sync.core.command_line import command
 from customer_sync.core.customer import Key, Window, key_of
 from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError, SettingsError
 from customer_sync.core.locks import Holder
+from customer_sync.core.stored_value import unstorable
 from customer_sync.inspect.differences import count_malformed, ids_held_elsewhere, problems
 from customer_sync.inspect.suspects import ListedCustomer, Suspects, in_chunks
 from customer_sync.results.problems import Problem
@@ -108,6 +109,8 @@ class _PageComparison:
         """The passes that worked on this page meanwhile, as far as that was seen."""
         self._newest: list[StoredVersion] = []
         """FolkForm's newest versions, from which the newest watermark follows."""
+        self._unstorable: dict[Key, str] = {}
+        """What FolkForm cannot store of customers that it does not hold; the first of them."""
 
     def compare(self) -> None:
         result = self._result
@@ -158,13 +161,15 @@ class _PageComparison:
             if not stored.holds(customer):
                 names = customer.key, customer.version
                 self._suspects.add_listed(ListedCustomer(*names, customer.updated_at, customer.pancake_id))
+                if len(self._unstorable) < _MAX_IDS_LOOKED_UP and (flaw := unstorable(customer.data)):
+                    self._unstorable[customer.key] = flaw
 
     # The second look
 
     def _look_again(self, last: Batch) -> None:
         self._find_changed(last.until)
         self._find_stored()
-        blocked = self._blocked()
+        blocked = {**self._unstorable, **self._blocked()}
         for problem in problems(self._suspects, blocked):
             self._result.add(problem)
         self._result.malformed_in_folkform = count_malformed(self._suspects)
@@ -262,4 +267,5 @@ class _PageComparison:
         self._result.remedy = remedy
         when = " – ".join(dict.fromkeys(map(local_time, (oldest, newest))))
         customers = "1 missing or stale customer" if count == 1 else f"{count:,} missing or stale customers"
-        self._result.warnings.append(f"run {remedy} to copy {customers} (changed {when})")
+        text = f"run {remedy} to copy {customers} (changed {when}); it gives the reason for each that FolkForm refuses"
+        self._result.warnings.append(text)

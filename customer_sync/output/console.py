@@ -25,7 +25,7 @@ from customer_sync.output.json_text import json_pieces, large_pieces
 from customer_sync.output.options import OutputOptions
 from customer_sync.results.page_result import PageResult, SyncedPage, counted
 from customer_sync.results.pass_result import PassResult
-from customer_sync.results.problems import Problem
+from customer_sync.results.problems import FAILED, Problem
 
 if TYPE_CHECKING:
     from customer_sync.output.progress import ProgressDisplay
@@ -97,7 +97,10 @@ class Screen:
         style = "red" if page.has_problems and problem.problem != "malformed" else "yellow"
         facts = {"page_id": page_id, "psid": problem.psid, "id": problem.pancake_id, "reason": problem.reason}
         text = f"Page {page_id}, {problem.customer} {problem.problem}: {problem.reason}"
-        self.log(text, style, event=f"customer_{problem.problem}", **facts, next_step=problem.next_step(page_id))
+        step = problem.next_step(page_id)
+        # What all customers of a state need is printed once, in the end.
+        shown = f"{text.rstrip('.')}. {step}" if problem.problem == FAILED or problem.own_next_step else text
+        self.log(shown, style, event=f"customer_{problem.problem}", message=text, **facts, next_step=step)
 
     # Lines
 

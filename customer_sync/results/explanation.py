@@ -25,6 +25,8 @@ class Verdict(StrEnum):
     """The same version on both sides, and another record in FolkForm."""
     ID_TAKEN = "id_taken"
     """FolkForm refuses the customer because another record has the same Pancake id."""
+    UNSTORABLE = "unstorable"
+    """FolkForm refuses the customer because of a value."""
     INCREMENTAL = "next_incremental"
     BACKFILL = "next_backfill"
     REPAIR = "repair_needed"
@@ -35,13 +37,16 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+# Incrementals write the oldest customers first.
+_EARLIER = ", although newer customers are there, so an earlier pass may have failed on it (its output has the reason)"
 _SENTENCES = {
     Verdict.UP_TO_DATE: "up to date in FolkForm",
     Verdict.ALTERED: "same version, but some fields differ; to resend the page: {remedy}",
     Verdict.DUPLICATE: "{count} records in FolkForm, the newest up to date; delete the others",
     Verdict.ID_TAKEN: "{state}: FolkForm {flaw}; no pass can write the customer until that record is corrected",
-    Verdict.INCREMENTAL: "{state}; the next incremental will copy this customer: {remedy}",
-    Verdict.BACKFILL: "{state}; the next backfill will copy this customer: {remedy}",
+    Verdict.UNSTORABLE: "{state}: FolkForm {flaw}; no pass can write the customer until that is corrected in Pancake",
+    Verdict.INCREMENTAL: "{state}{earlier}; the next incremental tries to copy this customer: {remedy}",
+    Verdict.BACKFILL: "{state}{earlier}; the next backfill tries to copy this customer: {remedy}",
     Verdict.REPAIR: "{state}; no scheduled pass will revisit that time; repair the page: {remedy}",
     Verdict.OFF: "{state}; the page is switched off (isSync), only a pass that names it copies the customer: {remedy}",
     Verdict.MALFORMED: "invalid record in Pancake ({flaw}); fix it there",
@@ -115,6 +120,8 @@ class Explanation(PageResult):
     """Why Pancake's record is malformed, or FolkForm refuses it."""
     verdict: Verdict | None = None
     """None while it is unknown."""
+    passed: bool = False
+    """Whether FolkForm holds a newer customer of the page: a pass has been there, or another program has."""
 
     @property
     def folkform(self) -> Side | None:
@@ -141,6 +148,7 @@ class Explanation(PageResult):
         return _SENTENCES[self.verdict].format(
             state="stale in FolkForm" if self.folkform else "missing in FolkForm",
             remedy=self.remedy,
+            earlier=_EARLIER if self.passed else "",
             flaw=self.flaw,
             customer=self.customer,
             count=len(self.records),

@@ -135,7 +135,7 @@ class PageResult:
             **{name: getattr(self, name) for name in self.COUNTS},
             "error": None if self.error is None else str(self.error),
             "warnings": self.warnings,
-            "customers": (problem.as_json() for problem in self.problems),
+            "customers": (problem.as_json(self.page.page_id) for problem in self.problems),
         }
 
     def details(self) -> dict[str, Any]:
@@ -172,9 +172,10 @@ class SyncedPage(PageResult):
         self.malformed += 1
         self.problems.append(Problem(customer.psid, customer.pancake_id, "malformed", second_record(newer_id)))
 
-    def add_failed(self, customer: Customer, reason: str) -> Problem:
+    def add_failed(self, customer: Customer, reason: str, next_step: str = "") -> Problem:
+        """*next_step* is what to do before the repair, where more is known than that it failed."""
         self.failed += 1
-        problem = Problem(customer.psid, customer.pancake_id, FAILED, reason)
+        problem = Problem(customer.psid, customer.pancake_id, FAILED, reason, next_step)
         self.problems.append(problem)
         return problem
 

@@ -38,7 +38,7 @@ class Problem:
     """`failed` or `malformed`; of a comparison `missing`, `stale`, `extra`, `duplicate` or `malformed`."""
     reason: str
     own_next_step: str = ""
-    """What to do about it, if that is not the usual."""
+    """What to do before the repair, if that is not the usual."""
 
     @property
     def customer(self) -> str:
@@ -49,10 +49,19 @@ class Problem:
 
     def next_step(self, page_id: str) -> str:
         """What to do about it."""
-        return self.own_next_step or _NEXT_STEPS[self.problem].format(command("backfill", "--page", page_id))
+        repair = command("backfill", "--page", page_id)
+        if self.own_next_step:
+            return f"{self.own_next_step} Then run {repair}."
+        return _NEXT_STEPS[self.problem].format(repair)
 
-    def as_json(self) -> dict[str, Any]:
-        return {"psid": self.psid, "id": self.pancake_id, "problem": self.problem, "reason": self.reason}
+    def as_json(self, page_id: str) -> dict[str, Any]:
+        return {
+            "psid": self.psid,
+            "id": self.pancake_id,
+            "problem": self.problem,
+            "reason": self.reason,
+            "next_step": self.next_step(page_id),
+        }
 
 
 class Problems:

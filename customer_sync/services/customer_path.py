@@ -53,7 +53,7 @@ class CustomerPath(Access):
                 step = f"Unset it ({PATH} or {NEWER_PATH} is then found automatically), then run {command('check')}."
                 raise SettingsError([f"{VARIABLE} is {path}, which FolkForm does not have (404)"], step)
             if path == NEWER_PATH:
-                step = f"Check that FOLKFORM_BASE_URL ends in /api/v1, or set {VARIABLE}."
+                step = f"Check the host in FOLKFORM_BASE_URL, or set {VARIABLE}."
                 raise SettingsError([f"FolkForm has neither {PATH} nor {NEWER_PATH} (404)"], step)
             # One wrong 404 must not send the customers into another collection.
             if self._exists(path):

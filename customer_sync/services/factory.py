@@ -26,7 +26,7 @@ from customer_sync.services.sign_in import BearerToken, SignIn
 
 SWITCHED_OFF = RenewalDisabled(
     "CUSTOMER_SYNC_RENEW_TOKENS=0 forbids a new one",
-    "Store a valid token in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
+    "Store a valid page token in FolkForm's page record, or set CUSTOMER_SYNC_RENEW_TOKENS=1.",
 )
 
 
@@ -68,6 +68,7 @@ class Services:
                 settings.pancake_base_url,
                 "PANCAKE_BASE_URL",
                 pancake.RENEW_TOKEN,
+                pancake.BASE_PATH,
                 too_large_step=pancake.READ_LESS,
             ),
             pancake.check_envelope,
@@ -118,6 +119,12 @@ class Services:
             ended.set()
             watcher.join()
 
+    def pages_of_user(self, user_token: str) -> dict[str, str]:
+        """Pancake's list of a user's pages, as `pancake.pages_of_user` reads it."""
+        pages = pancake.pages_of_user(self._pancake, AdaptiveRateLimiter(self._clock), user_token)
+        self._redact.add(*pages.values())
+        return pages
+
     def requests(self, page_id: str | None = None) -> int:
         """How many requests were made, for a page or in all."""
         counts = [session.requests_by_page for session in self._sessions.values()]
@@ -152,6 +159,7 @@ class Services:
             settings.folkform_base_url,
             "FOLKFORM_BASE_URL",
             folkform_access.CHECK_TOKEN,
+            folkform_access.BASE_PATH,
             folkform_access.CHECK_PATH,
         )
         session = self._open(service, folkform_access.check_envelope)

@@ -21,6 +21,7 @@ from customer_sync.services.folkform_access import SERVICE, FolkFormAccess
 from customer_sync.services.time_field import TIME_FIELDS, VERSION, TimeField, TimeFieldInUse
 
 MAX_NAMES_PER_QUERY = 50
+CORRECT_RECORD = "Correct the record that is wrong; until then no pass can write this customer."
 _LONGEST_LIST = 1500
 _MOST_RECORDS = 100
 _PROJECTION = dict.fromkeys(("psid", "customerId", "pageId", *(field.path for field in TIME_FIELDS)), 1)
@@ -80,7 +81,7 @@ class FolkFormClient:
         if held is None:
             return filter_of(customer)
         if problem := conflict(customer.page_id, customer.updated_at, held):
-            raise Refused(SERVICE, problem)
+            raise Refused(SERVICE, problem, CORRECT_RECORD)
         page = {"pageId": held.page_id} if held.page_id else {}
         return {"customerId": str(customer.pancake_id), **page}
 

@@ -19,7 +19,9 @@ from customer_sync.services.sign_in import RENEWED_IN_VAIN, BearerToken
 
 SERVICE = "FolkForm"
 CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and the permissions of that role."
-CHECK_PATH = "Check that FOLKFORM_BASE_URL ends in /api/v1, and FOLKFORM_CUSTOMER_PATH."
+BASE_PATH = "/api/v1"
+CHECK_PATH = "Check the host in FOLKFORM_BASE_URL, and FOLKFORM_CUSTOMER_PATH."
+CHECK_ADDRESS = "Check FOLKFORM_BASE_URL: another service seems to be there."
 _ROLES = "/auth/roles"
 _BEARER, _ROLE = "Bearer ", "X-Active-Role-ID"
 _MIN_TOKEN = 20
@@ -177,4 +179,4 @@ def check_envelope(answer: Answer) -> None:
     if answer.body.get("status") == "error":
         raise Refused(SERVICE, "refused the request")
     if answer.body.get("status") != "success" or "data" not in answer.body:
-        raise ContractBroken(SERVICE, 'answered without "status" and "data"', "Check FOLKFORM_BASE_URL.")
+        raise ContractBroken(SERVICE, 'answered without "status" and "data"', CHECK_ADDRESS)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from customer_sync.core.command_line import command
 from customer_sync.core.errors import ContractBroken, ServiceError, TokenRefused, Unreachable
 from customer_sync.core.page import Page
 from customer_sync.core.stored_value import kept_text
@@ -19,7 +20,7 @@ from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.redact import Redactor
 from customer_sync.http.service import path_segment
 from customer_sync.http.session import Access, ApiSession, Call
-from customer_sync.services.pancake import SERVICE, blocked_by_proxy, present_token, refusal_of
+from customer_sync.services.pancake import SERVICE, blocked_by_proxy, pages_of_user, refusal_of
 from customer_sync.services.refused_tokens import RefusedTokens
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,7 @@ _MOST_MADE = 3
 # The list of a user's pages fails so for good where Pancake no longer has it; that must not bar a new token.
 _LASTING = frozenset({500, 501})
 _STORE_TOKEN = "Do what Pancake's message says, or store a valid page token in FolkForm's page record."
-_RECORD, _SETTING = "the user token of FolkForm's page record", "PANCAKE_ACCESS_TOKEN"
-_STORE_AS = {_RECORD: "store it in FolkForm's page record", _SETTING: "set PANCAKE_ACCESS_TOKEN to it"}
-_RENEW_USER_TOKEN = "Renew the user token at pages.fm → Account → Advanced and"
+RECORD, SETTING = "the record's user token", "PANCAKE_ACCESS_TOKEN"
 
 
 class PageRecords(Protocol):
@@ -50,12 +49,23 @@ class RenewalDisabled:
     next_step: str
 
 
-NO_USER_TOKEN = RenewalDisabled(
-    "there is no user token to make one",
-    "Store a page token or a user token in FolkForm's page record, or set PANCAKE_ACCESS_TOKEN.",
+_KEEP = (
+    f"at pages.fm → Account → Advanced, and set {SETTING} to it or store it as accessToken in FolkForm's page record"
 )
+NO_USER_TOKEN = RenewalDisabled("there is no user token to make one", f"Get one {_KEEP}.")
 
 
+def renew_user_token() -> str:
+    """What to do about a dead user token; the one that is set is used where the record's is dead."""
+    return f"Renew the user token {_KEEP}; then run {command('check')}."
+
+
+def is_passing(error: ServiceError) -> bool:
+    """Whether Pancake's list of the user's pages may come later, so that no token is made before."""
+    return isinstance(error, Unreachable) and error.status not in _LASTING
+
+
+PRESENT_ONE_REFUSED = RenewalDisabled("it is the present one, so that a new one would not help", _STORE_TOKEN)
 NEW_ONE_REFUSED = RenewalDisabled("refused a new one, too, in an earlier run", _STORE_TOKEN)
 
 
@@ -137,9 +147,9 @@ class PageToken(Access):
             log.debug("page %s: FolkForm holds a newer token", self._page_id)
             return record.page_access_token
         problem = f"{'refuses the' if refused else 'needs a'} token of page {self._page_id}"
-        user_tokens = {record.access_token: _RECORD} if record.access_token else {}
+        user_tokens = {record.access_token: RECORD} if record.access_token else {}
         if self._user_token:
-            user_tokens.setdefault(self._user_token, _SETTING)
+            user_tokens.setdefault(self._user_token, SETTING)
         present = self._present(user_tokens)
         if not self._is_new(present):
             if obstacle := self._obstacle(refused, present, user_tokens):
@@ -167,7 +177,7 @@ class PageToken(Access):
             reason = f"all {_MOST_MADE} new ones were renewed by another program"
             return RenewalDisabled(reason, "Set CUSTOMER_SYNC_RENEW_TOKENS=0, so that only that program renews it.")
         if present:
-            return RenewalDisabled("it is the present one, so that a new one would not help", _STORE_TOKEN)
+            return PRESENT_ONE_REFUSED
         if refused and self._unhelpful.holds(refused, self._refused[refused]):
             return NEW_ONE_REFUSED
         return None if user_tokens else NO_USER_TOKEN
@@ -176,13 +186,13 @@ class PageToken(Access):
         """The page token that Pancake's list of the user's pages shows; empty where it shows none."""
         for user_token in user_tokens:
             try:
-                token = present_token(self._session, self.limiter, self._page_id, user_token)
+                pages = pages_of_user(self._session, self.limiter, user_token, self._page_id)
             except ServiceError as error:
-                if isinstance(error, Unreachable) and error.status not in _LASTING:
-                    raise  # Later it may show one.
+                if is_passing(error):
+                    raise
                 log.debug("page %s: Pancake does not list the user's pages: %s", self._page_id, error)
                 continue
-            if token:
+            if token := pages.get(self._page_id):
                 self._redact.add(token)
                 return token
         return ""
@@ -201,9 +211,7 @@ class PageToken(Access):
         refusals: list[str] = []
         for user_token, name in user_tokens.items():
             if refusals:
-                log.warning(
-                    "page %s: the record's user token is refused (%s), trying %s", self._page_id, refusals[-1], name
-                )
+                log.warning("page %s: %s is refused (%s), trying %s", self._page_id, RECORD, refusals[-1], name)
             try:
                 return self._request_token(user_token)
             except TokenRefused as error:
@@ -211,9 +219,10 @@ class PageToken(Access):
             except ServiceError as error:
                 error.problem += f" when a new token of page {self._page_id} was made"
                 raise
-        problem += ", and the user token that should make a new one"
-        where = " or ".join(map(_STORE_AS.__getitem__, user_tokens.values()))
-        raise TokenRefused(SERVICE, problem, f"{_RENEW_USER_TOKEN} {where}.", server_message="; ".join(refusals))
+        step, message = renew_user_token(), "; ".join(refusals)
+        raise TokenRefused(
+            SERVICE, f"{problem}, and the user token that should make a new one", step, server_message=message
+        )
 
     def _request_token(self, user_token: str) -> str:
         """A new page token; the old one is dead from now on."""

@@ -18,7 +18,10 @@ from customer_sync.http.session import Access, ApiSession, Call
 SERVICE = "Pancake"
 LARGEST_PAGE_SIZE = 100
 _WRONG_KIND = "102"
+_ACTIVATED = "activated"
 _TOKEN_CODES = frozenset({_WRONG_KIND, "103", "105", "106", "107"})
+BASE_PATH = "/api"
+CHECK_ADDRESS = "Check PANCAKE_BASE_URL: another service seems to be there."
 READ_LESS = "Set CUSTOMER_SYNC_PAGE_SIZE to a number below 100."
 RENEW_TOKEN = "Renew the page's token in Pancake (Settings → Tools) and store it in FolkForm."
 
@@ -71,10 +74,6 @@ class PancakeClient:
         self._refuse_another_page(customers)
         return CustomerList(customers, _read_total(total), answer.date)
 
-    def present_token(self, user_token: str) -> str:
-        """The token of this page in the list of the user's pages; empty where it shows none. Raises as above."""
-        return present_token(self._session, self._access.limiter, self._page_id, user_token)
-
     def _refuse_another_page(self, customers: list[Any]) -> None:
         """A stray customer is malformed; with more than half of them, the list is that of another page."""
         named = (row.get("page_id") if isinstance(row, dict) else None for row in customers)
@@ -84,19 +83,32 @@ class PancakeClient:
             raise ContractBroken(SERVICE, problem, "Check the page token in FolkForm's page record.")
 
 
-def present_token(session: ApiSession, limiter: AdaptiveRateLimiter, page_id: str, user_token: str) -> str:
-    """The token of a page in Pancake's list of a user's pages; empty where it shows none. To read it costs no other
-    program its token.
+def pages_of_user(
+    session: ApiSession, limiter: AdaptiveRateLimiter, user_token: str, page_id: str | None = None
+) -> dict[str, str]:
+    """Pancake's list of a user's pages: the token of each, empty where it shows none. To read it makes no token. The
+    request counts for *page_id*.
+
+    Raises TokenRefused for the user token, Refused, Unreachable, and ContractBroken when the answer holds no list.
     """
     call = Call("GET", "/v1/pages", {"access_token": user_token}, page_id=page_id)
     categorized = session.call(call, Access(limiter)).body.get("categorized")
-    pages = categorized.get("activated") if isinstance(categorized, dict) else None
-    for page in pages if isinstance(pages, list) else []:
-        settings = page.get("settings") if isinstance(page, dict) and page.get("id") == page_id else None
-        token = settings.get("page_access_token") if isinstance(settings, dict) else None
-        if isinstance(token, str) and kept_text(token) == token:
-            return token
-    return ""
+    if not isinstance(categorized, dict) or not isinstance(categorized.get(_ACTIVATED), list):
+        raise ContractBroken(SERVICE, "answered without a list of the user's pages")
+    tokens: dict[str, str] = {}
+    # What an inactive page shows may be no present token.
+    for category in sorted(categorized, key=lambda name: name == _ACTIVATED):
+        pages = categorized[category] if isinstance(categorized[category], list) else []
+        for page in (page for page in pages if isinstance(page, dict)):
+            if listed := read_identifier(page.get("id")):
+                tokens[listed] = _shown_token(page) if category == _ACTIVATED else ""
+    return tokens
+
+
+def _shown_token(page: dict[str, Any]) -> str:
+    settings = page.get("settings")
+    token = settings.get("page_access_token") if isinstance(settings, dict) else None
+    return token if isinstance(token, str) and kept_text(token) == token else ""
 
 
 def _read_total(total: Any) -> int | None:
@@ -130,7 +142,7 @@ def check_envelope(answer: Answer) -> None:
     if body.get("success") is True:
         return
     if body.get("success") is not False:
-        raise ContractBroken(SERVICE, 'answered without "success"', "Check PANCAKE_BASE_URL.")
+        raise ContractBroken(SERVICE, 'answered without "success"', CHECK_ADDRESS)
     code = str(body.get("error_code", ""))
     if code == "429":
         raise Unreachable(SERVICE, "answered too many requests", too_many=True)

@@ -13,9 +13,10 @@ from customer_sync.core.clock import check_clocks, clocks_differ
 from customer_sync.core.command_line import command
 from customer_sync.core.customer import Customer, Key, Malformed, Window, read_customer
 from customer_sync.core.errors import ContractBroken, Refused, ServiceError
+from customer_sync.core.stored_value import unstorable
 from customer_sync.results.page_result import SyncedPage
 from customer_sync.services.documents import StoredVersion
-from customer_sync.services.folkform import Filter
+from customer_sync.services.folkform import CORRECT_RECORD, Filter
 from customer_sync.services.folkform_access import SERVICE as FOLKFORM
 from customer_sync.services.pancake import SERVICE as PANCAKE
 from customer_sync.sync.plan import LOOK_BACK, PassOptions, Plan, plan_backfill, plan_closing, plan_incremental
@@ -224,7 +225,8 @@ class _PageSync:
             on_written(customer)
 
         def failed(customer: Customer, error: ServiceError) -> None:
-            context.listener.customer_failed(self._result, self._result.add_failed(customer, error.sentence))
+            step = f"FolkForm {flaw}. {CORRECT_RECORD}" if (flaw := unstorable(customer.data)) else error.next_step
+            context.listener.customer_failed(self._result, self._result.add_failed(customer, error.sentence, step))
 
         upserts = Upserts(
             context.pool,
