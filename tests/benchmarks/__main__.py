@@ -56,7 +56,7 @@ def _groups(options: argparse.Namespace) -> dict[str, Group]:
         return {
             "growth": partial(growth.figures, LONG),
             "million": partial(million.figures, options.customers, _PAGES),
-            "memory": partial(memory.figures, memory.AT_ONCE),
+            "memory": partial(memory.figures, memory.TINY if options.tiny else memory.USUAL),
         }
     sizes = replace(TINY if options.tiny else USUAL, with_dlt=_with_dlt(options))
     return {

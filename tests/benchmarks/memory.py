@@ -3,7 +3,7 @@
 The memory limits of deploy/kubernetes are set by these figures.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import scenes
@@ -12,7 +12,9 @@ from .figure import Figure
 from .programs import QUICKLY, customer_sync
 from .served import Served
 
-AT_ONCE = (4, 64)
+USUAL = dict.fromkeys((4, 64), ("incremental", "backfill", "verify"))
+"""Which commands are measured, for each number of pages at once."""
+TINY = {1: ("backfill",)}
 _CUSTOMERS = 200
 """Customers of a page: two batches, so that one is read ahead while the other is written."""
 # A batch of 100 is just below the 2 MiB that are read; one wide character makes Python store four bytes for each.
@@ -35,10 +37,10 @@ _FAULTS = {
 }
 
 
-def figures(at_once: Sequence[int]) -> Iterator[Figure]:
-    """Each command with each kind of answers, at each number of pages at once."""
-    for pages in at_once:
-        for command in _COMMANDS:
+def figures(measured: Mapping[int, Sequence[str]]) -> Iterator[Figure]:
+    """Each of the commands (USUAL or TINY) with each kind of answers."""
+    for pages, commands in measured.items():
+        for command in commands:
             yield _figure(command, pages, "ordinary answers")
             yield _figure(command, pages, "large customers", notes=_NOTES)
             for answers in _FAULTS:
