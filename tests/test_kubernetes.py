@@ -318,6 +318,8 @@ def test_by_hand_it_is_one_pod_for_all_pages() -> None:
     assert "completions" not in MANUAL.job
     assert MANUAL.variables == {}
     assert MANUAL.job["ttlSecondsAfterFinished"] > 0
+    # Kubernetes deletes the older ones with their logs, however short ago they ran.
+    assert MANUAL.spec["successfulJobsHistoryLimit"] == MANUAL.spec["failedJobsHistoryLimit"] == 20
 
 
 _KUBECTL = """#!/bin/sh
