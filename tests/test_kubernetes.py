@@ -242,6 +242,34 @@ def test_the_settings_are_known() -> None:
     assert config_map(PLAIN)[f"{_TOKEN}_FILE"] == f"/run/secrets/customer-sync/{_TOKEN}"
 
 
+def _document() -> str:
+    return (DEPLOY.parent / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+
+
+def test_the_memory_limit() -> None:
+    """It leaves a quarter above the largest measurement; the request is what ordinary answers need."""
+    rows = dict(re.findall(r"^\| \d+ pages at once: (\w+).*?((?: \| [\d,]+)+) \|$", _document(), re.MULTILINE))
+    largest = max(int(figure.replace(",", "")) for row in rows.values() for figure in re.findall(r"[\d,]+", row))
+    ordinary = max(map(int, re.findall(r"\d+", rows["ordinary"])))
+    for job in (*JOBS, *SHARDED_JOBS, MANUAL):
+        resources = job.container["resources"]
+        assert int(resources["limits"]["memory"].removesuffix("Mi")) >= 1.25 * largest
+        assert int(resources["requests"]["memory"].removesuffix("Mi")) >= ordinary
+
+
+def test_the_document_names_what_there_is() -> None:
+    """Each path, CronJob and deadline in the document exists."""
+    text = _document()
+    ours = KUBERNETES / "overlays" / "ours"  # what the reader makes of the example
+    paths = {KUBERNETES.joinpath(path.rstrip(".")) for path in re.findall(r"deploy/kubernetes/([\w./-]+)", text)}
+    assert all(path.exists() for path in paths if not path.is_relative_to(ours))
+    rows = re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)
+    assert rows == [job.name for job in (*JOBS, MANUAL)]
+    named = set(re.findall(r"customer-sync-(incremental|backfill|verify|manual)\b", text))
+    assert named <= set(rows)
+    assert f"{JOBS[0].job['activeDeadlineSeconds']} s after its start" in text
+
+
 # What the pods run
 
 
