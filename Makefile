@@ -45,7 +45,7 @@ mutants: $(READY) ## take out the rules that prevent a loss, one by one: a test 
 bench: $(READY) ## measure customer-sync beside its rivals; a few minutes
 	@$(BIN)/python -m tests.benchmarks $(GROUPS)
 
-bench-long: $(READY) ## the large histories and a million customers (CUSTOMERS=50000: fewer); about an hour
+bench-long: $(READY) ## the large histories, a million customers (CUSTOMERS=50000: fewer), and the memory of 64 pages; over an hour
 	@$(BIN)/python -m tests.benchmarks --long --json .bench/bench-long.json $(CUSTOMERS:%=--customers=%) $(GROUPS)
 
 bench-rivals: $(RIVALS)/.ready ## install dlt, the rival of `make bench` that needs an environment of its own

@@ -1,11 +1,10 @@
-"""deploy/kubernetes: Kubernetes accepts the manifests, and their pods do their work on the sandbox."""
+"""deploy/kubernetes: Kubernetes accepts what kustomize builds, and the pods do their work on the sandbox."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
-from copy import deepcopy
-from functools import reduce
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +13,6 @@ import kubernetes_validate
 import pytest
 import yaml
 
-import customer_sync
 from customer_sync.config.readers import read_duration
 from customer_sync.config.settings import SHARDS, declared
 from customer_sync.core.errors import ExitCode
@@ -23,56 +21,30 @@ from customer_sync.core.interrupt import GRACE_SECONDS
 from .conftest import Command, StartSandbox
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-BASE, OVERLAY = DEPLOY / "kubernetes" / "base", DEPLOY / "kubernetes" / "overlays" / "sharded"
+KUBERNETES = DEPLOY / "kubernetes"
 Manifest = dict[str, Any]
+_BUILDERS = {"kustomize": ["kustomize", "build"], "kubectl": ["kubectl", "kustomize"]}
+BUILDERS = [command for name, command in _BUILDERS.items() if shutil.which(name)]
+if not BUILDERS:
+    step = "go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.0"
+    pytest.skip(f"needs kustomize or kubectl: {step}", allow_module_level=True)
 
 
-def kustomization(folder: Path) -> Manifest:
-    """What a folder's kustomization.yaml says."""
-    loaded: Manifest = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
-    return loaded
+def build(folder: Path, builder: list[str] = BUILDERS[0]) -> list[Manifest]:
+    """The manifests that a folder's kustomization makes, as `kubectl apply -k` applies them."""
+    built = subprocess.run([*builder, folder], check=True, capture_output=True, text=True, timeout=60).stdout
+    return list(yaml.safe_load_all(built))
 
 
-def base() -> list[Manifest]:
-    """The manifests of the base: they are complete in their files."""
-    files = [(BASE / name).read_text(encoding="utf-8") for name in kustomization(BASE)["resources"]]
-    return [manifest for file in files for manifest in yaml.safe_load_all(file)]
-
-
-def sharded() -> list[Manifest]:
-    """The manifests of the overlay, as kustomize builds them."""
-    manifests, overlay = deepcopy(base()), kustomization(OVERLAY)
-    for patch in overlay["patches"]:
-        for manifest in manifests:
-            if manifest["kind"] == patch["target"]["kind"]:
-                for change in yaml.safe_load(patch["patch"]):
-                    change_at(manifest, change["path"].strip("/").split("/"), change.get("value"))
-    (replacement,) = overlay["replacements"]
-    count = next(one for one in manifests if one["kind"] == "ConfigMap")["data"][SHARDS]
-    for job in (one for one in manifests if one["kind"] == "CronJob"):
-        for path in replacement["targets"][0]["fieldPaths"]:
-            change_at(job, path.split("."), int(count))
-    return manifests
-
-
-def change_at(manifest: Manifest, path: list[str], value: Any) -> None:
-    """Sets what is at a path, or removes it."""
-    *parents, name = path
-    parent = reduce(lambda node, key: node[int(key) if isinstance(node, list) else key], parents, manifest)
-    parent.pop(name, None)
-    if value is not None:
-        parent[name] = value
-
-
-def by_name(manifests: Iterable[Manifest]) -> dict[tuple[str, str], Manifest]:
-    """The manifests by kind and name."""
-    return {(one["kind"], one["metadata"]["name"]): one for one in manifests}
-
-
-PLAIN, SHARDED = base(), sharded()
-CONFIG, SECRET = PLAIN[0]["data"], PLAIN[1]["stringData"]
+PLAIN, SHARDED, EXAMPLE = (build(KUBERNETES / name) for name in ("base", "overlays/sharded", "overlays/example"))
 _NEWEST = kubernetes_validate.latest_version().removesuffix(".0")
-_PLACEHOLDER = re.compile("<.+>")
+_TOKEN = "FOLKFORM_TOKEN"
+
+
+def config_map(manifests: list[Manifest]) -> dict[str, str]:
+    """The variables of the only ConfigMap."""
+    (data,) = (one["data"] for one in manifests if one["kind"] == "ConfigMap")
+    return dict(data)
 
 
 class CronJob:
@@ -87,6 +59,11 @@ class CronJob:
         self.shards = self.job.get("completions", 1)
 
     @property
+    def variables(self) -> dict[str, str]:
+        """The variables of the container itself, which has no other but those of the ConfigMap."""
+        return {one["name"]: one["value"] for one in self.container.get("env", [])}
+
+    @property
     def max_runtime(self) -> int:
         args = self.container["args"]
         return read_duration(args[args.index("--max-runtime") + 1])
@@ -99,38 +76,86 @@ class CronJob:
         return "Count"
 
 
-JOBS, SHARDED_JOBS = ([CronJob(one) for one in file if one["kind"] == "CronJob"] for file in (PLAIN, SHARDED))
-each_job = pytest.mark.parametrize(
-    "job",
-    [
-        pytest.param(job, id=f"{kind}-{job.name}")
-        for kind, jobs in (("plain", JOBS), ("sharded", SHARDED_JOBS))
-        for job in jobs
-    ],
+def scheduled(manifests: list[Manifest]) -> list[CronJob]:
+    """The CronJobs that run by schedule, in the order of a day."""
+    jobs = {job.name: job for job in (CronJob(one) for one in manifests if one["kind"] == "CronJob")}
+    return [jobs[name] for name in ("incremental", "backfill", "verify")]
+
+
+def manual(manifests: list[Manifest]) -> CronJob:
+    """The CronJob for commands by hand."""
+    (job,) = (CronJob(one) for one in manifests if one["metadata"]["name"] == "customer-sync-manual")
+    return job
+
+
+JOBS, SHARDED_JOBS = scheduled(PLAIN), scheduled(SHARDED)
+MANUAL = manual(PLAIN)
+each_scheduled_job, each_job = (
+    pytest.mark.parametrize(
+        "job",
+        [
+            pytest.param(job, id=f"{kind}-{job.name}")
+            for kind, jobs in (("plain", [*JOBS, *more]), ("sharded", SHARDED_JOBS))
+            for job in jobs
+        ],
+    )
+    for more in ([], [MANUAL])
 )
 
 
 # The manifests
 
 
-@pytest.mark.parametrize(("folder", "manifests"), [(BASE, PLAIN), (OVERLAY, SHARDED)], ids=["base", "sharded"])
-def test_kustomize_builds_them(folder: Path, manifests: list[Manifest]) -> None:
-    """`kubectl apply -k` applies what the other tests look at."""
-    builders = {"kustomize": ["kustomize", "build"], "kubectl": ["kubectl", "kustomize"]}
-    command = next((command for name, command in builders.items() if shutil.which(name)), None)
-    if command is None:
-        pytest.skip("needs kubectl or kustomize: go install sigs.k8s.io/kustomize/kustomize/v5@latest")
-    built = subprocess.run([*command, folder], check=True, capture_output=True, text=True, timeout=60).stdout
-    assert by_name(yaml.safe_load_all(built)) == by_name(manifests)
+@pytest.mark.parametrize("folder", ["base", "overlays/sharded", "overlays/example"])
+def test_every_builder_builds_the_same(folder: str) -> None:
+    """kustomize itself, and the one within kubectl, where this machine has both."""
+    first, *others = (build(KUBERNETES / folder, builder) for builder in BUILDERS)
+    for other in others:
+        assert other == first
 
 
 @pytest.mark.parametrize("version", ["1.29", _NEWEST])
-@pytest.mark.parametrize("document", [*PLAIN, *SHARDED], ids=lambda document: document["metadata"]["name"])
+@pytest.mark.parametrize("document", [*PLAIN, *SHARDED, *EXAMPLE], ids=lambda document: document["metadata"]["name"])
 def test_the_schema(version: str, document: dict[str, Any]) -> None:
     """Every field is valid in the oldest version that is promised and in the newest that the library knows."""
     assert kubernetes_validate.validate(document, version, strict=True) == version
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate({**document, "speck": {}}, version, strict=True)
+
+
+def test_what_is_applied() -> None:
+    """Four CronJobs and the settings. No Secret: each apply would restore what is written in the file."""
+    names = {"incremental", "backfill", "verify", "manual"}
+    expected = {("ConfigMap", "customer-sync")} | {("CronJob", f"customer-sync-{name}") for name in names}
+    for manifests in (PLAIN, SHARDED, EXAMPLE):
+        assert {(one["kind"], one["metadata"]["name"]) for one in manifests} == expected
+
+
+def test_the_labels() -> None:
+    """Everything has the program's name, each pod that of its run too: `kubectl logs -l` finds them."""
+    for manifest in (*PLAIN, *SHARDED, *EXAMPLE):
+        assert manifest["metadata"]["labels"] == {"app.kubernetes.io/name": "customer-sync"}
+    for job in (*JOBS, *SHARDED_JOBS, MANUAL):
+        labels = job.job["template"]["metadata"]["labels"]
+        assert labels == {"app.kubernetes.io/name": "customer-sync", "app.kubernetes.io/component": job.name}
+
+
+def test_the_example() -> None:
+    """It sets the image by digest, the namespace and settings, and changes nothing else."""
+    assert {one["metadata"]["namespace"] for one in EXAMPLE} == {"customer-sync"}
+    plain, ours = config_map(PLAIN), config_map(EXAMPLE)
+    assert plain.items() < ours.items()
+    assert "FOLKFORM_BASE_URL" in ours.keys() - plain.keys()
+    for job, own in zip([*JOBS, MANUAL], [*scheduled(EXAMPLE), manual(EXAMPLE)], strict=True):
+        image = own.container.pop("image")
+        assert re.fullmatch(r"[a-z./-]+@sha256:[0-9a-f]{64}", image)
+        assert own.spec == {**job.spec, "jobTemplate": _without_image(job)}
+
+
+def _without_image(job: CronJob) -> Manifest:
+    copy: Manifest = json.loads(json.dumps(job.spec["jobTemplate"]))
+    del copy["spec"]["template"]["spec"]["containers"][0]["image"]
+    return copy
 
 
 def test_the_schedules() -> None:
@@ -139,17 +164,19 @@ def test_the_schedules() -> None:
     expected = {"incremental": ("*/5 * * * *", None), "backfill": ("0 2 * * *", zone), "verify": ("0 8 * * 0", zone)}
     for jobs in (JOBS, SHARDED_JOBS):
         assert {job.name: (job.spec["schedule"], job.spec.get("timeZone")) for job in jobs} == expected
+        assert not any(job.spec.get("suspend") for job in jobs)
     assert ZoneInfo(zone).key == zone
 
 
-@each_job
+@each_scheduled_job
 def test_the_times_fit(job: CronJob) -> None:
     """A run stops before Kubernetes ends it, and a pod that is to end gets the time that the program needs."""
-    assert job.max_runtime + job.pod["terminationGracePeriodSeconds"] < job.job["activeDeadlineSeconds"]
-    assert job.pod["terminationGracePeriodSeconds"] >= GRACE_SECONDS + 5
+    stop = job.pod["terminationGracePeriodSeconds"]
+    assert job.max_runtime + stop < job.job["activeDeadlineSeconds"]
+    assert stop >= GRACE_SECONDS + 5
     assert job.spec["startingDeadlineSeconds"] >= 10  # Kubernetes checks every ten seconds.
-    if job.name == "incremental":
-        assert job.max_runtime < 300
+    if job.name == "incremental":  # Otherwise an outage of one shard would hold up the next run of all others.
+        assert job.job["activeDeadlineSeconds"] + stop < 300
 
 
 @each_job
@@ -162,11 +189,11 @@ def test_one_at_a_time(job: CronJob) -> None:
 
 @each_job
 def test_exit_codes(job: CronJob) -> None:
-    """75 is retried, but not by a verify, which would start from the beginning; 2 and 3 fail the Job; in a shard, 3 is
-    that shard's own; other codes count as failures.
+    """75 is retried by both passes: a verify would start from the beginning, a command by hand has its reader; 2 and 3
+    fail the Job; in a shard, 3 is that shard's own; other codes count as failures.
     """
     refused = "FailJob" if job.shards == 1 else "Count"
-    later = "Count" if job.name == "verify" else "Ignore"
+    later = "Ignore" if job.name in ("incremental", "backfill") else "Count"
     actions = {ExitCode.USAGE: "FailJob", ExitCode.REFUSED: refused, ExitCode.TRY_LATER: later}
     assert {code: job.action_on(code) for code in ExitCode} == dict.fromkeys(ExitCode, "Count") | actions
     drained, *rules = job.job["podFailurePolicy"]["rules"]
@@ -193,38 +220,65 @@ def test_the_pods_are_restricted(job: CronJob) -> None:
 
 @each_job
 def test_references(job: CronJob) -> None:
-    """The image is this version's; the ConfigMap, the Secret and the volumes exist, and /tmp is writable."""
-    assert job.container["image"] == f"registry.example.com/customer-sync:{customer_sync.__version__}"
-    assert job.container["envFrom"] == [{"configMapRef": {"name": PLAIN[0]["metadata"]["name"]}}]
+    """The ConfigMap and the volumes exist, /tmp is writable, and the Secret has the name that the document gives it."""
+    assert job.container["envFrom"] == [{"configMapRef": {"name": "customer-sync"}}]
     volumes = {volume["name"]: volume for volume in job.pod["volumes"]}
     mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in job.container["volumeMounts"]}
     assert "emptyDir" in mounts["/tmp"]  # noqa: S108
-    assert mounts["/run/secrets/customer-sync"]["secret"]["secretName"] == PLAIN[1]["metadata"]["name"]
+    assert mounts["/run/secrets/customer-sync"]["secret"]["secretName"] == "customer-sync"
 
 
 def test_the_settings_are_known() -> None:
-    """Every variable is one of ours, and each file that one names is a key of the Secret."""
+    """Every variable is one of ours, in the comments of the example too, and none holds a secret."""
     secrets = {declaration.variable for declaration in declared().values() if declaration.secret}
-    files = {variable: text for variable, text in CONFIG.items() if variable.endswith("_FILE")}
     known = {declaration.variable for declaration in declared().values()} - secrets
-    assert CONFIG.keys() - files.keys() <= known | {"TZ"}
-    assert files == {f"{name}_FILE": f"/run/secrets/customer-sync/{name}" for name in SECRET}
-    assert SECRET.keys() <= secrets
+    commented = (KUBERNETES / "overlays" / "example" / "settings.yaml").read_text(encoding="utf-8")
+    proposed = set(re.findall(r"^  (?:# )?([A-Z_]+): ", commented, re.MULTILINE))
+    assert proposed | config_map(EXAMPLE).keys() <= known | {f"{name}_FILE" for name in secrets} | {
+        "TZ",
+        "CUSTOMER_SYNC_LOG_FORMAT",
+        "CUSTOMER_SYNC_PUSHGATEWAY",
+    }
+    assert config_map(PLAIN)[f"{_TOKEN}_FILE"] == f"/run/secrets/customer-sync/{_TOKEN}"
+
+
+def _document() -> str:
+    return (DEPLOY.parent / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+
+
+def test_the_memory_limit() -> None:
+    """It leaves a quarter above the largest measurement; the request is what ordinary answers need."""
+    rows = dict(re.findall(r"^\| \d+ pages at once: (\w+).*?((?: \| [\d,]+)+) \|$", _document(), re.MULTILINE))
+    largest = max(int(figure.replace(",", "")) for row in rows.values() for figure in re.findall(r"[\d,]+", row))
+    ordinary = max(map(int, re.findall(r"\d+", rows["ordinary"])))
+    for job in (*JOBS, *SHARDED_JOBS, MANUAL):
+        resources = job.container["resources"]
+        assert int(resources["limits"]["memory"].removesuffix("Mi")) >= 1.25 * largest
+        assert int(resources["requests"]["memory"].removesuffix("Mi")) >= ordinary
+
+
+def test_the_document_names_what_there_is() -> None:
+    """Each path, CronJob and deadline in the document exists."""
+    text = _document()
+    ours = KUBERNETES / "overlays" / "ours"  # what the reader makes of the example
+    paths = {KUBERNETES.joinpath(path.rstrip(".")) for path in re.findall(r"deploy/kubernetes/([\w./-]+)", text)}
+    assert all(path.exists() for path in paths if not path.is_relative_to(ours))
+    rows = re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)
+    assert rows == [job.name for job in (*JOBS, MANUAL)]
+    named = set(re.findall(r"customer-sync-(incremental|backfill|verify|manual)\b", text))
+    assert named <= set(rows)
+    assert f"{JOBS[0].job['activeDeadlineSeconds']} s after its start" in text
 
 
 # What the pods run
 
 
-def _environment(run: Command, manifests: list[Manifest], fill_in: dict[str, str]) -> dict[str, str]:
-    """What a pod gets: the ConfigMap, and the Secret as files; *fill_in* replaces the placeholders."""
-
-    def filled_in(name: str, text: str) -> str:
-        return fill_in.get(name, text) if _PLACEHOLDER.fullmatch(text) else text
-
-    for name, text in SECRET.items():
-        (run.home / name).write_text(filled_in(name, text))
-    config = {name: filled_in(name, text) for name, text in manifests[0]["data"].items()}
-    return {name: text.replace("/run/secrets/customer-sync", str(run.home)) for name, text in config.items()}
+def _environment(run: Command, manifests: list[Manifest], token: str) -> dict[str, str]:
+    """What a pod gets: the ConfigMap, and the Secret as files."""
+    (run.home / _TOKEN).write_text(token)
+    return {
+        name: text.replace("/run/secrets/customer-sync", str(run.home)) for name, text in config_map(manifests).items()
+    }
 
 
 @each_job
@@ -232,24 +286,23 @@ def test_the_command_lines(run: Command, job: CronJob) -> None:
     """Each pod runs a valid command line of this program."""
     outcome = run(None, *job.container["args"], "--help")
     assert (outcome.code, outcome.err) == (0, "")
-    assert f"Usage: customer-sync {job.name}" in outcome.out
+    assert f"Usage: customer-sync {job.container['args'][0]}" in outcome.out
 
 
-def test_placeholders(run: Command) -> None:
-    """A run with placeholders left ends with exit code 2 and names exactly those."""
-    outcome = run(None, *JOBS[0].container["args"], **_environment(run, PLAIN, {}))
-    left = [name for name, text in {**CONFIG, **SECRET}.items() if _PLACEHOLDER.fullmatch(text)]
+def test_the_base_alone(run: Command) -> None:
+    """Without an overlay the run ends with exit code 2, and names the address that is missing."""
+    outcome = run(None, *JOBS[0].container["args"], **_environment(run, PLAIN, "token"))
     assert outcome.code == 2
-    assert sorted(re.findall(r"Error: (\w+)", outcome.err)) == sorted(left)
+    assert re.findall(r"Error: (\w+)", outcome.err) == ["FOLKFORM_BASE_URL"]
 
 
 @pytest.mark.parametrize("manifests", [PLAIN, SHARDED], ids=["plain", "sharded"])
 def test_the_jobs_do_their_work(sandbox: StartSandbox, run: Command, manifests: list[Manifest]) -> None:
     """With the settings of the manifests, the three Jobs copy every customer, and verify finds no difference."""
     box = sandbox(pages=5, customers=20)
-    pancake = {"PANCAKE_BASE_URL": box.environment["PANCAKE_BASE_URL"]}
-    environment = {**pancake, **_environment(run, manifests, box.environment)}
-    for job in JOBS if manifests is PLAIN else SHARDED_JOBS:
+    addresses = {name: box.environment[name] for name in ("PANCAKE_BASE_URL", "FOLKFORM_BASE_URL")}
+    environment = {**addresses, **_environment(run, manifests, box.environment[_TOKEN])}
+    for job in scheduled(manifests):
         for pod in _start_pods(run, job, environment):
             assert run.end(pod).code == 0
     assert box.difference().equal
@@ -257,13 +310,78 @@ def test_the_jobs_do_their_work(sandbox: StartSandbox, run: Command, manifests: 
 
 def _start_pods(run: Command, job: CronJob, environment: dict[str, str]) -> list[Any]:
     indexes = [{"JOB_COMPLETION_INDEX": str(index)} for index in range(job.shards)] if job.shards > 1 else [{}]
-    return [run.start(None, *job.container["args"], **environment, **index) for index in indexes]
+    return [run.start(None, *job.container["args"], **environment, **job.variables, **index) for index in indexes]
 
 
 @pytest.mark.parametrize(("plain", "sharded"), list(zip(JOBS, SHARDED_JOBS, strict=True)), ids=lambda job: job.name)
 def test_a_shard_is_a_pod_like_any_other(plain: CronJob, sharded: CronJob) -> None:
-    """The overlay changes how many pods a Job has, and nothing in them: the ConfigMap has the number of shards."""
-    assert plain.name == sharded.name
-    assert sharded.pod == plain.pod
+    """The overlay changes how many pods a Job has, and tells them how many: nothing else in them."""
+    env = sharded.container["env"]
+    assert {**sharded.pod, "containers": [{**plain.container, "env": env}]} == {
+        **plain.pod,
+        "containers": [sharded.container],
+    }
     assert sharded.job["completionMode"] == "Indexed"
-    assert sharded.job["parallelism"] == sharded.job["completions"] == int(SHARDED[0]["data"][SHARDS]) > 1
+
+
+@pytest.mark.parametrize("count", [None, 2, 7])
+def test_the_number_of_shards_is_in_one_place(tmp_path: Path, count: int | None) -> None:
+    """One edit changes the pods of every Job and what they are told; with fewer pods, pages would never be synced."""
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    file = tmp_path / "kubernetes" / "overlays" / "sharded" / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8")
+    (written,) = re.findall(r"completions, value: (\d+)}", text)
+    if count:
+        file.write_text(text.replace(f"completions, value: {written}}}", f"completions, value: {count}}}"))
+    expected = count or int(written)
+    for job in scheduled(build(file.parent)):
+        assert job.job["completions"] == job.job["parallelism"] == expected > 1
+        assert job.variables == {SHARDS: str(expected)}
+
+
+def test_by_hand_it_is_one_pod_for_all_pages() -> None:
+    """The CronJob for commands by hand never runs by itself, and no overlay makes shards of it."""
+    assert MANUAL.spec["suspend"] is True
+    assert manual(SHARDED).spec == MANUAL.spec
+    assert "completions" not in MANUAL.job
+    assert MANUAL.variables == {}
+    assert MANUAL.job["ttlSecondsAfterFinished"] > 0
+    # Kubernetes deletes the older ones with their logs, however short ago they ran.
+    assert MANUAL.spec["successfulJobsHistoryLimit"] == MANUAL.spec["failedJobsHistoryLimit"] == 20
+
+
+_KUBECTL = """#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$1" in
+  create) if [ "$2" = job ]; then cat "$JOB"; else cat > "$CREATED"; fi ;;
+  patch) exec {kubectl} "$@" ;;
+  logs) echo "the log" ;;
+  get) echo 75 ;;
+esac
+"""
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: kubernetes.io/docs/tasks/tools")
+def test_run_sh(tmp_path: Path) -> None:
+    """The script starts the manual Job with the arguments as they are, follows its log, and ends with its exit code."""
+    template = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "any"}, **MANUAL.spec["jobTemplate"]}
+    (tmp_path / "job.json").write_text(json.dumps({**template, "metadata": {"name": "any", "namespace": "ours"}}))
+    (tmp_path / "kubectl").write_text(_KUBECTL.format(kubectl=shutil.which("kubectl")))
+    (tmp_path / "kubectl").chmod(0o755)
+    files = {
+        name: str(tmp_path / file) for name, file in (("CALLS", "calls"), ("JOB", "job.json"), ("CREATED", "made"))
+    }
+    arguments = ["explain", 'a "quoted" \\ name', "--page", "trang/của tôi 1"]
+    ended = subprocess.run(
+        [KUBERNETES / "run.sh", *arguments],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "NAMESPACE": "ours", **files},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (75, "the log\n"), ended.stderr
+    created = json.loads((tmp_path / "made").read_text())
+    assert created["spec"]["template"]["spec"]["containers"][0]["args"] == arguments
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert all("--namespace ours" in call for call in calls if not call.startswith(("patch", "create --filename")))

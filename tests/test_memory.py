@@ -1,4 +1,4 @@
-"""Peak memory, measured of the process: whatever the services answer, a pass stays below the limit of its manifest."""
+"""Peak memory, measured of the process: whatever the services answer, a pass at four pages at once stays small."""
 
 import re
 import subprocess

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from . import growth, limiter, million, spared_requests, start_up, throughput
+from . import growth, limiter, memory, million, spared_requests, start_up, throughput
 from .figure import Figure
 from .machine import Machine
 from .programs import has_dlt
@@ -56,6 +56,7 @@ def _groups(options: argparse.Namespace) -> dict[str, Group]:
         return {
             "growth": partial(growth.figures, LONG),
             "million": partial(million.figures, options.customers, _PAGES),
+            "memory": partial(memory.figures, memory.TINY if options.tiny else memory.USUAL),
         }
     sizes = replace(TINY if options.tiny else USUAL, with_dlt=_with_dlt(options))
     return {

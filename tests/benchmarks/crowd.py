@@ -24,8 +24,8 @@ RECENT = Ages(0.01, 29.0)
 OLD = Ages(31.0, 700.0)
 
 
-def crowd(page_id: str, count: int, ages: Ages, now: int) -> Iterator[dict[str, Any]]:
-    """*count* customers of a page, oldest first; *now* is Unix microseconds."""
+def crowd(page_id: str, count: int, ages: Ages, now: int, notes: str | None = None) -> Iterator[dict[str, Any]]:
+    """*count* customers of a page, oldest first, each with *notes*; *now* is Unix microseconds."""
     from customer_sync.sandbox.sample_data import SampleCustomers
     from customer_sync.sandbox.times import pancake_text
 
@@ -40,5 +40,5 @@ def crowd(page_id: str, count: int, ages: Ages, now: int) -> Iterator[dict[str, 
             "psid": f"{25 * 10**15 + number}",
             "inserted_at": changed,
             "updated_at": changed,
-            "notes": None,  # Some sample notes have numbers beyond 64 bits, on which dlt fails.
+            "notes": notes,  # Some sample notes have numbers beyond 64 bits, on which dlt fails.
         }

@@ -23,6 +23,8 @@ class Run:
     memory: float | None
     """Peak memory in MiB; None if it is unknown."""
     out: str
+    code: int = 0
+    """The exit code."""
     sandbox_cpu: float = 0.0
     """CPU seconds of the sandbox during the run."""
 
@@ -39,9 +41,13 @@ class CommandFailed(Exception):
 
 
 def run(
-    command: Sequence[str | Path], environment: Mapping[str, str], watch: Callable[[int], None] | None = None
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    watch: Callable[[int], None] | None = None,
+    *,
+    may_fail: bool = False,
 ) -> Run:
-    """Runs a command; *watch* is called repeatedly with its process number."""
+    """Runs a command; *watch* is called repeatedly with its process number. Raises CommandFailed unless *may_fail*."""
     with TemporaryFile() as out, TemporaryFile() as err:
         started = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
@@ -50,10 +56,10 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        if process.returncode:
+        if process.returncode and not may_fail:
             words = " ".join(map(str, command))
             raise CommandFailed(f"{words} ended with {process.returncode}\n{(out.read() + err.read()).decode()}")
-        return Run(seconds, usage.ru_utime + usage.ru_stime, _peak(usage), out.read().decode())
+        return Run(seconds, usage.ru_utime + usage.ru_stime, _peak(usage), out.read().decode(), process.returncode)
 
 
 def _end_of(pid: int, watch: Callable[[int], None] | None) -> tuple[int, resource.struct_rusage]:

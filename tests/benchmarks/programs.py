@@ -19,11 +19,15 @@ _RIVALS_PYTHON = Path(__file__).parents[2] / ".venv-rivals" / "bin" / "python"
 
 
 def customer_sync(
-    served: Served, *arguments: str, settings: Mapping[str, str], watch: Callable[[int], None] | None = None
+    served: Served,
+    *arguments: str,
+    settings: Mapping[str, str],
+    watch: Callable[[int], None] | None = None,
+    may_fail: bool = False,
 ) -> Run:
     """customer-sync; *settings* are variables, *watch* is called with its process number while it runs."""
     lock_dir = {"CUSTOMER_SYNC_LOCK_DIR": str(served.home)}
-    return _run_on(served, [_COMMAND, *arguments], {**lock_dir, **settings}, watch)
+    return _run_on(served, [_COMMAND, *arguments], {**lock_dir, **settings}, watch, may_fail=may_fail)
 
 
 def bare_pool(served: Served, documents: Path) -> Run:
@@ -67,9 +71,11 @@ def _run_on(
     command: list[str | Path],
     settings: Mapping[str, str] | None = None,
     watch: Callable[[int], None] | None = None,
+    *,
+    may_fail: bool = False,
 ) -> Run:
     before = served.do(cpu)
-    ran = run(command, {**_clean(served.home), **served.environment, **(settings or {})}, watch)
+    ran = run(command, {**_clean(served.home), **served.environment, **(settings or {})}, watch, may_fail=may_fail)
     return replace(ran, sandbox_cpu=served.do(cpu) - before)
 
 

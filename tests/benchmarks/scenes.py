@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .crowd import Ages, crowd
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 _FRESH = 10.0
 
 
-def add_pages(box: "Sandbox", pages: int, customers: int, ages: Ages) -> None:
-    """Adds *pages* pages of *customers* customers each."""
+def add_pages(box: "Sandbox", pages: int, customers: int, ages: Ages, notes: str | None = None) -> None:
+    """Adds *pages* pages of *customers* customers each, all of them with *notes*."""
     from customer_sync.sandbox import sample_data
 
     now = time.time_ns() // 1000
     for index in range(pages):
         page_id, name = sample_data.page(1, index)
         box.add_page(page_id, name)
-        box.pancake.add_customers(page_id, crowd(page_id, customers, ages, now))
+        box.pancake.add_customers(page_id, crowd(page_id, customers, ages, now, notes))
 
 
 def write_documents(box: "Sandbox", path: Path) -> None:
@@ -32,6 +32,13 @@ def write_documents(box: "Sandbox", path: Path) -> None:
         for page_id in box.pancake.page_ids():
             for customer in box.pancake.customers(page_id):
                 file.write(json.dumps({**customer, "page_id": page_id}) + "\n")
+
+
+def add_fault(box: "Sandbox", fault: dict[str, Any]) -> None:
+    """Adds a fault with these settings."""
+    from customer_sync.sandbox import Fault
+
+    box.faults.add(Fault.from_settings(fault))
 
 
 def fill_folkform(box: "Sandbox") -> None:

@@ -32,3 +32,14 @@ def test_a_million_may_be_a_few(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=True)
     whole, *_ = json.loads(kept.read_text(encoding="utf-8"))["figures"]
     assert len(whole["details"]) == 10
+
+
+def test_memory_of_one_page(tmp_path: Path) -> None:
+    """A pass is measured with every kind of answers; only those that are hostile end it."""
+    kept = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "tests.benchmarks", "--long", "--tiny", "--json", str(kept), "memory"]
+    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=True)
+    measured = json.loads(kept.read_text(encoding="utf-8"))["figures"]
+    assert len(measured) == 8
+    for figure in measured:
+        assert ("hostile" in figure["title"]) == (not figure["ours"].startswith("exit code 0"))
