@@ -77,9 +77,9 @@ def _in_shell(run: Command, script: str, **environment: str) -> Outcome:
 def test_the_first_run(sandbox: StartSandbox, run: Command, document: str) -> None:
     """README's settings file and its commands, in turn, leave both sides equal."""
     box = sandbox(pages=2, customers=60)
-    settings, commands = (
-        block for block in _blocks(text_of(document), "sh") if "FOLKFORM_" in block or "--dry" in block
-    )
+    blocks = _blocks(text_of(document), "sh")
+    (settings,) = (block for block in blocks if block.startswith("FOLKFORM_"))
+    (commands,) = (block for block in blocks if "--dry-run" in block)
     values = box.environment | box.sign_in_environment
     lines = [f"{name}='{values[name]}'" for name in re.findall(r"^(\w+)=", settings, re.MULTILINE)]
     file = run.home / "customer-sync.env"

@@ -17,7 +17,9 @@ from .documents import DOCUMENTS, PRESENT, ROOT, code, rows, section, text_of
 _MAIN: Any = typer.main.get_command(app)
 _COMMANDS: dict[str, Any] = _MAIN.commands
 # These lines have options of other programs.
-_OTHERS = re.compile(r"^.*\b(?:kubectl|docker|systemctl|pip|curl|useradd|git) .*$", re.MULTILINE)
+_OTHERS = re.compile(
+    r"^.*\b(?:kubectl|docker|systemctl|systemd-creds|pip|pipx|uvx|curl|useradd|git|promtool) .*$", re.MULTILINE
+)
 
 
 def _options(command: Any) -> set[str]:
@@ -131,7 +133,7 @@ def test_every_metric(sandbox: StartSandbox, run: Command) -> None:
 def test_every_event() -> None:
     """The table of events has every event that the program logs, and no other."""
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "customer_sync").rglob("*.py"))
-    logged = set(re.findall(r'event(?:: str)? ?= ?"(\w+)"', sources)) | {"run_ended"}
+    logged = set(re.findall(r'\bevent"?(?:: str)? ?[=:] ?"(\w+)"', sources)) | {"run_ended"}
     documented = {name for row in rows(section("docs/machine-readable.md", "## Logs")) for name in code(row[0])}
     assert {name for name in documented if not name.startswith("customer_")} == logged
 
@@ -140,4 +142,4 @@ def test_every_alert() -> None:
     """The table of alerts has every alert, and no other."""
     table = rows(section("docs/operating.md", "## Monitoring"))
     alerts = re.findall(r"^ +- alert: (\w+)$", text_of("deploy/alerts.yaml"), re.MULTILINE)
-    assert [row[0].strip("`") for row in table] == alerts
+    assert [row[0].strip("`") for row in table] == list(dict.fromkeys(alerts))

@@ -82,6 +82,10 @@ def _no_setting(scene: Scene) -> Outcome:
     return scene.run(scene.sandbox(), "incremental", FOLKFORM_BASE_URL="")
 
 
+def _no_file(scene: Scene) -> Outcome:
+    return scene.run(scene.sandbox(), "incremental", "--env-file", str(scene.home / "nothing.env"))
+
+
 def _unknown_page(scene: Scene) -> Outcome:
     return scene.run(scene.sandbox(), "backfill", "--page", "1234")
 
@@ -296,6 +300,7 @@ def _second_record(scene: Scene) -> Outcome:
 PROVOCATIONS: dict[str, Provocation] = {
     "customer-sync: … not found": _not_found,
     "is missing: set": _no_setting,
+    "--env-file … cannot be read": _no_file,
     "page … not found in FolkForm": _unknown_page,
     "CUSTOMER_SYNC_LOCK_DIR … cannot be used": _lock_directory,
     "This machine's clock is": _clocks(7200, 7200),
