@@ -18,7 +18,7 @@ demo: $(READY) ## the whole story on the embedded Pancake and FolkForm
 sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
 	@$(BIN)/customer-sync sandbox
 
-record: $(READY) ## record demo, status and verify anew: docs/recording.txt
+record: $(READY) ## record the commands anew: docs/recording.*, and their output in docs/*.md
 	@$(BIN)/python -m tests.record
 
 test: $(READY) ## run every test

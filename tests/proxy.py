@@ -43,13 +43,15 @@ def nothing(_: Passing) -> None:
 class Proxy:
     """Forwards requests to a sandbox after calling *before*, which may answer with a status or a body instead.
 
-    *after* is called between the sandbox's answer and its delivery. *date* is Pancake's clock.
+    *after* is called between the sandbox's answer and its delivery. *date* and *folkform_date* are
+    the clocks of Pancake and FolkForm.
     """
 
     def __init__(self, box: Sandbox) -> None:
         self.before: Hook = nothing
         self.after: Callable[[Passing], None] = nothing
         self.date: float | None = None
+        self.folkform_date: float | None = None
         self.counts: dict[str, int] = {}
         self.box = box
         self._target = urlsplit(box.url)
@@ -103,8 +105,9 @@ class Proxy:
             self.after(passing)
         else:
             status, text = (own, b"{}") if isinstance(own, int) else (200, own)
-        if self.date is not None and "/pancake/" in passing.path:
-            date = formatdate(self.date, usegmt=True)
+        clock = self.date if "/pancake/" in passing.path else self.folkform_date
+        if clock is not None:
+            date = formatdate(clock, usegmt=True)
         head = f"HTTP/1.1 {status} .\r\nDate: {date}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}"
         return head.encode() + b"\r\n\r\n" + text
 

@@ -54,7 +54,7 @@ def test_quiet_prints_nothing(sandbox: StartSandbox, run: Command) -> None:
 
 
 def test_the_older_of_two_records_can_be_deleted(sandbox: StartSandbox, run: Command) -> None:
-    """README's call deletes the record whose id `verify` names."""
+    """The call in docs/commands.md deletes the record whose id `verify` names."""
     box = sandbox()
     page_id = only_page(box)
     (one,) = people(1, 60, 60)
@@ -65,7 +65,7 @@ def test_the_older_of_two_records_can_be_deleted(sandbox: StartSandbox, run: Com
     method, path = re.findall(
         r'curl -X (\w+) -H "Authorization: Bearer \$FOLKFORM_TOKEN" -H "X-Active-Role-ID: \$FOLKFORM_ROLE_ID" \\\n'
         r'  "\$FOLKFORM_BASE_URL(/\S+)\$RECORD_ID"',
-        (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8"),
+        (Path(__file__).parents[1] / "docs" / "commands.md").read_text(encoding="utf-8"),
     )[0]
     variables = box.whole_environment
     headers = {"Authorization": f"Bearer {variables['FOLKFORM_TOKEN']}"}

@@ -206,8 +206,10 @@ def test_jq_alone_shows_what_failed(
     what: str,
     step: str,
 ) -> None:
-    """README's jq line shows what failed and what to do; the last event is how the run ended, with a next step."""
-    ((program,),) = [re.findall(r"jq -r '(.+?)'", text) for text in [(ROOT / "README.md").read_text(encoding="utf-8")]]
+    """The documents' jq line shows what failed and what to do; the last event has the run's end and a next step."""
+    ((program,),) = [
+        re.findall(r"jq -r '(.+?)'", text) for text in [(ROOT / "docs" / "operating.md").read_text(encoding="utf-8")]
+    ]
     outcome = fail(sandbox, run)
     shown = "\n".join(jq.compile(program).input_text(outcome.err).all())
     assert outcome.code == code

@@ -1,177 +1,118 @@
-"""The documents name every command, option, variable and exit code, and none that does not exist."""
+"""README.md and README.vi.md are short and in step; every link and picture of the documents is there."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import get_args
+from xml.etree import ElementTree
 
 import pytest
-import requests
-import typer.main
 
-from customer_sync.cli.app import app
-from customer_sync.config.settings import SHARDS, declared
-from customer_sync.core.errors import ExitCode
-from customer_sync.sandbox import Sandbox
-from customer_sync.sandbox.faults import FaultKind
+from .documents import DOCUMENTS, ROOT, code, rows, section, text_of
 
-ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "README.vi.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/machines.md"]
-README, VIETNAMESE, CONTRIBUTING, *_ = ((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
-_COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-_OPTIONS = {
-    option
-    for command in (typer.main.get_command(app), *_COMMANDS.values())
-    for parameter in command.params
-    for option in (*parameter.opts, *parameter.secondary_opts)
-    if option.startswith("-")
-} | {"--help", "-h"}
-_VARIABLES = (
-    {declaration.variable for declaration in declared().values()}
-    | {
-        variable
-        for command in _COMMANDS.values()
-        for parameter in command.params
-        for variable in [getattr(parameter, "envvar", None)]
-        if isinstance(variable, str)
-    }
-    | {SHARDS}
-)
-_SECRET_FILES = {f"{declaration.variable}_FILE" for declaration in declared().values() if declaration.secret}
+README, VIETNAMESE = text_of("README.md"), text_of("README.vi.md")
+_TROUBLES = "docs/troubleshooting.md", "docs/troubleshooting.vi.md"
 
 
-@pytest.mark.parametrize("command", sorted(_COMMANDS))
-def test_every_command(command: str) -> None:
-    """Every command is in both languages."""
-    assert f"customer-sync {command}" in README
-    assert f"customer-sync {command}" in VIETNAMESE
+@pytest.mark.parametrize("document", ["README.md", "README.vi.md"])
+def test_it_can_be_read_at_one_sitting(document: str) -> None:
+    """The way in has at most 150 lines."""
+    assert len(text_of(document).splitlines()) <= 150
 
 
-@pytest.mark.parametrize("option", sorted(_OPTIONS - {"--help", "-h"}))
-def test_every_option(option: str) -> None:
-    """Every option of every command is in README."""
-    assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", README)
+def test_trouble_is_one_click_away() -> None:
+    """The first lines lead to troubleshooting, in each language."""
+    assert "](docs/troubleshooting.md)" in "".join(README.splitlines()[:5])
+    assert "](docs/troubleshooting.vi.md)" in "".join(VIETNAMESE.splitlines()[:5])
 
 
-@pytest.mark.parametrize("variable", sorted(_VARIABLES))
-def test_every_variable(variable: str) -> None:
-    """Every variable is in README, with its default."""
-    assert re.search(rf"\b{variable}\b", README)
-    default = next((one.default for one in declared().values() if one.variable == variable), None)
-    if default and "/tmp/" not in default:  # noqa: S108  The lock directory ends in the user's number.
-        assert re.search(rf"^\| `{variable}` \| `?{re.escape(default)}`? \|", README, re.MULTILINE)
+@pytest.mark.parametrize("documents", [("README.md", "README.vi.md"), _TROUBLES], ids=lambda pair: pair[0])
+def test_both_languages_lead_to_each_other(documents: tuple[str, str]) -> None:
+    """Each language links to the other at its top."""
+    for document, other in (documents, documents[::-1]):
+        assert f"]({other.rpartition('/')[2]})" in "".join(text_of(document).splitlines()[:5])
 
 
-@pytest.mark.parametrize("code", list(ExitCode), ids=lambda code: code.name)
-def test_every_exit_code(code: ExitCode) -> None:
-    """Every exit code has a row in the tables of both languages."""
-    assert re.search(rf"^\|[^|]*\b{int(code)}\b", README, re.MULTILINE)
-    assert re.search(rf"^\|[^|]*\b{int(code)}\b", VIETNAMESE, re.MULTILINE)
+def _named(document: str) -> set[str]:
+    """What a README has in backticks, and the lines of its shell blocks, without their comments."""
+    text = text_of(document)
+    lines = [line for block in re.findall(r"```sh\n(.+?)```", text, re.DOTALL) for line in block.splitlines()]
+    commands = {line.partition("#")[0].strip() for line in lines}
+    return {*code(re.sub(r"```.+?```", "", text, flags=re.DOTALL)), *commands}
 
 
-def _text(document: str) -> str:
-    return (ROOT / document).read_text(encoding="utf-8")
+def test_both_languages_name_the_same() -> None:
+    """Commands, options, settings, jobs and files are the same in both languages."""
+    assert _named("README.vi.md") == _named("README.md")
 
 
-def test_it_can_be_read_at_one_sitting() -> None:
-    """The way in stays short: fewer than 400 lines."""
-    assert len(README.splitlines()) < 400
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_option_exists(document: str) -> None:
-    """Every option in a document exists."""
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", _text(document)))
-    assert named - _OPTIONS == set()
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_variable_exists(document: str) -> None:
-    """Every variable in a document is read."""
-    named = set(re.findall(r"\b(?:CUSTOMER_SYNC|FOLKFORM|PANCAKE|FIREBASE)_[A-Z_]*[A-Z]\b", _text(document)))
-    assert named - _VARIABLES - _SECRET_FILES == set()
+def test_both_languages_have_the_same_settings() -> None:
+    """The tables show the same settings."""
+    english = section("README.md", "## The six settings that matter")
+    vietnamese = section("README.vi.md", "## Sáu biến cấu hình quan trọng")
+    assert [row[0] for row in rows(vietnamese)] == [row[0] for row in rows(english)]
 
 
 def test_both_languages_explain_the_same_messages() -> None:
-    """Each message that README explains is explained in Vietnamese, with the same exit code."""
-    sections = (
-        text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-        for text, title in ((README, "When something is wrong"), (VIETNAMESE, "Khi có gì không ổn"))
-    )
-    english, vietnamese = (re.findall(r"^\| (`[^|]+`) \| (\d+) \|", section, re.MULTILINE) for section in sections)
+    """Each exit code and each message is explained in Vietnamese, too."""
+    english, vietnamese = ([row[:2] for row in rows(text_of(document)) if len(row) == 4] for document in _TROUBLES)
     assert english
     assert vietnamese == english
+    codes, ma = section(_TROUBLES[0], "## Exit codes"), section(_TROUBLES[1], "## Mã thoát")
+    assert [row[0] for row in rows(ma)] == [row[0] for row in rows(codes)]
 
 
-def test_both_languages_lead_to_each_other() -> None:
-    """Each language links to the other at its top."""
-    assert "](README.vi.md)" in "".join(README.splitlines()[:6])
-    assert "](README.md)" in "".join(VIETNAMESE.splitlines()[:6])
-
-
-def _anchors(text: str) -> set[str]:
+def _anchors(document: str) -> set[str]:
     """The anchors that GitHub makes of the headings."""
-    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)}
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"^ *```.*?^ *```", "", text_of(document), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links(document: str) -> None:
     """Every relative link names a file of the repository, every anchor a heading of that file."""
-    for target in re.findall(r"\]\(([^)]+)\)", _text(document)):
-        if "://" not in target:
-            name, _, anchor = target.partition("#")
-            file = (ROOT / document).parent / name if name else ROOT / document
-            assert file.exists(), target
-            assert not anchor or anchor in _anchors(file.read_text(encoding="utf-8")), target
+    broken = []
+    for target in re.findall(r"\]\(([^)]+)\)", text_of(document)):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = ((ROOT / document).parent / name).resolve() if name else ROOT / document
+        if not file.exists() or (anchor and anchor not in _anchors(str(file.relative_to(ROOT)))):
+            broken.append(target)
+    assert broken == []
 
 
-def test_every_make_target() -> None:
-    """CONTRIBUTING names the targets of `make`."""
-    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"(?:\$ |`)make ([a-z-]+)", README + CONTRIBUTING))
-    assert named <= targets
-    assert {
-        "demo",
-        "sandbox",
-        "test",
-        "test-cron",
-        "histories",
-        "acceptance",
-        "kills",
-        "mutants",
-        "check",
-        "record",
-    } <= named
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files(document: str) -> None:
+    """Every file of `deploy/` that a document names is there, but the operator's own overlay; a `*` is at least one."""
+    named = set(re.findall(r"(?<![\w/])deploy/[\w/.*-]*[\w*]", text_of(document)))
+    named = {name for name in named if not name.startswith("deploy/kubernetes/overlays/ours")}
+    assert [name for name in named if not list(ROOT.glob(name))] == []
 
 
-def test_every_package() -> None:
-    """CONTRIBUTING's picture has every package."""
-    section = CONTRIBUTING.partition("\n## The packages\n")[2].partition("\n## ")[0]
-    packages = {path.parent.name for path in (ROOT / "customer_sync").glob("*/__init__.py")}
-    assert {name for name in packages if not re.search(rf"\b{name}\b", section)} == set()
+def test_every_document_is_linked() -> None:
+    """A reader of README finds every document and picture."""
+    texts = {document: text_of(document) for document in DOCUMENTS}
+    linked = {target.rpartition("/")[2].partition("#")[0] for text in texts.values() for target in code_links(text)}
+    assert {path.name for path in (ROOT / "docs").iterdir()} - linked == set()
 
 
-_CURLS = re.findall(r"-X (\w+) \$URL(/sandbox/\w+)(?: -d '(.*?)')?", CONTRIBUTING)
+def code_links(text: str) -> list[str]:
+    """The targets of a document's links."""
+    return re.findall(r"\]\(([^)]+)\)", text)
 
 
-@pytest.mark.parametrize(("method", "path", "body"), _CURLS, ids=lambda part: str(part)[:60])
-def test_what_to_break_can_be_broken(served: Sandbox, method: str, path: str, body: str) -> None:
-    """The sandbox accepts every call that CONTRIBUTING shows."""
-    answer = requests.request(method, served.url + path, data=body.encode(), timeout=30)
-    assert answer.status_code == 200, answer.text
-    assert requests.post(f"{served.url}/sandbox/reset", timeout=30).status_code == 200
+@pytest.mark.parametrize("picture", sorted(path.name for path in (ROOT / "docs").glob("*.svg")))
+def test_pictures(picture: str) -> None:
+    """A picture can be drawn, loads nothing from elsewhere, and has a background of its own for dark pages."""
+    text = text_of(f"docs/{picture}")
+    root = ElementTree.fromstring(text)  # noqa: S314  Our own file.
+    width, height = (float(number) for number in root.attrib["viewBox"].split()[2:])
+    assert not re.search(r"(?:href|src)=|url\((?!#)|<script|@import", text)
+    areas = [
+        (float(one.get("width", 0)), float(one.get("height", 0))) for one in root.iter() if one.tag.endswith("}rect")
+    ]
+    assert any(area[0] >= 0.99 * width and area[1] >= 0.97 * height for area in areas)
 
 
-def test_every_kind_of_fault() -> None:
-    """CONTRIBUTING shows every kind of fault, except variants of those that it shows."""
-    named = set(re.findall(r'"kind": "(\w+)"', CONTRIBUTING))
-    assert set(get_args(FaultKind)) - named == {
-        *("error_code", "redirect", "huge", "broken_utf8", "drip_body", "gzip_twice", "negative_chunk", "many_values")
-    }
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Sandbox]:
-    """One sandbox, reset after each call."""
-    with Sandbox(pages=1, customers=1) as sandbox:
-        yield sandbox
+def test_code_is_closed() -> None:
+    """Every code block ends, in every document."""
+    assert [document for document in DOCUMENTS if text_of(document).count("```") % 2] == []
+    assert code("`a` and `b`") == ["a", "b"]

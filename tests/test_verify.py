@@ -700,7 +700,7 @@ def test_its_other_exit_codes(sandbox: StartSandbox, run: Command) -> None:
     assert outcome.totals["missing"] == 0
 
 
-# The example in README
+# What docs/guide-departures.md says of the guide
 
 
 def test_a_folkform_filled_by_the_guide(sandbox: StartSandbox, run: Command) -> None:

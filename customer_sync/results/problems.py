@@ -23,7 +23,7 @@ _NEXT_STEPS = {
     "missing": "Run {}.",
     "stale": "Run {}.",
     "extra": "Nothing to do if the customer was merged or deleted in Pancake.",
-    "duplicate": "Delete the older record in FolkForm (see README).",
+    "duplicate": "Delete the older record in FolkForm (see docs/commands.md).",
 }
 _IN_MEMORY = 1000
 

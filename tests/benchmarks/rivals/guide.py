@@ -1,7 +1,7 @@
 """The guide's two jobs, literally: one request at a time, newest first, by page number.
 
 `python guide.py incremental|backfill`, with PAGE_SIZE customers per batch. It is here to be measured. Do not run it on
-real data: it loses customers, as README explains.
+real data: it loses customers, as docs/guide-departures.md explains.
 """
 
 import json
