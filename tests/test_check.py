@@ -513,6 +513,21 @@ def test_however_pancake_rejects_a_user_token(sandbox: StartSandbox, run: Comman
     assert _ADVANCED in outcome.err
 
 
+def test_one_problem_of_many_pages(sandbox: StartSandbox, run: Command) -> None:
+    """It is one finding with the list of the pages; --json has one for each page."""
+    box = sandbox(pages=25, customers=3)
+    for kind in ("page", "user"):
+        box.tokens.kill(kind)
+    (finding, step, summary) = run(box, "check", "-q").err.splitlines()
+    assert "25 pages token: Pancake rejected the page token" in finding
+    assert finding.endswith(f"{box.pancake.page_ids()[19]} and 5 more (--json lists all)")
+    assert _ADVANCED in step
+    assert "25 wrong" in summary
+    findings = json.loads(run(box, "check", "--json").out)["findings"]
+    wrong = {one["what"] for one in findings if one["state"] == "wrong"}
+    assert wrong == {f"{page_id} token" for page_id in box.pancake.page_ids()}
+
+
 @pytest.mark.parametrize("kind", ["status", "html"])
 def test_a_list_of_pages_that_fails(sandbox: StartSandbox, checks: Checks, kind: Any) -> None:
     """Where Pancake cannot list the user's pages, the user token is not called expired: not known, and no failure as

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 from customer_sync.check.folkform_check import FolkFormCheck
 from customer_sync.check.machine_check import MACHINE, check_clocks, check_locks
@@ -24,6 +25,7 @@ from customer_sync.http.redact import Redactor
 from customer_sync.output.check_report import CheckReport
 from customer_sync.output.console import Screen
 from customer_sync.results.findings import CheckResult, Finding, FindingListener, Report, State
+from customer_sync.results.page_result import listed
 from customer_sync.services.factory import Services
 from customer_sync.services.folkform_access import SERVICE as FOLKFORM
 from customer_sync.services.page_token import RenewalDisabled
@@ -108,16 +110,25 @@ def _may_ask(report: Report, wrong: Sequence[str], *prefixes: str) -> bool:
 
 
 def _check_pages(report: Report, pages: Sequence[Page], services: Services, settings: Settings, clock: Clock) -> None:
-    """Several pages at once; what is in order about a page is one line."""
+    """Several pages at once. What is in order about a page is one line, and so is one problem of several pages."""
     user_tokens = UserTokenCheck(services, settings.pancake_access_token)
 
     def ask(page: Page) -> list[Finding]:
         return check_page(page, services.pancake(page), user_tokens, settings, clock)
 
+    alike: dict[Finding, dict[str, Finding]] = {}
     with ThreadPoolExecutor(settings.pages_at_once, thread_name_prefix="page") as pool:
         for page, findings in zip(pages, pool.map(ask, pages), strict=True):
             ok = [finding for finding in findings if finding.state is State.OK]
             report.add_together(page.page_id, "; ".join(finding.detail for finding in ok), ok)
             for finding in findings:
                 if finding.state is not State.OK:
-                    report.add(finding)
+                    of_any_page = replace(finding, what=finding.what.removeprefix(page.page_id).strip())
+                    alike.setdefault(of_any_page, {})[page.page_id] = finding
+    for problem, of_pages in alike.items():
+        first, *others = of_pages.values()
+        if others:
+            what, detail = f"{len(of_pages):,} pages {problem.what}", f"{problem.detail}. {listed(list(of_pages))}"
+            report.add_together(what, detail, list(of_pages.values()))
+        else:
+            report.add(first)

@@ -7,7 +7,7 @@ from typing import Any
 
 from customer_sync.output.console import Screen, is_terminal
 from customer_sync.output.table import print_table
-from customer_sync.results.page_result import PageResult, Status
+from customer_sync.results.page_result import PageResult, Status, listed
 from customer_sync.results.pass_result import PassResult
 from customer_sync.results.problems import FAILED
 
@@ -109,9 +109,4 @@ def _grouped(screen: Screen, said: Iterable[tuple[PageResult, str]]) -> Iterator
         if len(group) == 1:
             yield f"Page {page_ids[0]}{text}", first
         else:
-            yield f"{len(group):,} pages{alike.rstrip('.')}. {_listed(page_ids)}", first
-
-
-def _listed(page_ids: list[str]) -> str:
-    more = f" and {len(page_ids) - _MAX_LISTED:,} more (--json lists all)" if len(page_ids) > _MAX_LISTED else ""
-    return f"Pages: {', '.join(page_ids[:_MAX_LISTED])}{more}"
+            yield f"{len(group):,} pages{alike.rstrip('.')}. {listed(page_ids)}", first

@@ -144,11 +144,10 @@ class Report:
         self._listener.finding(self._keep(finding))
 
     def add_together(self, what: str, detail: str, findings: Sequence[Finding]) -> None:
-        """Several things in order, shown as one; each counts."""
-        for finding in findings:
-            self._keep(finding)
-        if findings:
-            self._listener.finding(Finding(self._area, what, State.OK, self._redact(detail)))
+        """Several findings of one state and next step, shown as one; each counts."""
+        kept = [self._keep(finding) for finding in findings]
+        if kept:
+            self._listener.finding(replace(kept[0], area=self._area, what=what, detail=self._redact(detail)))
 
     def _keep(self, finding: Finding) -> Finding:
         clean = replace(finding, detail=self._redact(finding.detail), next_step=self._redact(finding.next_step))

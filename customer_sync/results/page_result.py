@@ -11,6 +11,8 @@ from customer_sync.core.page import Page
 from customer_sync.results.problems import FAILED, Problem, Problems
 from customer_sync.results.table import BAD, DOUBTFUL, GOOD, QUIET, Cell
 
+_MAX_LISTED = 20
+
 
 class Status(StrEnum):
     """How a page, or a run, ended."""
@@ -204,6 +206,12 @@ class SyncedPage(PageResult):
 def counted(number: int, noun: str) -> str:
     """`1 page`, `1,200 pages`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(page_ids: Sequence[str]) -> str:
+    """The pages that a line is about; no more of them than can be read."""
+    more = f" and {len(page_ids) - _MAX_LISTED:,} more (--json lists all)" if len(page_ids) > _MAX_LISTED else ""
+    return f"Pages: {', '.join(page_ids[:_MAX_LISTED])}{more}"
 
 
 def _done(pages: Sequence[SyncedPage]) -> str:
