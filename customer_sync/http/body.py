@@ -51,7 +51,6 @@ def read_body(response: requests.Response) -> bytearray:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", *_PACKED):
         raise UnknownEncoding(encoding)
-    response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one by default.
     received = iter(lambda: response.raw.read(_CHUNK, decode_content=False), b"")
     body = bytearray()
     for piece in _unpacked(received) if encoding in _PACKED else received:

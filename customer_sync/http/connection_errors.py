@@ -8,8 +8,6 @@ import urllib3
 from customer_sync.core.errors import Refused, ServiceError, Unreachable
 from customer_sync.http.service import Service
 
-# urllib3 1.26 has no such class.
-_NO_SUCH_HOST = getattr(urllib3.exceptions, "NameResolutionError", ())
 _NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL)
 _TIMEOUTS = (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
 
@@ -32,7 +30,7 @@ def connection_error(error: Exception, service: Service, address: str, timeouts:
         problem = f"accepted no connection within {timeouts[0]:g} s"
     elif isinstance(error, _TIMEOUTS):
         problem = f"did not answer within {timeouts[1]:g} s"
-    elif isinstance(reason, _NO_SUCH_HOST):
+    elif isinstance(reason, urllib3.exceptions.NameResolutionError):
         problem, step = "was not found", f"Check {setting}, and the DNS of this machine"
     elif isinstance(reason, urllib3.exceptions.NewConnectionError):
         problem = "refused the connection"
