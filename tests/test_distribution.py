@@ -17,7 +17,6 @@ from packaging.utils import canonicalize_name
 import customer_sync
 
 from .conftest import Outcome
-from .surroundings import permitted
 
 ROOT = Path(__file__).parent.parent
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -175,9 +174,13 @@ def _run(command: Path, *arguments: str) -> Outcome:
 
 
 def _without_network() -> list[str]:
-    """The command line that leaves a program only a loopback of its own."""
+    """The command line that leaves a program only a loopback of its own, where this machine permits that."""
     script = 'ip link set lo up && exec "$@"'
-    return permitted(["--net"], ["--user", "--map-root-user", "--net"], then=["/bin/sh", "-c", script, "sh"])
+    for way in (["--net"], ["--user", "--map-root-user", "--net"]):
+        command = ["/usr/bin/env", "unshare", *way, "/bin/sh", "-c", script, "sh"]
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    return []
 
 
 @pytest.mark.slow
