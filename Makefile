@@ -1,21 +1,25 @@
-# One virtual environment for everything, made when missing or when pyproject.toml changed.
+# One virtual environment for everything, made when missing or when pyproject.toml changed. The demo needs a part of it.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+DEMO := .venv/.demo-ready
 RIVALS := .venv-rivals
+RELEASE := .venv-release
+LOCK := $(RELEASE)/bin/uv pip compile --quiet --universal --generate-hashes --upgrade --custom-compile-command 'make constraints'
+PIP_INSTALL := bin/pip install --quiet --disable-pip-version-check
 # The tests wait more than they work.
 AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox record test conformance test-cron histories acceptance kills mutants bench bench-long bench-rivals check format clean
+.PHONY: help demo sandbox record test conformance test-cron histories acceptance kills mutants bench bench-long bench-rivals check format constraints audit sbom clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: $(READY) ## the whole story on the embedded Pancake and FolkForm
+demo: $(DEMO) ## the whole story on the embedded Pancake and FolkForm
 	@$(BIN)/customer-sync demo
 
-sandbox: $(READY) ## serve the embedded Pancake and FolkForm until Ctrl-C
+sandbox: $(DEMO) ## serve the embedded Pancake and FolkForm until Ctrl-C
 	@$(BIN)/customer-sync sandbox
 
 record: $(READY) ## record the commands anew: docs/recording.*, and their output in docs/*.md
@@ -60,17 +64,50 @@ format: $(READY) ## put the code into shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+constraints: $(RELEASE)/.ready ## take the newest versions, with hashes: constraints.txt and constraints-build.txt
+	@$(LOCK) --extra metrics --output-file constraints.txt pyproject.toml
+	@echo hatchling | $(LOCK) --python-version 3.11 --output-file constraints-build.txt -
+
+audit: $(RELEASE)/.ready ## ask PyPI for known vulnerabilities of what the two files list
+	@$(RELEASE)/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip -r constraints.txt -r constraints-build.txt
+
+sbom: $(RELEASE)/.ready ## list what the image holds, as CycloneDX: dist/customer-sync.cdx.json
+	@$(RELEASE)/bin/uv venv --quiet --clear --python $(RELEASE)/bin/python build/image
+	@$(RELEASE)/bin/uv pip install --quiet --python build/image --require-hashes --requirement constraints.txt
+	@$(RELEASE)/bin/uv pip install --quiet --python build/image --no-deps .
+	@mkdir -p dist
+	@$(RELEASE)/bin/cyclonedx-py environment --output-reproducible \
+	  --output-file dist/customer-sync.cdx.json build/image
+
 clean: ## remove the virtual environments and every cache
-	rm -rf .venv $(RIVALS) .bench .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv $(RIVALS) $(RELEASE) .bench .mypy_cache .pytest_cache .ruff_cache build dist
 
-$(READY): pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(DEMO): pyproject.toml | .venv/bin/pip
+	@echo "Installing customer-sync and its sandbox into .venv …"
+	@.venv/$(PIP_INSTALL) --editable '.[sandbox]'
+	@touch $@
+
+$(READY): pyproject.toml | .venv/bin/pip
 	@echo "Installing customer-sync and its tools into .venv …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@.venv/$(PIP_INSTALL) --editable '.[dev]'
+	@touch $(DEMO) $@
+
+$(RIVALS)/.ready: tests/benchmarks/rivals/requirements.txt | $(RIVALS)/bin/pip
+	@echo "Installing dlt into $(RIVALS) …"
+	@$(RIVALS)/$(PIP_INSTALL) --requirement $<
 	@touch $@
 
-$(RIVALS)/.ready: tests/benchmarks/rivals/requirements.txt
-	@test -x $(RIVALS)/bin/python || $(PYTHON) -m venv $(RIVALS)
-	@echo "Installing dlt into $(RIVALS) …"
-	@$(RIVALS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+$(RELEASE)/.ready: | $(RELEASE)/bin/pip
+	@echo "Installing uv, pip-audit and cyclonedx-bom into $(RELEASE) …"
+	@$(RELEASE)/$(PIP_INSTALL) 'uv>=0.9' 'pip-audit>=2.9' 'cyclonedx-bom>=7'
 	@touch $@
+
+# pip is what venv installs last: an environment without it was not finished.
+%/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "customer-sync needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1)" >&2; \
+	  echo "Choose another Python: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: its modules venv and ensurepip are missing." >&2; \
+	  echo "Install them (on Debian and Ubuntu: sudo apt-get install python3-venv), then: make $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $*

@@ -1,6 +1,7 @@
 """One call to one service, against servers that behave as a service, a proxy or a network may."""
 
 import gzip
+import http.client
 import json
 import logging
 import re
@@ -623,7 +624,6 @@ _OBJECT = b'{"success":true}'
         pytest.param(stream(reply(b"", Content_Length=str(2**40))), id="body"),
         pytest.param(stream(_CHUNKED, b"10000\r\n" + b"x" * 65536 + b"\r\n"), id="chunks"),
         pytest.param(stream(_CHUNKED, b"1" + b";" * 60_000 + b"\r\nx\r\n"), id="long chunk heads"),
-        pytest.param(stream(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="100 Continue"),
         pytest.param(reply(b'{"success":true,"x":[' + b"{}," * 1_000_000 + b"0]}"), id="many objects"),
         pytest.param(reply(b'{"success":true,"x":[' + b"[]," * 1_000_000 + b"0]}"), id="many lists"),
         pytest.param(reply(b'{"success":true,"x":' + b'{"":' * 200_000 + b"0" + b"}" * 200_001), id="many levels"),
@@ -639,6 +639,12 @@ def test_a_large_answer_ends(endless: Reply) -> None:
     with RawServer(endless) as server:
         Caller(server.url).fails(ContractBroken)
         assert len(server.requests) == 1
+
+
+def test_endless_promises_of_an_answer_end() -> None:
+    """Replies before the reply are not read for ever; newer versions of Python refuse the hundredth themselves."""
+    with RawServer(stream(b"", b"HTTP/1.1 100 Continue\r\n\r\n")) as server:
+        Caller(server.url).fails(Unreachable if hasattr(http.client, "_MAXINTERIMRESPONSES") else ContractBroken)
 
 
 @pytest.mark.parametrize("size", [b"-1", b"-0x1", b"-ff", b"zz", b"", b" ", b"1g"])
@@ -696,7 +702,7 @@ def test_what_is_nested_too_deeply_is_cut_off() -> None:
     levels, value = 0, answer["deep"]
     while value:
         value, levels = (value[0] if isinstance(value, list) else value["x"]), levels + 1
-    assert 300 < levels < 1000
+    assert 300 < levels <= 400
 
 
 def test_cookies_are_not_kept() -> None:
@@ -753,27 +759,14 @@ def test_a_number_that_json_lacks_is_not_sent(number: float) -> None:
     assert (error.status, server.requests) == (0, [])
 
 
-def _deepest(possible: Callable[[Any], None]) -> Any:
-    """Nested lists, as deep as *possible* accepts them without RecursionError."""
-    value: Any = []
-    for _ in range(20_000):
-        try:
-            possible(value)
-        except RecursionError:
-            break
-        value = [value]
-    return value
-
-
 def test_a_body_that_is_too_deep_is_not_sent() -> None:
     """A customer nested too deeply for JSON is an error of that customer."""
+    deep: Any = []
+    for _ in range(1_000_000):  # more than any version of Python writes
+        deep = [deep]
     with RawServer() as server:
-        error = Caller(server.url).fails(Refused, method="POST", body={"x": _deepest(_dump)})
+        error = Caller(server.url).fails(Refused, method="POST", body={"x": deep})
     assert (error.status, server.requests) == (0, [])
-
-
-def _dump(value: Any) -> None:
-    json.dumps(value)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://", "ftp://127.0.0.1/api", "127.0.0.1/api", "http://a b/"])

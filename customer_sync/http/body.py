@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 import requests
 
+from customer_sync.core.customer import is_deeper
+
 MAX_RECEIVED = 3 * 2**20
 """Bytes of one answer on the wire, its headers included."""
 MAX_TEXT = 2 * 2**20
@@ -23,7 +25,7 @@ _VALUE_SIZE = 120
 _CHUNK = 65536
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
-# What is deeper is cut off: no record may be nested so deeply (see core.customer), and Python parses no deeper one.
+# What is deeper is cut off: no record may be nested so deeply (see core.customer). Some versions of Python parse more.
 _MAX_DEPTH = 400
 # A text, closed or not, or a bracket: always matches at once, however long the text.
 _TEXT_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
@@ -51,7 +53,6 @@ def read_body(response: requests.Response) -> bytearray:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", *_PACKED):
         raise UnknownEncoding(encoding)
-    response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one by default.
     received = iter(lambda: response.raw.read(_CHUNK, decode_content=False), b"")
     body = bytearray()
     for piece in _unpacked(received) if encoding in _PACKED else received:
@@ -82,7 +83,10 @@ def read_json_object(body: bytes | bytearray) -> dict[str, Any] | None:
             raise TooLarge
         try:
             value = _DECODER.decode(text)
+            is_too_deep = is_deeper([value], _MAX_DEPTH)
         except RecursionError:
+            is_too_deep = True
+        if is_too_deep:
             value = _DECODER.decode(_without_depth(text))
     except (ValueError, RecursionError):
         return None

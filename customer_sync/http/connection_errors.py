@@ -11,8 +11,6 @@ from customer_sync.core.errors import ExitCode, Refused, ServiceError, Unreachab
 from customer_sync.core.loopback import is_this_machine
 from customer_sync.http.service import Service
 
-# urllib3 1.26 has no such class.
-_NO_SUCH_HOST = getattr(urllib3.exceptions, "NameResolutionError", ())
 _NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL)
 # OpenSSL's words for an answer in plain text, the second since 3.2.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
@@ -39,7 +37,7 @@ def connection_error(
         problem = f"accepted no connection within {timeouts[0]:g} s"
     elif isinstance(error, _TIMEOUTS):
         problem = f"did not answer within {timeouts[1]:g} s"
-    elif isinstance(reason, _NO_SUCH_HOST):
+    elif isinstance(reason, urllib3.exceptions.NameResolutionError):
         problem, step = "was not found", f"Check {setting}, and the DNS of this machine"
     elif isinstance(reason, urllib3.exceptions.NewConnectionError):
         problem = "refused the connection"
