@@ -318,7 +318,7 @@ PROVOCATIONS: dict[str, Provocation] = {
     "did not answer within": _no_answer,
     "cannot be trusted at": _certificate,
     "answered 404": _not_the_api,
-    "without a JSON object": _with_fault(Fault("html", service="folkform", status=200, times=None)),
+    "with a web page, not JSON": _with_fault(Fault("html", service="folkform", status=200, times=None)),
     "sent an answer larger than 2 MiB, or of too many values": _with_fault(
         Fault("huge", service="pancake", times=None)
     ),
