@@ -244,7 +244,7 @@ def test_variables_of_others_take_effect(run: Command) -> None:
         text=True,
         check=False,
     )
-    assert "2020-01-31 00:00:00 -0500" in ended.stderr
+    assert "2020-01-31 00:00:00 -05:00" in ended.stderr
     assert all(json.loads(line) for line in ended.stderr.splitlines())
     assert "proxy" in ended.stderr
 

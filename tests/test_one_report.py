@@ -199,7 +199,7 @@ def test_what_is_kept(sandbox: StartSandbox, run: Command) -> None:
     run(box, "incremental", "-q")
     (file,) = _state(run)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert re.fullmatch(r'\{"[0-9a-f]{64}": \d{10}\}', file.read_text())
+    assert re.fullmatch(r'\{"[0-9a-f]{32}": \d{10}, "[0-9a-f]{32}": \d{10}\}', file.read_text())
 
 
 def test_who_always_prints(sandbox: StartSandbox, run: Command) -> None:

@@ -87,6 +87,7 @@ def _every_character(form: str) -> str:
         json.dumps(json.dumps(SECRET)),
         json.dumps(SECRET).replace("/", r"\/").replace(r"\u00fc", r"\u00FC"),
         _every_character(r"\u{:04x}"),
+        _every_character(r"\U{:08x}"),
         _every_character("&#{};"),
         _every_character("&#x{:X};"),
         html.escape(SECRET),
@@ -108,6 +109,7 @@ def _decoded_wholly(text: str) -> str:
     """*text* as a reader can decode it."""
     for _ in range(4):
         text = html.unescape(unquote(text)).replace(r"\/", "/")
+        text = re.sub(r"\\U([0-9a-f]{8})", lambda found: chr(int(found[1], 16)), text)
         text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
     return text
 
@@ -126,7 +128,7 @@ def test_hides_an_unknown_secret_behind_an_escaped_name(text: str) -> None:
     assert "abcdef" not in Redactor()(text)
 
 
-@pytest.mark.parametrize("text", ["100 % & more", r"C:\users\new", "a&b;c", "50%", r"\u12", "%zz&#;"])
+@pytest.mark.parametrize("text", ["100 % & more", r"C:\users\new", "a&b;c", "50%", r"\u12", r"\U00ffffff", "%zz&#;"])
 def test_leaves_what_only_looks_escaped(text: str) -> None:
     """A text without secrets keeps its own escapes."""
     assert redact("secret-value")(text) == text

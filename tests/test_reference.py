@@ -19,7 +19,8 @@ _COMMANDS: dict[str, Any] = _MAIN.commands
 # These lines have options of other programs, and these are such options in a sentence.
 _IN_A_SENTENCE = {"--from-file", "--delete-emptydir-data"}
 _OTHERS = re.compile(
-    r"^.*\b(?:kubectl|docker|systemctl|systemd-creds|python -m tests\S*|pip|pipx|uvx|curl|useradd|git|promtool) .*$", re.MULTILINE
+    r"^.*\b(?:kubectl|docker|systemctl|systemd-creds|python -m tests\S*|pip|pipx|uvx|curl|useradd|git|promtool) .*$",
+    re.MULTILINE,
 )
 
 

@@ -18,14 +18,13 @@ from customer_sync.core.errors import CustomerSyncError, ExitCode, StopRequested
 from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
 from customer_sync.core.page import CORRECT_RECORD, DELETE_RECORDS, Page, check_names
-from customer_sync.core.reported import ReportedFailures
 from customer_sync.core.shard import Shard
 from customer_sync.http.redact import Redactor
 from customer_sync.monitoring.monitor import Monitor
 from customer_sync.output.console import Screen
 from customer_sync.output.options import OutputOptions
 from customer_sync.output.summary import print_result
-from customer_sync.results.fingerprint import fingerprint
+from customer_sync.results.fingerprint import failed_customers, fingerprint
 from customer_sync.results.page_result import PageResult, Status
 from customer_sync.results.pass_result import PassResult, status_when
 from customer_sync.services.exposed import exposure_warnings
@@ -106,14 +105,14 @@ def run_command(
     started = clock.monotonic()
     result = PassResult(command.name, clock.now(), command.page_type, command.dry_run, shard)
     options = screen.options
-    screen.reports_at_end = scheduled and options.quiet and not options.log_json and not screen.err.file.isatty()
-    locks = PageLocks(settings.lock_dir, clock, command.name)
-    failures = locks.failures(f"{shard} {sorted(page_ids)} {command.dry_run}") if screen.reports_at_end else None
+    if scheduled and options.quiet and not options.log_json and not screen.err.file.isatty():
+        locks = PageLocks(settings.lock_dir, clock, command.name)
+        screen.reported = locks.failures(f"{shard} {sorted(page_ids)} {command.dry_run}")
     with Monitor(settings if monitored else None, result, screen.redact, clock) as monitor:
 
         def report(in_time: bool) -> int:
             result.end(clock.stopping, clock.monotonic() - started, in_time=in_time)
-            _print_once(screen, result, failures, clock.now())
+            _print_once(screen, result)
             monitor.ended()
             return result.exit_code
 
@@ -124,19 +123,16 @@ def run_command(
         return finish()
 
 
-def _print_once(screen: Screen, result: PassResult[Any], failures: ReportedFailures | None, now: float) -> None:
+def _print_once(screen: Screen, result: PassResult[Any]) -> None:
     """Prints the result, unless it is a failure that the last runs have printed."""
-    if failures is None:
-        print_result(screen, result)
-    elif result.exit_code == ExitCode.OK:
-        print_result(screen, result)
-        failures.forget()
-    else:
-        failure = fingerprint(result)
-        repeated = failures.has(failure, now)
-        print_result(screen, result, repeated=repeated)
-        if not repeated and failures.add(failure, now):
-            screen.log("Later runs with -q print the same failure again after 1 h, and any other at once.")
+    failed = result.exit_code != ExitCode.OK
+    failure, reported = fingerprint(result) if failed else "", screen.reported
+    repeated = reported is not None and reported.has(failure)
+    print_result(screen, result, repeated=repeated)
+    if reported is not None and not failed:
+        reported.forget()
+    elif reported is not None and not repeated and reported.add((*failed_customers(result), failure)):
+        screen.log("Later runs with -q print the same failure again after 1 h, and any other at once.")
 
 
 def run_pages(

@@ -95,7 +95,8 @@ class PageLocks:
             self.make_directory()
         except SettingsError:
             return None
-        return ReportedFailures(self._directory / f"{self._command}-{sha256(run.encode()).hexdigest()[:16]}.failures")
+        path = self._directory / f"{self._command}-{sha256(run.encode()).hexdigest()[:16]}.failures"
+        return ReportedFailures(path, self._clock.now())
 
     def holders(self, pass_names: Iterable[str], page_id: str) -> list[Holder]:
         """Who holds these locks of a page at this moment, each process once. Makes no file and delays no run."""

@@ -1,6 +1,7 @@
 """Which failures `-q` has printed lately, so that an outage is one mail and not one for every run."""
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,23 +9,26 @@ from customer_sync.core.regular_file import read_own, write_own
 
 REPEAT_AFTER = 3600
 """Seconds after which the same failure is printed again."""
-_MOST = 100
-_MAX_BYTES = 100_000
+_MOST = 10_000
+_MAX_BYTES = 1_000_000
 
 
 class ReportedFailures:
     """The fingerprints of failures that were printed, with their times, in one file; without it, all are new."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: float) -> None:
+        """Reads what earlier runs have printed; *now* is Unix seconds."""
         self._path = path
+        self._now = now
+        self._known = self._recent()
 
-    def has(self, fingerprint: str, now: float) -> bool:
-        """Whether this failure was printed within the last hour before *now*, Unix seconds."""
-        return fingerprint in self._recent(now)
+    def has(self, fingerprint: str) -> bool:
+        """Whether an earlier run has printed this failure within the last hour."""
+        return fingerprint in self._known
 
-    def add(self, fingerprint: str, now: float) -> bool:
-        """This failure is printed at *now*. Returns whether later runs will know."""
-        recent = {**self._recent(now), fingerprint: int(now)}
+    def add(self, fingerprints: Iterable[str]) -> bool:
+        """This run prints these failures. Returns whether later runs will know."""
+        recent = {**self._recent(), **dict.fromkeys(fingerprints, int(self._now))}
         try:
             write_own(self._path, json.dumps(dict(list(recent.items())[-_MOST:])))
         except OSError:
@@ -36,10 +40,10 @@ class ReportedFailures:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def _recent(self, now: float) -> dict[str, int]:
+    def _recent(self) -> dict[str, int]:
         try:
             stored = json.loads(read_own(self._path, _MAX_BYTES))
             # A time in the future comes from a clock that was wrong.
-            return {str(one): int(at) for one, at in stored.items() if 0 <= now - int(at) < REPEAT_AFTER}
+            return {str(one): int(at) for one, at in stored.items() if 0 <= self._now - int(at) < REPEAT_AFTER}
         except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return {}

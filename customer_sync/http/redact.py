@@ -18,9 +18,9 @@ _BY_NAME = re.compile(
 _LOGIN_IN_ADDRESS = re.compile(r"//([^/@\s]+)@")
 # A shorter value may be part of an ordinary word.
 _MIN_LENGTH = 6
-# The escapes of URLs, JSON, Python and HTML. An echo may be escaped once by each program on its way.
+# The escapes of URLs, JSON, Python, bash and HTML. An echo may be escaped once by each program on its way.
 _ESCAPE = re.compile(
-    r"""(?:%[0-9a-f]{2})+|(?:\\u[0-9a-f]{4})+|\\x[0-9a-f]{2}|\\["'/\\]|&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,31});?""",
+    r"""(?:%[0-9a-f]{2})+|(?:(?-i:\\u)[0-9a-f]{4})+|(?-i:\\U)00(?:0[0-9a-f]|10)[0-9a-f]{4}|\\x[0-9a-f]{2}|\\["'/\\]|&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,31});?""",
     re.IGNORECASE,
 )
 _MAX_LAYERS = 4
@@ -100,10 +100,10 @@ def _decoded(text: str, places: list[Span]) -> tuple[str, list[Span]]:
 
 def _plain(escaped: str) -> str:
     """What one escape, or a run of them, stands for."""
-    match escaped[:2].lower():
+    match escaped[:2]:
         case r"\u":
             return str(json.loads(f'"{escaped}"'))
-        case r"\x":
+        case r"\U" | r"\x" | r"\X":
             return chr(int(escaped[2:], 16))
         case _ if escaped[0] == "\\":
             return escaped[1]

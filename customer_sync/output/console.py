@@ -19,10 +19,12 @@ from rich.text import Text
 
 from customer_sync.core.clock import local_time
 from customer_sync.core.errors import CustomerSyncError, ExitCode, SettingsError
+from customer_sync.core.reported import ReportedFailures
 from customer_sync.core.streams import printable, silence
 from customer_sync.http.redact import Redactor
 from customer_sync.output.json_text import json_pieces, large_pieces
 from customer_sync.output.options import OutputOptions
+from customer_sync.results.fingerprint import fingerprint_of
 from customer_sync.results.page_result import PageResult, SyncedPage, counted
 from customer_sync.results.pass_result import PassResult
 from customer_sync.results.problems import FAILED, Problem
@@ -43,8 +45,8 @@ class Screen:
         self.err = _Console(stderr=True, markup=False, highlight=False, emoji=False)
         self.unwritable = False
         """Whether the result could not be written."""
-        self.reports_at_end = False
-        """Whether nothing is printed before the end, where it turns out whether it is new."""
+        self.reported: ReportedFailures | None = None
+        """What earlier runs have printed and this one need not print again; None: everything is printed."""
         self.final_facts: dict[str, Any] = {}
         """What the last object of a JSON log contains."""
         self._run_facts: dict[str, Any] = {}
@@ -79,9 +81,13 @@ class Screen:
             self._progress.start_page(result)
 
     def customer_failed(self, result: SyncedPage, problem: Problem) -> None:
-        """Printed at once, as a rule: a run that is killed prints no summary."""
-        if not self.reports_at_end:
+        """Printed at once: a run that is killed prints no summary."""
+        if not self.is_reported(result, problem):
             self.problem(result, problem)
+
+    def is_reported(self, page: PageResult, problem: Problem) -> bool:
+        """Whether an earlier run has printed that this customer failed."""
+        return self.reported is not None and self.reported.has(fingerprint_of(page, problem))
 
     def page_ended(self, result: PageResult) -> None:
         if self._progress is not None:

@@ -72,8 +72,8 @@ def _print_page_errors(screen: Screen, result: PassResult[Any]) -> None:
 
 
 def _print_customers(screen: Screen, result: PassResult[Any], page: PageResult) -> None:
-    printed = () if screen.reports_at_end else (FAILED,)  # Those were printed at once.
-    problems = (problem for problem in page.problems if problem.problem not in printed)
+    # The others were printed at once.
+    problems = (one for one in page.problems if one.problem != FAILED or screen.is_reported(page, one))
     for problem in islice(problems, _MAX_LISTED):
         screen.problem(page, problem)
     if more := sum(1 for _ in problems):

@@ -8,11 +8,17 @@ from typing import Any
 from customer_sync.core.errors import CustomerSyncError, ServiceError, Unreachable
 from customer_sync.results.page_result import PageResult, Status
 from customer_sync.results.pass_result import PassResult
+from customer_sync.results.problems import FAILED, Problem
 
 # Counts, durations, ports and ids of requests are other ones each time.
 _VARIABLE = re.compile(r"\S*\d\S*")
 # Pages whose state says nothing about a cause: which of them another run works on is chance.
 _NO_FAILURE = (Status.OK, Status.OFF, Status.BUSY, Status.STOPPED, Status.INTERRUPTED)
+
+
+def fingerprint_of(page: PageResult, problem: Problem) -> str:
+    """One customer with a problem."""
+    return _text(_hash(_fact(page, problem)))
 
 
 def fingerprint(result: PassResult[Any]) -> str:
@@ -22,7 +28,13 @@ def fingerprint(result: PassResult[Any]) -> str:
         total += _hash(fact)
     for page in result.pages:
         total += sum(map(_hash, _failures_of_page(page, named=result.stopped is None)))
-    return f"{total % 2**256:064x}"
+    return _text(total)
+
+
+def failed_customers(result: PassResult[Any]) -> Iterator[str]:
+    """The fingerprints of the customers that failed."""
+    for page in result.pages:
+        yield from (fingerprint_of(page, problem) for problem in page.problems if problem.problem == FAILED)
 
 
 def _causes_of_run(result: PassResult[Any]) -> Iterator[object]:
@@ -39,7 +51,11 @@ def _failures_of_page(page: PageResult, *, named: bool) -> Iterator[object]:
         yield page_id, page.status, page.error and _cause(page.error)
     for problem in page.problems if page.has_problems else ():
         if problem.problem != "malformed":
-            yield page_id, problem.psid, problem.pancake_id, problem.problem, _steady(problem.reason)
+            yield _fact(page, problem)
+
+
+def _fact(page: PageResult, problem: Problem) -> object:
+    return page.page.page_id, problem.psid, problem.pancake_id, problem.problem, _steady(problem.reason)
 
 
 def _cause(error: CustomerSyncError) -> object:
@@ -53,6 +69,10 @@ def _cause(error: CustomerSyncError) -> object:
 
 def _steady(text: str) -> str:
     return _VARIABLE.sub("", text)
+
+
+def _text(total: int) -> str:
+    return f"{total % 2**128:032x}"
 
 
 def _hash(fact: object) -> int:
