@@ -21,7 +21,7 @@ def test_the_recording(tmp_path: Path) -> None:
         assert "Both sides are equal" in text
         assert "verify: differs" in text
         assert "verify: ok" in text
-        assert "explain: passed by" in text
+        assert "explain: repair needed" in text
         picture = (docs / "recording.svg").read_text(encoding="utf-8")
         assert "Both&#160;sides&#160;are&#160;equal" in picture
         assert "url(http" not in picture
