@@ -90,12 +90,15 @@ class _BoundedAdapter(HTTPAdapter):
             scheme: type(kind.__name__, (kind,), {"response_class": staticmethod(response)})
             for scheme, kind in (("http", HTTPConnection), ("https", HTTPSConnection))
         }
+        self._pool: Any = None
         super().__init__()
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = self._connections[pool.scheme]
-        return pool
+        """The pool of the session's one address; to look it up at each call costs a tenth of its CPU."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+            self._pool.ConnectionCls = self._connections[self._pool.scheme]
+        return self._pool
 
 
 class _BoundedStream(io.RawIOBase):
