@@ -483,6 +483,11 @@ def _(_: Any) -> Any:
     return lambda until, pancake_now, _: min(until, int(pancake_now) - 2)
 
 
+@mutant("16 what is still in flight is forgotten", "sync.stored_versions:RecentVersions.newer_than", "trap_16")
+def _(original: Any) -> Any:  # noqa: ARG001
+    return lambda self, customer: None  # noqa: ARG005
+
+
 @mutant("18 clocks that are minutes apart are believed", "sync.passes:check_clocks", "trap_18")
 def _(_: Any) -> Any:
     return lambda *_: None

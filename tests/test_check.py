@@ -519,7 +519,7 @@ def test_one_problem_of_many_pages(sandbox: StartSandbox, run: Command) -> None:
     for kind in ("page", "user"):
         box.tokens.kill(kind)
     (finding, step, summary) = run(box, "check", "-q").err.splitlines()
-    assert "25 pages token: Pancake rejected the page token" in finding
+    assert "token of 25 pages: Pancake rejected the page token" in finding
     assert finding.endswith(f"{box.pancake.page_ids()[19]} and 5 more (--json lists all)")
     assert _ADVANCED in step
     assert "25 wrong" in summary

@@ -260,7 +260,7 @@ def test_a_public_file_is_warned_of(sandbox: StartSandbox, run: Command, mode: i
     for command in ("incremental", "check"):
         outcome = run(None, command, "--env-file", str(file))
         assert outcome.code == 0
-        assert ("can be read by every user of this machine" in " ".join(outcome.output.split())) == warned
+        assert ("can be read or changed by every user of this machine" in " ".join(outcome.output.split())) == warned
 
 
 # What the commands that are printed say

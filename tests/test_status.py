@@ -165,7 +165,7 @@ def test_lines(sandbox: StartSandbox, run: Command) -> None:
     lines = outcome.out.splitlines()
     assert len(lines) == 6 + 2 + 1
     assert "\x1b" not in outcome.output
-    states = ("failed", "empty", "12 min behind (3 waiting)", "60 missing", "up to date", "off")
+    states = ("failed", "empty", "12 min behind (3 waiting)", "60 missing", "counts agree", "off")
     for line, damage, state in zip(lines, _URGENCY, states, strict=False):
         assert f"({pages[damage]}): {state}" in line
     assert "2 pages" in lines[6]
@@ -200,7 +200,7 @@ def test_all_customers_are_waiting(sandbox: StartSandbox, run: Command) -> None:
 
 @pytest.mark.parametrize("offset", [0.0, 7200.0])
 def test_customers_that_changed_a_moment_ago(sandbox: StartSandbox, run: Command, offset: float) -> None:
-    """They wait, by Pancake's clock, for the next scheduled incremental: the page is neither behind nor up to date."""
+    """They wait, by Pancake's clock, for the next scheduled incremental: the page is neither behind nor in order."""
     box = sandbox(pancake_clock_offset=offset)
     page_id = only_page(box)
     box.pancake.add_customers(page_id, people(30, 6 * 3600 - offset, 60))
@@ -213,7 +213,7 @@ def test_customers_that_changed_a_moment_ago(sandbox: StartSandbox, run: Command
     assert len(lines) == 2
     for line in lines:
         assert re.search(r"\b10 waiting \d+ s\b", line)
-        assert not re.search("behind|up to date|ok", line)
+        assert not re.search("behind|counts agree|ok", line)
     shown = on_a_terminal(run.environment(box), "status")[1]
     assert f"{_GREEN}10 waiting" in shown
 
@@ -273,7 +273,7 @@ def test_a_terminal(sandbox: StartSandbox, run: Command) -> None:
         f"{_RED}failed",
         f"{_RED}empty",
         f"{_YELLOW}12 min behind",
-        f"{_GREEN}up to date",
+        f"{_GREEN}counts agree",
         f"{_DIM}off",
     ):
         assert coloured in shown
@@ -346,7 +346,7 @@ def test_without_a_total(sandbox: StartSandbox, run: Command) -> None:
     out = run(box, "status").out
     assert "1 page unknown" in out
     assert "none waiting" in out
-    assert "up to date" not in out
+    assert "counts agree" not in out
 
 
 def test_a_page_without_customers(sandbox: StartSandbox, run: Command) -> None:
@@ -373,7 +373,7 @@ def test_malformed_customers_are_no_lag(sandbox: StartSandbox, run: Command) -> 
     box.pancake.add_customer(only_page(box), {**person("y", 90), "updated_at": None})
     page = _status(run, box)
     assert (page["lag_s"], page["remedy"], page["pancake"], page["folkform"]) == (0, None, 22, 20)
-    assert "up to date (2 malformed)" in run(box, "status").out
+    assert "counts agree (2 malformed)" in run(box, "status").out
 
 
 def test_more_in_folkform(sandbox: StartSandbox, run: Command) -> None:
@@ -384,7 +384,7 @@ def test_more_in_folkform(sandbox: StartSandbox, run: Command) -> None:
     box.pancake.remove_customer(only_page(box), oldest["psid"])
     page = _status(run, box)
     assert (page["coverage"], page["folkform"], page["pancake"]) == (1.0, 20, 19)
-    assert "up to date (1 extra)" in run(box, "status").out
+    assert "counts agree (1 extra)" in run(box, "status").out
     assert page["remedy"] == f"customer-sync verify --page {only_page(box)}"
 
 

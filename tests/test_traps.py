@@ -862,16 +862,21 @@ def test_trap_15_a_clock_behind_all_that_is_covered(sandbox: StartSandbox, progr
     all_customers_arrive(program, box)
 
 
+@pytest.mark.parametrize("between", [0, 50, 150], ids=["beside it", "in its batch", "in a later one"])
 @pytest.mark.parametrize("pass_name", ["incremental", "backfill"])
-def test_trap_16_an_older_record_of_the_psid(sandbox: StartSandbox, program: Program, pass_name: str) -> None:
+def test_trap_16_an_older_record_of_the_psid(
+    sandbox: StartSandbox, program: Program, pass_name: str, between: int
+) -> None:
     """Pancake lists a psid twice, with two ids: the older record never replaces the newer one, and is reported."""
     box = sandbox()
     page_id = only_page(box)
     newest, oldest = (10 * DAY, 20 * DAY) if pass_name == "incremental" else (100 * DAY, 200 * DAY)
-    between = people(150, (newest + oldest) / 2, 60, "between")  # More than the walk remembers.
-    box.pancake.add_customers(page_id, [*people(120, 60, 60), *between, *people(120, 300 * DAY, 60, "old")])
+    others = people(between, (newest + oldest) / 2, 60, "between")
+    box.pancake.add_customers(page_id, [*people(120, 60, 60), *others, *people(120, 300 * DAY, 60, "old")])
     box.pancake.add_customer(page_id, person("twice", newest, id="newer"))
     box.pancake.add_customer(page_id, person("twice", oldest, id="older"))
+    # Were the older one sent, too, it would arrive last.
+    box.faults.add(Fault("status", service="folkform", endpoint="/upsert-one", psid="twice", status=503, skip=1))
     program.incremental(box)
     for _ in range(2):
         result = program.backfill(box)

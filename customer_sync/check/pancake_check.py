@@ -17,7 +17,6 @@ from customer_sync.services.page_token import (
     NEW_ONE_REFUSED,
     NO_USER_TOKEN,
     PRESENT_ONE_REFUSED,
-    SETTING,
     RenewalDisabled,
     is_passing,
     renew_user_token,
@@ -87,7 +86,7 @@ def _renewal(page: Page, user_tokens: UserTokens, settings: Settings) -> Finding
     if obstacle in (SWITCHED_OFF, NO_USER_TOKEN):
         return Finding(PANCAKE, what, State.OK, f"cannot be renewed: {obstacle.reason}")
     if accepted:
-        also = f" ({refusals})" if accepted == SETTING and refusals else ""
+        also = f" ({refusals})" if refusals else ""
         return Finding(PANCAKE, what, State.OK, f"renewable with {accepted}{also}")
     if unknown := user_tokens.unknown:
         detail, step = f"{_UNKNOWN}: {unknown.sentence}", f"Run {command('check')} again later."

@@ -128,7 +128,7 @@ def _check_pages(report: Report, pages: Sequence[Page], services: Services, sett
     for problem, of_pages in alike.items():
         first, *others = of_pages.values()
         if others:
-            what, detail = f"{len(of_pages):,} pages {problem.what}", f"{problem.detail}. {listed(list(of_pages))}"
+            what, detail = f"{problem.what} of {len(of_pages):,} pages", f"{problem.detail}. {listed(list(of_pages))}"
             report.add_together(what, detail, list(of_pages.values()))
         else:
             report.add(first)

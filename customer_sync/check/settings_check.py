@@ -48,7 +48,7 @@ def _finding(one: RawSetting, settings: Settings) -> Finding:
         return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {what}", step)
     if one.warning:
         problem, _, step = one.warning.rpartition(": ")
-        return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {problem}", f"Run {step}.")
+        return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {problem}", _sentence(step))
     if one.name == "folkform_base_url" and not one.value.endswith(BASE_PATH):
         address = quoted(complete_address(one.value, BASE_PATH))
         step = f"Set {one.variable}={address} (it must end in {BASE_PATH})."

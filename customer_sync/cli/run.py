@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import typer
@@ -18,13 +19,14 @@ from customer_sync.core.errors import CustomerSyncError, ExitCode, StopRequested
 from customer_sync.core.interrupt import FinalReport, stop_on_signals
 from customer_sync.core.locks import PageLocked, PageLocks
 from customer_sync.core.page import CORRECT_RECORD, DELETE_RECORDS, Page, check_names
+from customer_sync.core.reported import MOST_KEPT
 from customer_sync.core.shard import Shard
 from customer_sync.http.redact import Redactor
 from customer_sync.monitoring.monitor import Monitor
 from customer_sync.output.console import Screen
 from customer_sync.output.options import OutputOptions
 from customer_sync.output.summary import print_result
-from customer_sync.results.fingerprint import failed_customers, fingerprint
+from customer_sync.results.fingerprint import causes, failed_customers
 from customer_sync.results.page_result import PageResult, Status
 from customer_sync.results.pass_result import PassResult, status_when
 from customer_sync.services.exposed import exposure_warnings
@@ -107,7 +109,9 @@ def run_command(
     options = screen.options
     if scheduled and options.quiet and not options.log_json and not screen.err.file.isatty():
         locks = PageLocks(settings.lock_dir, clock, command.name)
-        screen.reported = locks.failures(f"{shard} {sorted(page_ids)} {command.dry_run}")
+        screen.reported = locks.failures(
+            f"{shard} {sorted(page_ids)} {command.dry_run} {settings.folkform_base_url} {settings.pancake_base_url}"
+        )
     with Monitor(settings if monitored else None, result, screen.redact, clock) as monitor:
 
         def report(in_time: bool) -> int:
@@ -124,14 +128,17 @@ def run_command(
 
 
 def _print_once(screen: Screen, result: PassResult[Any]) -> None:
-    """Prints the result, unless it is a failure that the last runs have printed."""
-    failed = result.exit_code != ExitCode.OK
-    failure, reported = fingerprint(result) if failed else "", screen.reported
-    repeated = reported is not None and reported.has(failure)
-    print_result(screen, result, repeated=repeated)
-    if reported is not None and not failed:
-        reported.forget()
-    elif reported is not None and not repeated and reported.add((*failed_customers(result), failure)):
+    """Prints the result, unless earlier runs have printed all that failed."""
+    reported = screen.reported
+    if reported is None or result.exit_code == ExitCode.OK:
+        print_result(screen, result)
+        if reported is not None and result.complete:
+            reported.forget()
+        return
+    of_run, customers = causes(result), islice(failed_customers(result), MOST_KEPT)
+    new = [failure for failure in (*of_run, *customers) if not reported.has(failure)]
+    print_result(screen, result, repeated=not new)
+    if new and reported.add((*of_run, *new)):
         screen.log("Later runs with -q print the same failure again after 1 h, and any other at once.")
 
 

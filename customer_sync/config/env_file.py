@@ -29,7 +29,7 @@ class EnvFile:
 
     path: str = ""
     variables: frozenset[str] = frozenset()
-    """Those that the environment did not have."""
+    """Those that the environment did not have, or had empty."""
     problems: tuple[str, ...] = ()
     warning: str = ""
     """What is unwise about it, and the step after a colon."""
@@ -54,7 +54,7 @@ def load_env_file(name: str, environment: MutableMapping[str, str]) -> None:
     path, text, problem, warning = _read(name)
     values, problems = _parse(text)
     problems = [problem] if problem else [f"{path} {one}" for one in problems]
-    own = {variable: value for variable, value in values.items() if variable not in environment}
+    own = {variable: value for variable, value in values.items() if not environment.get(variable)}
     environment.update(own)
     _loaded = EnvFile(path, frozenset(own), tuple(problems), warning)
     time.tzset()
@@ -80,7 +80,7 @@ def _read(name: str) -> tuple[str, str, str, str]:
 
 def _unwise(path: Path) -> str:
     if is_public(path):
-        return f"{path} can be read by every user of this machine: chmod 600 {quoted(str(path))}"
+        return f"{path} can be read or changed by every user of this machine: run chmod 600 {quoted(str(path))}"
     if os.geteuid() == 0 and (owner := _owner(path)):
         return f"{path} belongs to {owner}, and locks are per user: run the command with sudo -u {owner}"
     return ""

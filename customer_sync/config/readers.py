@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+_DURATION = r"\d{1,9}(\.\d{1,9})?[smhd]?"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -64,8 +66,8 @@ def _seconds(text: str) -> float:
 
 def duration(low: float, high: float) -> Callable[[str], float]:
     """A reader of durations from *low* to *high* seconds, also with decimals."""
-    wanted, pattern = f"a duration from {low:g} to {high:g} seconds, such as 30 or 30s", r"\d{1,9}(\.\d{1,9})?[smhd]?"
-    return _reader(wanted, pattern, _seconds, lambda value: low <= value <= high)
+    wanted = f"a duration from {low:g} to {high:g} seconds, such as 30 or 30s"
+    return _reader(wanted, _DURATION, _seconds, lambda value: low <= value <= high)
 
 
 read_text = _reader("a text")
@@ -76,7 +78,7 @@ read_address = _reader(
 )
 read_url_path = _reader("a path such as /customer", r"(/[\w-]+)+")
 read_duration: Callable[[str], int] = _reader(
-    "a duration such as 30, 30s, 4m or 2h", r"\d{1,9}[smhd]?", lambda text: int(_seconds(text))
+    "a duration such as 30, 30s, 4m or 1.5h", _DURATION, lambda text: ceil(_seconds(text))
 )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+from customer_sync.core.clock import local_time
 from customer_sync.core.pii import mask_personal
 from customer_sync.core.stored_value import INT64, kept_text
 
@@ -162,10 +163,14 @@ def parse_customer_updated_at(value: Any) -> int:
     return seconds
 
 
-def with_zone(version: str) -> str:
-    """A *version* as it is shown beside other times: without a zone of its own it is UTC."""
-    layout = _LAYOUT.fullmatch(version)
-    return f"{version} UTC" if layout and not layout[1] else version
+def local_version(version: str) -> str:
+    """A *version* in this machine's zone, as all times of an output; what is no time stays as it is."""
+    try:
+        day, second, zone = local_time(parse_customer_updated_at(version)).split()
+    except ValueError:
+        return version
+    fraction = re.search(r"\.\d+", version)
+    return f"{day} {second}{fraction[0] if fraction else ''} {zone}"
 
 
 def looks_like_time(value: Any) -> bool:

@@ -54,9 +54,9 @@ def write_own(path: Path, text: str) -> None:
 
 
 def is_public(path: Path) -> bool:
-    """Whether every user of this machine can open the file. Raises OSError."""
-    directories = path.resolve().parents
-    return bool(path.stat().st_mode & stat.S_IROTH) and all(one.stat().st_mode & stat.S_IXOTH for one in directories)
+    """Whether every user of this machine can read or change the file. Raises OSError."""
+    is_open = path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH)
+    return bool(is_open) and all(one.stat().st_mode & stat.S_IXOTH for one in path.resolve().parents)
 
 
 def _not_regular(path: Path) -> OSError:

@@ -9,7 +9,8 @@ from customer_sync.core.regular_file import read_own, write_own
 
 REPEAT_AFTER = 3600
 """Seconds after which the same failure is printed again."""
-_MOST = 10_000
+MOST_KEPT = 10_000
+"""So many failures are remembered."""
 _MAX_BYTES = 1_000_000
 
 
@@ -30,7 +31,7 @@ class ReportedFailures:
         """This run prints these failures. Returns whether later runs will know."""
         recent = {**self._recent(), **dict.fromkeys(fingerprints, int(self._now))}
         try:
-            write_own(self._path, json.dumps(dict(list(recent.items())[-_MOST:])))
+            write_own(self._path, json.dumps(dict(list(recent.items())[-MOST_KEPT:])))
         except OSError:
             return False
         return True

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from customer_sync.core.customer import Key, psid_of, with_zone
+from customer_sync.core.customer import Key, local_version, psid_of
 from customer_sync.inspect.suspects import ListedCustomer, Suspects
 from customer_sync.results.problems import Problem
 from customer_sync.services.documents import StoredVersion
@@ -59,7 +59,7 @@ def _missing_or_stale(listed: ListedCustomer, stored: StoredVersion | None, bloc
         state, where = "stale", f"FolkForm holds {_shown(stored.version)}"
         if stored.key != listed.key:
             where += f" under {f'psid {stored.psid}' if stored.psid else 'no psid'}"
-    reason, step = f"{where} (Pancake version {with_zone(listed.version)})", ""
+    reason, step = f"{where} (Pancake version {local_version(listed.version)})", ""
     if blocked:
         reason = f"{reason}; FolkForm {blocked}"
         step = CORRECT_RECORD
@@ -72,4 +72,4 @@ def _duplicate(newest: StoredVersion, older: StoredVersion) -> Problem:
 
 
 def _shown(version: str | None) -> str:
-    return "an unknown time" if version is None else f"{with_zone(version):.40}"
+    return "an unknown time" if version is None else f"{local_version(version):.40}"

@@ -29,10 +29,10 @@ class CheckReport:
                 self._screen.print(line, "bold")
 
     def finding(self, finding: Finding) -> None:
-        """One finding and its next step; with `--quiet` only if something is wrong."""
+        """One finding and its next step; with `--quiet` only if it needs a person."""
         screen, options = self._screen, self._screen.options
         mark, plain_mark, style = _MARKS[finding.state]
-        if options.json or (options.quiet and finding.state is not State.WRONG):
+        if options.json or (options.quiet and not finding.needs_a_person):
             return
         if options.log_json:
             text = f"{finding.area}: {finding.what}: {finding.detail}"

@@ -81,13 +81,9 @@ class Screen:
             self._progress.start_page(result)
 
     def customer_failed(self, result: SyncedPage, problem: Problem) -> None:
-        """Printed at once: a run that is killed prints no summary."""
-        if not self.is_reported(result, problem):
+        """Printed at once, unless an earlier run has: a run that is killed prints no summary."""
+        if self.reported is None or not self.reported.has(fingerprint_of(result, problem)):
             self.problem(result, problem)
-
-    def is_reported(self, page: PageResult, problem: Problem) -> bool:
-        """Whether an earlier run has printed that this customer failed."""
-        return self.reported is not None and self.reported.has(fingerprint_of(page, problem))
 
     def page_ended(self, result: PageResult) -> None:
         if self._progress is not None:

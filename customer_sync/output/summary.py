@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from customer_sync.core.command_line import quoted
 from customer_sync.output.console import Screen, is_terminal
 from customer_sync.output.table import print_table
 from customer_sync.results.page_result import PageResult, Status, listed
@@ -72,8 +73,7 @@ def _print_page_errors(screen: Screen, result: PassResult[Any]) -> None:
 
 
 def _print_customers(screen: Screen, result: PassResult[Any], page: PageResult) -> None:
-    # The others were printed at once.
-    problems = (one for one in page.problems if one.problem != FAILED or screen.is_reported(page, one))
+    problems = (one for one in page.problems if one.problem != FAILED)  # Those were printed at once.
     for problem in islice(problems, _MAX_LISTED):
         screen.problem(page, problem)
     if more := sum(1 for _ in problems):
@@ -93,12 +93,12 @@ def _print_page_warnings(screen: Screen, result: PassResult[Any]) -> None:
         write(text, style, event="page_warning", **facts)
 
 
-def _grouped(screen: Screen, said: Iterable[tuple[PageResult, str]]) -> Iterator[tuple[str, PageResult]]:
-    """What is said alike about several pages as one line with their ids, and the first page. In a JSON log each page
-    has its own object.
+def _grouped(screen: Screen, texts: Iterable[tuple[PageResult, str]]) -> Iterator[tuple[str, PageResult]]:
+    """One line for several pages with the same text, with their ids and the first page. In a JSON log each page has its
+    own object.
     """
     groups: dict[tuple[str, ...], list[tuple[PageResult, str]]] = {}
-    for page, text in said:
+    for page, text in texts:
         page_id = page.page.page_id
         alike = re.sub(rf"(?<=page ){re.escape(page_id)}(?!\w)", "X", text)
         key = (alike, page_id) if screen.options.log_json else (alike, page.status)
@@ -109,4 +109,6 @@ def _grouped(screen: Screen, said: Iterable[tuple[PageResult, str]]) -> Iterator
         if len(group) == 1:
             yield f"Page {page_ids[0]}{text}", first
         else:
-            yield f"{len(group):,} pages{alike.rstrip('.')}. {listed(page_ids)}", first
+            named = " ".join(f"--page {quoted(page_id)}" for page_id in page_ids)
+            text = alike.replace("--page X", named).replace("page X", "each page").rstrip(".")
+            yield f"{len(group):,} pages{text}. {listed(page_ids)}", first

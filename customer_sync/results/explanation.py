@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from customer_sync.core.clock import ago, local_time
-from customer_sync.core.customer import parse_customer_updated_at, read_identifier, with_zone
+from customer_sync.core.clock import ago
+from customer_sync.core.customer import local_version, parse_customer_updated_at, read_identifier
 from customer_sync.results.field_diff import Difference, differences, masked
 from customer_sync.results.page_result import PageResult
 from customer_sync.results.table import BAD, DOUBTFUL, GOOD, Cell
@@ -204,9 +204,9 @@ class Explanation(PageResult):
         if side is None:
             return Cell("none" if self.verdict else "unknown", style=BAD)
         same = self.pancake and self.folkform and self.pancake.version == self.folkform.version
-        when = f"{local_time(side.time)}, {ago(self.asked_at - side.time)}" if side.time else ""
-        version = with_zone(side.shown_version or "none")
-        return Cell(when or version, version if when else "", GOOD if same else DOUBTFUL)
+        version = local_version(side.shown_version or "none")
+        when = ago(self.asked_at - side.time) if side.time else ""
+        return Cell(version, when, GOOD if same else DOUBTFUL)
 
 
 def _identifier(identifier: str | None) -> Cell:

@@ -39,6 +39,11 @@ class Finding:
     exit_code: ExitCode = ExitCode.OK
     """0 unless the thing is wrong."""
 
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody must do something about it, now or in good time."""
+        return self.state is not State.OK and not self.next_step.startswith("Nothing")
+
     def as_json(self) -> dict[str, Any]:
         return {name: str(value) for name, value in asdict(self).items() if name != "exit_code"}
 

@@ -1,4 +1,4 @@
-"""What failed in a run, as a fingerprint: the same as long as the same fails for the same cause."""
+"""What failed in a run, as fingerprints: the same as long as the same fails for the same cause."""
 
 import re
 from collections.abc import Iterator
@@ -18,17 +18,7 @@ _NO_FAILURE = (Status.OK, Status.OFF, Status.BUSY, Status.STOPPED, Status.INTERR
 
 def fingerprint_of(page: PageResult, problem: Problem) -> str:
     """One customer with a problem."""
-    return _text(_hash(_fact(page, problem)))
-
-
-def fingerprint(result: PassResult[Any]) -> str:
-    """The exit code, every cause, and the pages and customers with it, hashed; the order does not count."""
-    total = 0  # A sum, so that a million customers need no memory.
-    for fact in {int(result.exit_code), *_causes_of_run(result)}:
-        total += _hash(fact)
-    for page in result.pages:
-        total += sum(map(_hash, _failures_of_page(page, named=result.stopped is None)))
-    return _text(total)
+    return _text(_fact(page, problem))
 
 
 def failed_customers(result: PassResult[Any]) -> Iterator[str]:
@@ -37,21 +27,22 @@ def failed_customers(result: PassResult[Any]) -> Iterator[str]:
         yield from (fingerprint_of(page, problem) for problem in page.problems if problem.problem == FAILED)
 
 
-def _causes_of_run(result: PassResult[Any]) -> Iterator[object]:
-    for error in (result.error, result.stopped, result.unanswered):
-        if error is not None:
-            yield _cause(error)
-    if result.stopped is not None:  # Which pages were reached before is chance.
-        yield from {_cause(page.error) for page in result.pages if page.error}
+def causes(result: PassResult[Any]) -> set[str]:
+    """The fingerprints of all else that failed, the exit code among them. In an outage the pages do not count."""
+    facts: set[object] = {int(result.exit_code)}
+    facts.update(_cause(error) for error in (result.error, result.stopped, result.unanswered) if error)
+    for page in result.pages:
+        if page.error and (result.stopped or isinstance(page.error, Unreachable)):  # Which ones it met is chance.
+            facts.add(_cause(page.error))
+        elif page.error or page.status not in _NO_FAILURE:
+            facts.add((page.page.page_id, page.status, page.error and _cause(page.error), _differences(page)))
+    return set(map(_text, facts))
 
 
-def _failures_of_page(page: PageResult, *, named: bool) -> Iterator[object]:
-    page_id = page.page.page_id
-    if named and page.status not in _NO_FAILURE:
-        yield page_id, page.status, page.error and _cause(page.error)
-    for problem in page.problems if page.has_problems else ():
-        if problem.problem != "malformed":
-            yield _fact(page, problem)
+def _differences(page: PageResult) -> int:
+    """What a comparison found, as a sum: a million customers need no memory, and their order does not count."""
+    found = (problem for problem in page.problems if problem.problem not in (FAILED, "malformed"))
+    return sum(int(fingerprint_of(page, problem), 16) for problem in found) % 2**128
 
 
 def _fact(page: PageResult, problem: Problem) -> object:
@@ -71,9 +62,5 @@ def _steady(text: str) -> str:
     return _VARIABLE.sub("", text)
 
 
-def _text(total: int) -> str:
-    return f"{total % 2**128:032x}"
-
-
-def _hash(fact: object) -> int:
-    return int.from_bytes(sha256(repr(fact).encode(errors="replace")).digest())
+def _text(fact: object) -> str:
+    return sha256(repr(fact).encode(errors="replace")).hexdigest()[:32]

@@ -104,7 +104,7 @@ class PageStatus(PageResult):
 
     @property
     def is_unknown(self) -> bool:
-        """Whether it cannot be known whether the page is up to date."""
+        """Whether it cannot be known whether customers are missing or waiting."""
         return self.missing is None or (self.waiting is None and not self._is_empty)
 
     def details(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class PageStatus(PageResult):
         if unknown:
             parts.append(f"{counted(unknown, 'page')} unknown")
         if asked and not (missing or waiting or unknown):
-            parts.append("up to date")
+            parts.append("counts agree")
         return ", ".join(parts) or "nothing to report"
 
     @classmethod
@@ -195,7 +195,7 @@ class PageStatus(PageResult):
             return _waiting_customers(self.waiting, [self.lag]), DOUBTFUL if self._is_behind else GOOD
         if self.waiting:
             return f"{span_in_words(self.lag or 0)} behind", DOUBTFUL
-        return ("up to date", GOOD) if self.missing is not None else ("none waiting", QUIET)
+        return ("counts agree", GOOD) if self.missing is not None else ("none waiting", QUIET)
 
     def _besides(self, text: str) -> list[str]:
         """What else explains the counts, where *text* does not say it."""

@@ -5,7 +5,7 @@ raises its upper end and writes the oldest first, a backfill lowers its lower en
 any moment, neither leaves a hole inside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import takewhile
 
@@ -22,8 +22,8 @@ from customer_sync.services.pancake import SERVICE as PANCAKE
 from customer_sync.sync.plan import LOOK_BACK, PassOptions, Plan, plan_backfill, plan_closing, plan_incremental
 from customer_sync.sync.run_context import RunContext
 from customer_sync.sync.slices import Slices
-from customer_sync.sync.stored_versions import StoredVersions, VersionsAtWatermark
-from customer_sync.sync.walk import LEAD, SETTLE_SECONDS, CustomerWalk
+from customer_sync.sync.stored_versions import RecentVersions, StoredVersions, VersionsAtWatermark
+from customer_sync.sync.walk import LEAD, SETTLE_SECONDS, Batch, CustomerWalk
 from customer_sync.sync.watermarks import oldest_watermark
 from customer_sync.sync.writer import CustomerWriter, Order, Upserts
 
@@ -151,17 +151,18 @@ class _PageSync:
             is_stored = StoredVersions(self._folkform.versions(self._page_id, plan.window.until)).holds
         progress = WriteProgressCheck(plan.watermark, self._span)
         read_before, skipped = self._result.read, self._result.skipped
+        recent = RecentVersions()
         with (
             self._writer(Order.NEWEST_FIRST, oldest, plan.bound_from, progress.written) as writer,
-            self._context.tuning.read_ahead(self._walk(plan.window)) as coming,
+            self._context.tuning.read_ahead(self._compared(self._walk(plan.window), is_stored)) as coming,
         ):
-            for number, batch in enumerate(coming, start=1):
+            for number, (batch, changed, newer_stored) in enumerate(coming, start=1):
                 self._note_read(skipped, batch.malformed)
                 self._result.expected = None if batch.total is None else read_before + batch.total
-                changed = {one.key: one for one in batch.customers if not is_stored(one)}
-                newer = self._newer_stored(list(changed))
                 for customer in batch.customers:
-                    if self._must_write(customer, customer.key not in changed, newer(customer)):
+                    newer = recent.newer_than(customer) or newer_stored(customer)
+                    recent.add(customer)
+                    if self._must_write(customer, customer.key not in changed, newer):
                         writer.write(customer)
                     else:
                         writer.skip()
@@ -169,7 +170,15 @@ class _PageSync:
                     progress.check(self._folkform.oldest_customers(self._page_id, self._span))
         return plan.window.since
 
-    def _newer_stored(self, keys: list[Key]) -> Callable[[Customer], StoredVersion | None]:
+    def _compared(
+        self, batches: Iterable[Batch], is_stored: Callable[[Customer], bool]
+    ) -> Iterator[tuple[Batch, set[Key], Callable[[Customer], StoredVersion | None]]]:
+        """Each batch with the customers whose version FolkForm lacks, and with the newer versions that it has."""
+        for batch in batches:
+            changed = {customer.key for customer in batch.customers if not is_stored(customer)}
+            yield batch, changed, self._newer_stored(changed)
+
+    def _newer_stored(self, keys: Iterable[Key]) -> Callable[[Customer], StoredVersion | None]:
         """The newer versions of these customers that FolkForm stores: of changes meanwhile, or of second records."""
         try:
             found = self._folkform.versions_of(self._page_id, keys)

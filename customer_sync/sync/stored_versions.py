@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator
 from customer_sync.core.customer import Customer, Key
 from customer_sync.services.documents import StoredVersion
 
+# More than are in flight and in three batches.
+_RECENT = 1000
+
 
 class StoredVersions:
     """All of a page's versions in FolkForm, read beside the walk, second by second: memory stays flat."""
@@ -80,3 +83,24 @@ class VersionsAtWatermark:
         """A newer version of the customer, as far as one is known to be stored."""
         stored = self._newest.get(customer.key)
         return stored if stored and stored.time > customer.updated_at else None
+
+
+class RecentVersions:
+    """What a pass has read lately: FolkForm is asked about a batch while those before it are still written."""
+
+    def __init__(self) -> None:
+        self._versions: dict[Key, StoredVersion] = {}
+
+    def add(self, customer: Customer) -> None:
+        """The next customer of a walk."""
+        if self.newer_than(customer) is None:
+            version = StoredVersion(customer.key, customer.version, customer.updated_at, customer.pancake_id)
+            self._versions.pop(customer.key, None)
+            self._versions[customer.key] = version
+        if len(self._versions) > _RECENT:
+            del self._versions[next(iter(self._versions))]
+
+    def newer_than(self, customer: Customer) -> StoredVersion | None:
+        """A newer version of the customer, as far as it was read lately."""
+        recent = self._versions.get(customer.key)
+        return recent if recent and recent.time > customer.updated_at else None
