@@ -220,8 +220,7 @@ def test_until_before_the_start_is_warned_of(sandbox: StartSandbox, run: Command
     outcome = run(box, "incremental", "--until", "2009-01-01T00:00+07:00", "--json")
     assert (outcome.code, outcome.totals["read"]) == (0, 0)
     (warning,) = outcome.page(only_page(box))["warnings"]
-    assert warning.startswith("--until 2009-01-01 00:00:00 +07:00 is before the start of this pass (20")
-    assert warning.endswith("): nothing was read")
+    assert warning == "--until 2009-01-01 00:00:00 +07:00 is before the start of this pass: nothing was read"
     assert "nothing was read" in run(box, "incremental", "--until", "2009-01-01").output
 
 

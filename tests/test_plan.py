@@ -2,6 +2,7 @@
 
 import pytest
 
+from customer_sync.core.clock import local_time
 from customer_sync.core.customer import Window
 from customer_sync.services.documents import StoredVersion
 from customer_sync.sync.plan import LOOK_BACK, PassOptions, Plan, plan_backfill, plan_incremental
@@ -18,6 +19,7 @@ def stored(*ages: int) -> list[StoredVersion]:
 
 FULL = stored(10, 20, 30)
 FEW = stored(10, 20)
+_GAP = [f"--until {local_time(5)} would leave a gap: this pass starts above it"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,10 @@ def test_where_the_span_rule_binds(newest: list[StoredVersion], bound_from: int 
         pytest.param(FULL, {}, Plan(Window(0, NOW - 10), NOW - 10, NOW - 10), id="the watermark"),
         pytest.param(FULL, {"since": 7}, Plan(Window(7, NOW - 10), NOW - 10, NOW - 10), id="--since ends it"),
         pytest.param(FULL, {"until": NOW - 5}, Plan(Window(0, NOW - 5), NOW - 10, NOW - 10), id="--until raises it"),
-        pytest.param(FULL, {"until": 5}, Plan(Window(0, NOW - 10), NOW - 10, NOW - 10), id="--until opens no gap"),
+        pytest.param(
+            FULL, {"until": 5}, Plan(Window(0, NOW - 10), NOW - 10, NOW - 10, _GAP), id="--until opens no gap"
+        ),
+        pytest.param(FEW, {"until": 5}, Plan(Window(0, NOW - 1), None, None, _GAP), id="--until, few stored"),
         pytest.param(FULL, {"until": 2 * NOW}, Plan(Window(0, NOW - 1), NOW - 10, NOW - 10), id="not above the top"),
         pytest.param(FULL, {"full": True}, Plan(Window(0, NOW - 1), NOW - 10, NOW - 10), id="--full: from the top"),
         pytest.param(

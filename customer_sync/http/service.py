@@ -1,5 +1,6 @@
 """A service and its answers."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -55,7 +56,7 @@ def complete_address(address: str, base_path: str) -> str:
     address = address.partition(f"{base_path}/")[0].rstrip("/")
     place = address.removesuffix(urlsplit(address).path)
     segments = urlsplit(address).path.split("/")
-    while segments[-1] in base_path.split("/")[1:]:
+    while segments[-1] in base_path.split("/")[1:] or re.fullmatch(r"v\d+", segments[-1]):
         segments.pop()
     return place + "/".join(segments) + base_path
 

@@ -146,6 +146,7 @@ class _PageSync:
         options = self._options
         oldest = self._folkform.oldest_customers(self._page_id, self._span)
         plan = plan_backfill(oldest, below, options, span=self._span)
+        self._result.warnings += plan.warnings
         is_stored = VersionsAtWatermark(oldest, plan.watermark, partial(self._folkform.versions, self._page_id)).holds
         if options.full and not options.rewrite:
             is_stored = StoredVersions(self._folkform.versions(self._page_id, plan.window.until)).holds

@@ -62,8 +62,7 @@ def plan_incremental(
     bound_from = watermark if len(newest) >= span else None
     window, warnings = Window(max(since, 0), until), []
     if options.until is not None and options.until < window.since:
-        ends, starts = local_time(options.until), local_time(window.since)
-        warnings = [f"--until {ends} is before the start of this pass ({starts}): nothing was read"]
+        warnings = [f"--until {local_time(options.until)} is before the start of this pass: nothing was read"]
     return Plan(window, watermark, bound_from, warnings)
 
 
@@ -84,4 +83,7 @@ def plan_backfill(oldest: Sequence[StoredVersion], below: int, options: PassOpti
         until = top
     else:
         until = min(top, max(watermark, options.until or 0))
-    return Plan(Window(options.since or 0, until), watermark, watermark)
+    warnings: Sequence[str] = ()
+    if options.until is not None and options.until < until:
+        warnings = [f"--until {local_time(options.until)} would leave a gap: this pass starts above it"]
+    return Plan(Window(options.since or 0, until), watermark, watermark, warnings)
