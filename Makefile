@@ -7,11 +7,12 @@ RIVALS := .venv-rivals
 RELEASE := .venv-release
 LOCK := $(RELEASE)/bin/uv pip compile --quiet --universal --generate-hashes --upgrade --custom-compile-command 'make constraints'
 PIP_INSTALL := bin/pip install --quiet --disable-pip-version-check
+VERSION := sed -n 's/^__version__ = "\(.*\)"/\1/p' customer_sync/__init__.py
 # The tests wait more than they work.
 AT_ONCE := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox record test conformance test-cron histories acceptance kills mutants bench bench-long bench-rivals check format constraints audit sbom clean
+.PHONY: help demo sandbox record test conformance test-cron histories acceptance kills mutants bench bench-long bench-rivals check format constraints audit sbom version clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,13 +72,16 @@ constraints: $(RELEASE)/.ready ## take the newest versions, with hashes: constra
 audit: $(RELEASE)/.ready ## ask PyPI for known vulnerabilities of what the two files list
 	@$(RELEASE)/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip -r constraints.txt -r constraints-build.txt
 
-sbom: $(RELEASE)/.ready ## list what the image holds, as CycloneDX: dist/customer-sync.cdx.json
+sbom: $(RELEASE)/.ready ## list what the image installs, as CycloneDX: dist/customer-sync.cdx.json
 	@$(RELEASE)/bin/uv venv --quiet --clear --python $(RELEASE)/bin/python build/image
 	@$(RELEASE)/bin/uv pip install --quiet --python build/image --require-hashes --requirement constraints.txt
-	@$(RELEASE)/bin/uv pip install --quiet --python build/image --no-deps .
 	@mkdir -p dist
-	@$(RELEASE)/bin/cyclonedx-py environment --output-reproducible \
+	@sed "s/^dynamic = .*/version = \"$$($(VERSION))\"/" pyproject.toml >build/pyproject.toml
+	@$(RELEASE)/bin/cyclonedx-py environment --output-reproducible --pyproject build/pyproject.toml \
 	  --output-file dist/customer-sync.cdx.json build/image
+
+version: ## print the version
+	@$(VERSION)
 
 clean: ## remove the virtual environments and every cache
 	rm -rf .venv $(RIVALS) $(RELEASE) .bench .mypy_cache .pytest_cache .ruff_cache build dist

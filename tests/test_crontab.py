@@ -11,7 +11,8 @@ from customer_sync.config.readers import read_duration
 
 from .conftest import COMMAND, Command, Outcome, StartSandbox
 
-CRONTAB = Path(__file__).parent.parent / "crontab.example"
+ROOT = Path(__file__).parent.parent
+CRONTAB = ROOT / "crontab.example"
 ENV_FILE = "/etc/customer-sync.env"
 _VARIABLE = re.compile(r"[A-Z_]+ *=")
 
@@ -68,6 +69,33 @@ def test_each_run_ends_before_the_next_one_begins() -> None:
     assert all(limit < longest for limit, longest in zip(limits, (5 * 60, 6 * 3600, 18 * 3600), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("document", "files"),
+    [
+        ("crontab.example", 1),
+        ("README.md", 1),
+        ("README.vi.md", 1),
+        ("deploy/systemd/customer-sync-.service.d/common.conf", 2),
+    ],
+)
+def test_the_steps_leave_a_filled_file_alone(tmp_path: Path, document: str, files: int) -> None:
+    """The steps that make the settings file can follow each other: they make it once, and never empty it."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    made = re.findall(r"^#? *(.*\binstall -m 600 -o customer-sync (\S+) (/etc/\S+))", text, re.MULTILINE)
+    assert len(made) == files
+    for line, source, target in made:
+        file, filled = tmp_path / Path(target).name, tmp_path / "customer-sync.env.source"
+        filled.write_text("new\n")
+        here = line.replace("sudo ", "").replace("-o customer-sync ", "").replace(target, str(file))
+        step = here.replace(f" {source} ", f" {filled} ")
+        for kept in ("new\n", "old\n"):
+            subprocess.run(["/bin/sh", "-ec", step], check=True)
+            assert file.read_text() == kept
+            file.write_text("old\n")
+    (user,) = re.findall(r"^#? *(?:id -u customer-sync \|\| )(?:sudo )?useradd .*", text, re.MULTILINE)
+    assert text.index(user) < text.index(made[0][0])
+
+
 def test_a_failure_sends_a_mail() -> None:
     """A mail is sent, and only when something failed."""
     assert "@" in _variables()["MAILTO"]
@@ -82,11 +110,12 @@ def test_cron_reads_it_whole() -> None:
 
 @pytest.mark.parametrize("entry", _entries(), ids=lambda entry: entry.schedule)
 def test_each_command_runs(run: Command, entry: _Entry) -> None:
-    """Each command line runs the program; without its settings file the mail names that file, and nothing runs."""
+    """Each command line runs the program; without its settings file every mail names that file, and nothing runs."""
     settings = run.home / "customer-sync.env"
-    outcome = _in_shell(entry, run, settings)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert f"--env-file '{settings}' cannot be read (No such file or directory)" in outcome.err
+    for _ in range(2):
+        outcome = _in_shell(entry, run, settings)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert f"--env-file '{settings}' cannot be read (No such file or directory)" in outcome.err
 
 
 def test_the_settings_file_is_made_for_one_user_and_read(run: Command) -> None:

@@ -51,10 +51,15 @@ def test_both_languages_have_the_same_settings() -> None:
 
 
 def test_both_languages_explain_the_same_messages() -> None:
-    """Each exit code and each message is explained in Vietnamese, too."""
+    """Each exit code, each status and each message is explained in Vietnamese, too."""
     english, vietnamese = ([row[:2] for row in rows(text_of(document)) if len(row) == 4] for document in _TROUBLES)
     assert english
     assert vietnamese == english
+    statuses, trang_thai = (
+        section(_TROUBLES[0], "## Status of a run or a page"),
+        section(_TROUBLES[1], "## Trạng thái của một lần chạy hoặc một trang"),
+    )
+    assert [row[0] for row in rows(trang_thai)] == [row[0] for row in rows(statuses)]
     codes, ma = section(_TROUBLES[0], "## Exit codes"), section(_TROUBLES[1], "## Mã thoát")
     assert [row[0] for row in rows(ma)] == [row[0] for row in rows(codes)]
 

@@ -1,5 +1,7 @@
 """What a release stands on: the lock files, the changelog and the workflows."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -74,9 +76,14 @@ def _jobs(workflow: Path) -> dict[str, Any]:
     return jobs
 
 
+def _script(job: dict[str, Any], name: str) -> str:
+    (script,) = (step["run"] for step in job["steps"] if step.get("name") == name)
+    return str(script)
+
+
 def test_the_workflows_are_valid() -> None:
-    """actionlint(1) has no complaint."""
-    actionlint = shutil.which("actionlint")
+    """actionlint(1) has no complaint; `go install` puts it into ~/go/bin."""
+    actionlint = shutil.which("actionlint", path=f"{os.environ['PATH']}:{Path.home() / 'go' / 'bin'}")
     if actionlint is None:
         pytest.skip("actionlint(1) is not installed")
     linted = subprocess.run([actionlint, *_WORKFLOWS], capture_output=True, text=True, timeout=60, check=False)
@@ -104,14 +111,62 @@ def test_a_workflow_may_do_little(workflow: Path) -> None:
     assert "${{" not in "".join(scripts)
 
 
+def _needed(jobs: dict[str, Any], name: str) -> set[str]:
+    """The jobs that must succeed before this one starts."""
+    needs = jobs[name].get("needs", [])
+    direct = {needs} if isinstance(needs, str) else set(needs)
+    return direct.union(*(_needed(jobs, one) for one in direct))
+
+
 def test_nothing_is_published_untested() -> None:
-    """Each job that writes somewhere needs the tests, directly or through another."""
+    """Each job that writes somewhere needs the tests, which need the right tag."""
     jobs = _jobs(ROOT / ".github" / "workflows" / "release.yml")
     assert jobs["test"]["uses"] == "./.github/workflows/test.yml"
-    assert {name: job.get("needs") for name, job in jobs.items()} == {
-        "test": None,
-        "pypi": "test",
-        "image": "test",
-        "release": ["pypi", "image"],
+    assert {name: _needed(jobs, name) for name in jobs} == {
+        "tag": set(),
+        "test": {"tag"},
+        "pypi": {"tag", "test"},
+        "image": {"tag", "test"},
+        "release": {"tag", "test", "pypi", "image"},
     }
     assert jobs["pypi"]["permissions"] == {"id-token": "write"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "accepted"),
+    [(f"v{customer_sync.__version__}", True), (f"v{customer_sync.__version__}1", False), ("v", False)],
+)
+def test_the_tag_is_the_version(tag: str, accepted: bool) -> None:
+    """A tag that is not the version ends the release."""
+    script = _script(_jobs(ROOT / ".github" / "workflows" / "release.yml")["tag"], "The tag is the version")
+    ended = subprocess.run(["/bin/sh", "-ec", script], env=os.environ | {"TAG": tag}, cwd=ROOT, check=False)
+    assert (ended.returncode == 0) is accepted
+
+
+def test_the_image_is_built_for_the_runner() -> None:
+    """Without an emulator, a runner of GitHub builds only for its own architecture."""
+    release = _jobs(ROOT / ".github" / "workflows" / "release.yml")["image"]
+    script = _script(release, "Build on one base image, with SBOM and provenance")
+    assert release["runs-on"] == "ubuntu-latest"
+    assert re.findall(r"--platform (\S+)", script) == ["linux/amd64"]
+
+
+@pytest.mark.slow
+def test_the_bill_of_materials() -> None:
+    """It is about this version, lists what the lock file installs, and names no file of the machine that made it."""
+    if not (ROOT / ".venv-release" / ".ready").exists():
+        pytest.skip("the tools of `make sbom` are not installed")
+    subprocess.run(["make", "--silent", "sbom"], cwd=ROOT, check=True)  # noqa: S607
+    text = (ROOT / "dist" / "customer-sync.cdx.json").read_text(encoding="utf-8")
+    bill = json.loads(text)
+    root = bill["metadata"]["component"]
+    assert (root["name"], root["version"]) == ("customer-sync", customer_sync.__version__)
+    assert not re.search(rf"file:|{re.escape(str(ROOT))}", text)
+    listed = {canonicalize_name(one["name"]) for one in bill["components"]}
+    here = {name for name, (one, _) in _locked("constraints.txt").items() if not one.marker or one.marker.evaluate()}
+    assert listed == here
+    (direct,) = (set(one["dependsOn"]) for one in bill["dependencies"] if one["ref"] == root["bom-ref"])
+    assert {canonicalize_name(one.partition("==")[0]) for one in direct} == {
+        canonicalize_name(Requirement(one).name)
+        for one in [*_PROJECT["dependencies"], *_PROJECT["optional-dependencies"]["metrics"]]
+    }

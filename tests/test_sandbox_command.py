@@ -120,5 +120,5 @@ def test_without_the_extra(run: Command, tmp_path: Path, command: str, missing: 
         f'raise ModuleNotFoundError("No module named {missing}", name="{missing}")\n'
     )
     outcome = run(None, command, PYTHONPATH=str(tmp_path))
-    _is_usage_error(outcome, missing, "pip install '.[sandbox]'")
+    _is_usage_error(outcome, missing, "pip install '.[sandbox]'", "pipx install --force '.[sandbox]'")
     assert run(None, "incremental", "--help", PYTHONPATH=str(tmp_path)).code == 0

@@ -14,6 +14,7 @@ from customer_sync.config.readers import read_duration
 from customer_sync.core.errors import ExitCode
 
 from .conftest import COMMAND, Command, Outcome, StartSandbox
+from .documents import section
 
 UNITS = Path(__file__).parent.parent / "deploy" / "systemd"
 COMMON = UNITS / "customer-sync-.service.d" / "common.conf"
@@ -163,13 +164,30 @@ def test_the_command_lines_run(sandbox: StartSandbox, run: Command) -> None:
     assert list((run.home / "customer-sync").glob("*.lock"))
 
 
+def test_the_mail_is_switched_on_as_documented(tmp_path: Path) -> None:
+    """The commands of docs/operating.md leave both units with the mail on, to the address given."""
+    shutil.copytree(UNITS, tmp_path / "system")
+    (commands,) = re.findall(r"```sh\n(.*)```", section("docs/operating.md", "### Mail"), re.DOTALL)
+    script = commands.replace("/etc/systemd/system", str(tmp_path / "system")).replace("systemctl daemon-reload", "")
+    subprocess.run(["/bin/sh", "-ec", script], check=True)
+    assert "\nOnFailure=mail-on-failure@%n.service\n" in (tmp_path / "system" / COMMON.relative_to(UNITS)).read_text()
+    assert "\nEnvironment=MAILTO=you@example.com\n" in (tmp_path / "system" / "mail-on-failure@.service").read_text()
+
+
 def test_the_steps_of_the_comment() -> None:
-    """The user, the files and the directory that the comment makes are those that the services use."""
+    """The user, the files and the directory that the comment makes are those that the services use, before a check."""
     comment = COMMON.read_text(encoding="utf-8")
     user = _only("incremental", "User")
     made = dict(re.findall(rf"install -m (\d+) -o {user} /dev/null (\S+)", comment))
     assert f"useradd --system --home-dir /var/lib/{_only('incremental', 'StateDirectory')} {user}" in comment
     assert set(made) == {"600"}
+    directory, mode = _only("incremental", "StateDirectory"), _only("incremental", "StateDirectoryMode").lstrip("0")
+    steps = [
+        f"install -d -m {mode} -o {user} /var/lib/{directory}",
+        f"sudo -u {user} customer-sync check",
+        "enable --now",
+    ]
+    assert sorted(steps, key=comment.index) == steps
     files = re.findall(rf"install -m 600 -o {user} /dev/null (\S+)", comment)
     assert _only("incremental", "LoadCredential") == f"FOLKFORM_TOKEN:{files[1]}"
     assert all(_only(name, "ExecStart").endswith(f"--env-file {files[0]}") for name in PASSES)

@@ -88,6 +88,6 @@ def _sandbox_package() -> ModuleType:
     except ModuleNotFoundError as error:
         problem = f"the sandbox needs {error.name}, which is not installed"
         raise SettingsError(
-            [problem], "Install it in a clone of the repository with: pip install '.[sandbox]'"
+            [problem], "Install it in a clone: pip install '.[sandbox]', or pipx install --force '.[sandbox]'"
         ) from None
     return sandbox
