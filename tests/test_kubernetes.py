@@ -328,15 +328,32 @@ def test_a_shard_is_a_pod_like_any_other(plain: CronJob, sharded: CronJob) -> No
 def test_the_number_of_shards_is_in_one_place(tmp_path: Path, count: int | None) -> None:
     """One edit changes the pods of every Job and what they are told; with fewer pods, pages would never be synced."""
     shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
-    file = tmp_path / "kubernetes" / "overlays" / "sharded" / "kustomization.yaml"
+    file = tmp_path / "kubernetes" / "overlays" / "sharded" / "shards.yaml"
     text = file.read_text(encoding="utf-8")
-    (written,) = re.findall(r"completions, value: (\d+)}", text)
+    (written,) = re.findall(r'shards: "(\d+)"', text)
     if count:
-        file.write_text(text.replace(f"completions, value: {written}}}", f"completions, value: {count}}}"))
+        file.write_text(text.replace(f'"{written}"', f'"{count}"'))
     expected = count or int(written)
     for job in scheduled(build(file.parent)):
         assert job.job["completions"] == job.job["parallelism"] == expected > 1
         assert job.variables == {SHARDS: str(expected)}
+
+
+def test_an_own_overlay_holds_the_number_of_shards(tmp_path: Path) -> None:
+    """The example with the two entries that the document names; without its own number it is not built."""
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    ours = tmp_path / "kubernetes" / "overlays" / "example"
+    (added,) = re.findall(r"```yaml\n(resources:\n.*?)```", _document(), re.DOTALL)
+    file = ours / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
+    file.write_text(yaml.safe_dump({**kustomization, **yaml.safe_load(added)}), encoding="utf-8")
+    with pytest.raises(subprocess.CalledProcessError):
+        build(ours)
+    text = (KUBERNETES / "overlays" / "sharded" / "shards.yaml").read_text(encoding="utf-8")
+    (ours / "shards.yaml").write_text(text.replace('shards: "4"', 'shards: "9"'), encoding="utf-8")
+    manifests = build(ours)
+    assert [job.shards for job in scheduled(manifests)] == [9, 9, 9]
+    assert config_map(manifests) == config_map(EXAMPLE)  # the number itself is not sent to the cluster
 
 
 def test_by_hand_it_is_one_pod_for_all_pages() -> None:
@@ -350,38 +367,97 @@ def test_by_hand_it_is_one_pod_for_all_pages() -> None:
     assert MANUAL.spec["successfulJobsHistoryLimit"] == MANUAL.spec["failedJobsHistoryLimit"] == 20
 
 
-_KUBECTL = """#!/bin/sh
-echo "$*" >> "$CALLS"
-case "$1" in
-  create) if [ "$2" = job ]; then cat "$JOB"; else cat > "$CREATED"; fi ;;
-  patch) exec {kubectl} "$@" ;;
-  logs) echo "the log" ;;
-  get) echo 75 ;;
+# Plays kubectl and, one line of `polls` after the other, the cluster: conditions of the Job, then its pods with name,
+# start and exit code. `!` is a cluster that does not answer, `-` a Job that does not exist.
+_KUBECTL = r"""#!/bin/sh
+cd "${0%/*}"
+echo "$*" >> calls
+case "$*" in
+  "create job "*) cat job.json ;;
+  create*) cat > made ;;
+  patch*) [ ! -e patch ] && cat || exec ./patch "$@" ;;
+  "get "*" job "*)
+    head -n 1 polls > now
+    [ "$(wc -l < polls)" -eq 1 ] || { tail -n +2 polls > rest; mv rest polls; }
+    case "$(cat now)" in !*) exit 1 ;; -*) ;; *) echo "Job $(cut -d ";" -f 1 now)" ;; esac ;;
+  "get "*" pods "*) cut -s -d ";" -f 2- now | tr ";" "\n" ;;
+  "get "*" pod "*) echo "ImagePullBackOff" ;;
+  "logs "*)
+    for pod; do :; done
+    if grep -q "$pod <none> <none>" now; then echo "is waiting to start: ContainerCreating" >&2; exit 1; fi
+    case "$*" in *"--tail 0"*) ;; *) echo "log of $pod" ;; esac ;;
 esac
 """
 
 
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: kubernetes.io/docs/tasks/tools")
-def test_run_sh(tmp_path: Path) -> None:
-    """The script starts the manual Job with the arguments as they are, follows its log, and ends with its exit code."""
-    template = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "any"}, **MANUAL.spec["jobTemplate"]}
-    (tmp_path / "job.json").write_text(json.dumps({**template, "metadata": {"name": "any", "namespace": "ours"}}))
-    (tmp_path / "kubectl").write_text(_KUBECTL.format(kubectl=shutil.which("kubectl")))
-    (tmp_path / "kubectl").chmod(0o755)
-    files = {
-        name: str(tmp_path / file) for name, file in (("CALLS", "calls"), ("JOB", "job.json"), ("CREATED", "made"))
-    }
-    arguments = ["explain", 'a "quoted" \\ name', "--page", "trang/của tôi 1"]
-    ended = subprocess.run(
+def _run_sh(folder: Path, polls: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs run.sh with the kubectl above, without its pauses."""
+    template = {**MANUAL.spec["jobTemplate"], "metadata": {"name": "any", "namespace": "ours"}}
+    (folder / "job.json").write_text(json.dumps({"apiVersion": "batch/v1", "kind": "Job", **template}))
+    (folder / "polls").write_text("".join(f"{poll}\n" for poll in polls))
+    for name, script in (("kubectl", _KUBECTL), ("sleep", "#!/bin/sh\n")):
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    return subprocess.run(
         [KUBERNETES / "run.sh", *arguments],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "NAMESPACE": "ours", **files},
+        env={"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder), "NAMESPACE": "ours"},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (ended.returncode, ended.stdout) == (75, "the log\n"), ended.stderr
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: kubernetes.io/docs/tasks/tools")
+def test_run_sh_starts_the_command(tmp_path: Path) -> None:
+    """The script starts the manual Job with the arguments as they are, in the namespace that it gets."""
+    (tmp_path / "patch").symlink_to(str(shutil.which("kubectl")))
+    arguments = ["explain", 'a "quoted" \\ name', "--page", "trang/của tôi 1"]
+    ended = _run_sh(tmp_path, ["Failed;a <none> 75"], *arguments)
+    assert (ended.returncode, ended.stdout) == (75, "log of a\n"), ended.stderr
     created = json.loads((tmp_path / "made").read_text())
     assert created["spec"]["template"]["spec"]["containers"][0]["args"] == arguments
     calls = (tmp_path / "calls").read_text().splitlines()
     assert all("--namespace ours" in call for call in calls if not call.startswith(("patch", "create --filename")))
+
+
+_WAITING, _DRAINED = ";a <none> <none>", [";a now <none>", ";a <none> 143", ""]
+
+
+@pytest.mark.parametrize(
+    ("polls", "code", "out"),
+    [
+        (["", "", _WAITING, _WAITING, ";a now <none>", ";a <none> 0", "Complete;a <none> 0"], 0, ["a"]),
+        ([_WAITING, ";a <none> 3", "FailureTarget;a <none> 3", "FailureTarget Failed;a <none> 3"], 3, ["a"]),
+        ([*_DRAINED, ";b <none> <none>", ";b now <none>", "Complete;b <none> 0"], 0, ["a", "b"]),
+        (
+            [*_DRAINED, ";a <none> 143;b <none> <none>", ";a <none> 143;b now <none>", "Failed;b <none> 1"],
+            1,
+            ["a", "b"],
+        ),
+        (["!", ";a now <none>", "!", "!", ";a now <none>", "Complete;a <none> 0"], 0, ["a"]),
+        ([";a now <none>", ";a <none> 143", "Failed;"], 143, ["a"]),
+    ],
+    ids=["slow start", "failed", "drained", "drained and failed", "cluster silent", "pod deleted"],
+)
+def test_run_sh_follows_the_command_to_its_end(tmp_path: Path, polls: list[str], code: int, out: list[str]) -> None:
+    """The log of each pod once, from the moment that it has one, and the exit code of the newest."""
+    ended = _run_sh(tmp_path, polls, "status")
+    assert (ended.returncode, ended.stdout) == (code, "".join(f"log of {pod}\n" for pod in out)), ended.stderr
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("polls", "message"),
+    [
+        ([_WAITING] * 31 + ["Failed;"], r"\S+ has not started: a ImagePullBackOff\n\S+ failed, and has no pod .*\n"),
+        ([""] * 31 + ["Failed;"], r"\S+ has not started: no pod yet .*\n\S+ failed, and has no pod .*\n"),
+        (["-"], r"\S+ was deleted\n"),
+    ],
+    ids=["pod waits", "no pod", "Job deleted"],
+)
+def test_run_sh_names_what_keeps_the_command(tmp_path: Path, polls: list[str], message: str) -> None:
+    """A Job that does not start is not silent: every 30 polls, a second apart, the reason is printed."""
+    ended = _run_sh(tmp_path, polls, "status")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.fullmatch(message, ended.stderr)
