@@ -279,7 +279,17 @@ def test_a_metrics_file(sandbox: StartSandbox, run: Command, tmp_path: Path) -> 
     assert metrics["too_many_requests"]["Pancake"] == 0
     assert metrics["page_complete"] == {only_page(box): 1}
     assert 2 <= metrics["page_lag_seconds"][only_page(box)] < 60
-    assert [path.name for path in tmp_path.glob("*.prom*")] == [file.name]
+    assert [path.name for path in tmp_path.glob("customer-sync*")] == [file.name]
+
+
+def test_another_user_reads_the_metrics_file(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """An exporter can read it, whatever the umask is: that of the systemd services is 0077."""
+    before = os.umask(0o077)
+    try:
+        assert run(_recent(sandbox, 1), "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
+    finally:
+        os.umask(before)
+    assert (tmp_path / "customer-sync-incremental.prom").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_metrics_file_that_is_a_fifo(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
@@ -348,11 +358,11 @@ def test_shards_keep_their_metrics_apart(sandbox: StartSandbox, run: Command, tm
         assert f'shard="{1 - index}-of-2"' not in text
 
 
-@pytest.mark.parametrize(("before", "after"), [(["0/2", "1/2"], "3/4"), (["3/4"], "0/2"), ([""], "0/2"), (["0/2"], "")])
+@pytest.mark.parametrize(("before", "after"), [(["0/2", "1/2"], "3/4"), (["3/4"], "0/2"), ([""], "0/2")])
 def test_another_number_of_shards(
     sandbox: StartSandbox, run: Command, tmp_path: Path, before: list[str], after: str
 ) -> None:
-    """A run deletes what its pass's former number of shards left, in a directory and in a file that runs share."""
+    """A shard deletes what its pass's former number of shards left, in a directory and in a file that runs share."""
     box, file = _recent(sandbox, 3), tmp_path / "shared" / "all.prom"
     file.parent.mkdir()
 
@@ -367,6 +377,29 @@ def test_another_number_of_shards(
     present = {"1-of-2", after.replace("/", "-of-")}
     assert (shards(tmp_path), shards(file.parent)) == (present, present)
     assert len(list(tmp_path.glob("*.prom"))) == 2
+    # A run by hand beside the schedule deletes nothing.
+    for path in (tmp_path, file):
+        assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(path)).code == 0
+    assert (shards(tmp_path), shards(file.parent)) == (present | {""}, present | {""})
+
+
+def test_former_shards_that_cannot_be_deleted(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:
+    """They are one warning, which names them; the metrics are written, and the others are deleted."""
+    box, names = _recent(sandbox, 3), [f"customer-sync-incremental-{index}-of-3.prom" for index in range(3)]
+    (tmp_path / names[0]).mkdir()
+    (tmp_path / names[1]).touch()
+    (tmp_path / names[2]).mkdir()
+    for name in names:
+        os.utime(tmp_path / name, (0, 0))
+    outcome = run(box, "incremental", "--shard", "0/2", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path))
+    assert (outcome.code, outcome.err.count("of a former number of shards cannot be deleted (")) == (0, 1)
+    assert f"{tmp_path / names[0]}, {tmp_path / names[2]} of a former" in outcome.err
+    assert "cannot be written" not in outcome.err
+    assert {path.name for path in tmp_path.glob("*.prom")} == {
+        names[0],
+        names[2],
+        "customer-sync-incremental-0-of-2.prom",
+    }
 
 
 def test_a_former_shard_that_ends_late(sandbox: StartSandbox, run: Command, tmp_path: Path) -> None:

@@ -38,13 +38,15 @@ def read_own(path: Path, max_bytes: int) -> str:
         return file.read(max_bytes).decode()
 
 
-def write_own(path: Path, text: str) -> None:
-    """Replaces such a file atomically; only this user can read it. Raises OSError."""
+def write_own(path: Path, text: str, mode: int = 0o600) -> None:
+    """Replaces such a file atomically; it has *mode*, whatever the umask is. Raises OSError."""
     new = path.with_suffix(f".{os.getpid()}")
     new.unlink(missing_ok=True)
     try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            if mode & ~os.fstat(handle).st_mode:
+                os.fchmod(handle, mode)
             file.write(text)
         new.replace(path)
     except OSError:

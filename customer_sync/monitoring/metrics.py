@@ -5,23 +5,23 @@ textfile. A gateway keeps the metrics of a group that are not pushed again.
 """
 
 import errno
+import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from customer_sync.core.clock import Clock
 from customer_sync.core.errors import ExitCode, SettingsError
-from customer_sync.core.regular_file import read_regular
+from customer_sync.core.regular_file import read_regular, write_own
 from customer_sync.core.streams import printable
 from customer_sync.http.transport import post
 from customer_sync.results.page_result import PageResult, Status, SyncedPage
 from customer_sync.results.pass_result import PassResult
 
 try:
-    from prometheus_client import CollectorRegistry, pushadd_to_gateway, write_to_textfile
+    from prometheus_client import CollectorRegistry, generate_latest, pushadd_to_gateway
     from prometheus_client.core import Metric
     from prometheus_client.parser import text_string_to_metric_families
     from prometheus_client.registry import Collector
@@ -30,6 +30,8 @@ except ModuleNotFoundError as missing:
         [f"metrics need {missing.name}, which is not installed"],
         "Install it in a clone of the repository with: pip install '.[metrics]'",
     ) from None
+
+log = logging.getLogger(__name__)
 
 Labels = tuple[tuple[str, str], ...]
 Samples = dict[Labels, float]
@@ -50,7 +52,7 @@ def write_file(path: Path, result: PassResult[Any], clean: Callable[[str], str])
     """Writes the textfile atomically; every label goes through *clean*. Raises OSError.
 
     A *path* that does not end in `.prom` is a directory with one file for each pass and shard. In a file that passes or
-    shards share, each replaces only its own samples. What a former number of shards left is deleted.
+    shards share, each replaces only its own samples. A shard deletes what a former number of shards left.
     """
     directory = None if path.suffix == ".prom" else path
     if directory:
@@ -59,25 +61,36 @@ def write_file(path: Path, result: PassResult[Any], clean: Callable[[str], str])
     own, others = _read_previous(path, result)
     registry = CollectorRegistry()
     registry.register(_Metrics(_families(result, own), others, clean))
-    write_to_textfile(str(path), registry)
+    # An exporter that runs as another user reads it.
+    write_own(path, generate_latest(registry).decode(), mode=0o644)
     if directory:
         _delete_replaced(directory, result)
 
 
 def _delete_replaced(directory: Path, result: PassResult[Any]) -> None:
     """Deletes this pass's files of another number of shards."""
+    kept: dict[str, str] = {}
     for file in directory.glob(f"customer-sync-{result.name}*.prom"):
         shard = re.fullmatch(rf"customer-sync-{result.name}(?:-(\d+-of-\d+))?", file.stem)
-        with suppress(FileNotFoundError):
+        try:
             # A newer file belongs to a run that started later, after a change of the shards.
             if shard and _replaced(shard[1], result) and file.stat().st_mtime < result.started_at:
                 file.unlink()
+        except FileNotFoundError:
+            pass  # Another shard has deleted it.
+        except OSError as error:
+            kept[str(file)] = error.strerror or type(error).__name__
+    if kept:
+        text = "%s of a former number of shards cannot be deleted (%s): delete by hand"
+        log.warning(text, ", ".join(sorted(kept)), ", ".join(sorted(set(kept.values()))))
 
 
 def _replaced(shard: str | None, result: PassResult[Any]) -> bool:
-    """Whether *shard*, "2-of-8" or None, is of another number of shards than the run's."""
-    own = result.shard.slug if result.shard else ""
-    return (shard or "").partition("-")[2] != own.partition("-")[2]
+    """Whether *shard*, "2-of-8" or None, is of a former number of shards: one other than the run's.
+
+    None are for a run without shards: it may be one by hand beside scheduled shards.
+    """
+    return result.shard is not None and (shard or "").partition("-")[2] != result.shard.slug.partition("-")[2]
 
 
 def push(gateway: str, result: PassResult[Any], clock: Clock, clean: Callable[[str], str]) -> None:

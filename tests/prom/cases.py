@@ -1,6 +1,7 @@
 """Situations of an operator's life, as Prometheus sees them, and the alerts that they raise."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .promtool import LATE, MISSING, PERSON, Case, Fires, Labels, Series, Values
 
@@ -60,6 +61,11 @@ def shards(labels: Labels, count: int, times: Values, present: Sequence[int] | N
         this = shard(labels, index, count)
         series += [*good(this, times), Series("shards", this, lambda now: count if times(now) is not None else None)]
     return series
+
+
+def on(instance: str, series: Sequence[Series]) -> list[Series]:
+    """The *series* as the exporter of one machine holds them."""
+    return [replace(one, labels={**one.labels, "instance": instance}) for one in series]
 
 
 def _nightly() -> list[Series]:
@@ -151,10 +157,7 @@ STOPPED = [
     Case("every shard reports", shards(INCREMENTAL, 12, every(5)), {60: [], 600: []}),
     Case(
         "shards on machines of their own, whose metrics the machines' exporters hold",
-        [
-            Series(one.metric, {**one.labels, "instance": one.labels["shard"]}, one.values)
-            for one in shards(INCREMENTAL, 4, every(5))
-        ],
+        [one for index in range(4) for one in on(f"{index}", shards(INCREMENTAL, 4, every(5), present=[index]))],
         {60: [], 100: []},
     ),
     Case(
@@ -213,6 +216,33 @@ OTHER_SHARDS = [
         "from 4 shards to none",
         [*shards(INCREMENTAL, 4, every(5, last=30)), *good(INCREMENTAL, every(5, first=33))],
         {60: [], 100: []},
+    ),
+    Case(
+        "from 4 machines to 2: the others' exporters keep the old shards",
+        [
+            one
+            for index in range(4)
+            for one in on(
+                f"{index}",
+                [
+                    *shards(INCREMENTAL, 4, every(5, last=30), present=[index]),
+                    *(shards(INCREMENTAL, 2, every(5, first=33), present=[index]) if index < 2 else []),
+                ],
+            )
+        ],
+        {60: [], 100: []},
+    ),
+    Case(
+        "a verify without shards by hand on one of two machines with two shards each",
+        [
+            *good(INCREMENTAL, every(5)),
+            *good(BACKFILL, every(DAY)),
+            *on("a", shards(VERIFY, 4, every(7 * DAY), present=[0, 1])),
+            *on("b", shards(VERIFY, 4, every(7 * DAY), present=[2, 3])),
+            *on("a", [*good(VERIFY, steady(DAY * 60, first=DAY)), Series("shards", VERIFY, steady(1, first=DAY))]),
+        ],
+        {5 * DAY: [], 10 * DAY: []},
+        every=30,
     ),
     Case(
         "an update changes the label 0/2 to 0-of-2",

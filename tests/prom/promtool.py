@@ -12,6 +12,7 @@ import yaml
 
 ALERTS = Path(__file__).parents[2] / "deploy" / "alerts.yaml"
 PREFIX = "customer_sync_"
+RULES: list[dict[str, Any]] = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"][0]["rules"]
 LATE, PERSON, MISSING = "CustomerSyncLate", "CustomerSyncNeedsAPerson", "CustomerSyncCustomersMissing"
 
 PROMTOOL = shutil.which("promtool")
@@ -64,6 +65,35 @@ def check_expressions(expressions: Iterable[str], directory: Path) -> None:
     """Fails where Prometheus cannot parse one of *expressions*."""
     rules = [{"record": f"expression_{number}", "expr": one} for number, one in enumerate(expressions)]
     _promtool("check", {"groups": [{"name": "expressions", "rules": rules}]}, directory)
+
+
+def check_results(
+    series: Sequence[Series], expressions: Iterable[str], minutes: Mapping[int, bool], directory: Path
+) -> None:
+    """Fails where an expression has a result at one of the *minutes* that say no, or none at one that says yes."""
+    content = _test_file(Case("results", series, dict.fromkeys(minutes, ())))
+    content["tests"][0]["promql_expr_test"] = [
+        {
+            "expr": f"count({one}) > bool 0",
+            "eval_time": f"{minute}m",
+            "exp_samples": [{"value": 1, "labels": "{}"}] * some,
+        }
+        for minute, some in minutes.items()
+        for one in expressions
+    ]
+    _promtool("test", content, directory)
+
+
+def check_summary(
+    series: Sequence[Series], rule: Mapping[str, Any], labels: Labels, summary: str, directory: Path
+) -> None:
+    """Fails where the alert of *rule* at minute 30 is not one with these *labels* and this *summary*."""
+    content = _test_file(Case("a summary", series, {30: ()}))
+    del content["tests"][0]["promql_expr_test"]
+    annotations = {**rule["annotations"], "summary": summary}
+    expected = [{"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": annotations}]
+    content["tests"][0]["alert_rule_test"] = [{"eval_time": "30m", "alertname": rule["alert"], "exp_alerts": expected}]
+    _promtool("test", content, directory)
 
 
 def _promtool(command: str, content: dict[str, Any], directory: Path) -> None:

@@ -3,19 +3,19 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from .cases import CASES
+from .cases import CASES, every, shard
 from .conftest import Exported
-from .promtool import ALERTS, PREFIX, check_expressions, needs_promtool
+from .promtool import ALERTS, PREFIX, RULES, Series, check_expressions, check_results, needs_promtool
 
 DASHBOARD: dict[str, Any] = json.loads((ALERTS.parent / "grafana.json").read_text(encoding="utf-8"))
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 TARGETS = [target for panel in PANELS for target in panel["targets"]]
-RULES = [rule["expr"] for rule in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"][0]["rules"]]
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 # What Grafana puts in before it asks Prometheus.
 QUERIES = [target["expr"].replace("$shard", ".*") for target in TARGETS]
 
@@ -27,6 +27,7 @@ _OTHER_LABELS = {"instance", "job", "of", "le"}
 
 
 def _check_names(expression: str, exported: Exported) -> None:
+    assert set(re.findall(r"\bcustomer_sync:\w+", expression)) <= RECORDED, expression
     for metric, matchers in _SELECTOR.findall(expression):
         assert metric in exported, expression
         for label, sign, text in _MATCHER.findall(matchers):
@@ -40,8 +41,8 @@ def _check_names(expression: str, exported: Exported) -> None:
 
 
 def test_the_names_of_the_queries(exported: Exported) -> None:
-    """Every metric, label and value of a rule or a panel is exported by a real run."""
-    for expression in (*RULES, *QUERIES):
+    """Every metric, label and value of a rule or a panel is recorded by a rule, or exported by a real run."""
+    for expression in (*(rule["expr"] for rule in RULES), *QUERIES):
         _check_names(expression, exported)
 
 
@@ -57,9 +58,27 @@ def test_the_names_of_the_cases(exported: Exported) -> None:
 
 
 def test_every_metric_is_on_the_dashboard(exported: Exported) -> None:
-    """All but the times that others on it are derived from."""
+    """All but those that others on it are derived from."""
     shown = {metric for expression in QUERIES for metric, _ in _SELECTOR.findall(expression)}
-    assert exported.keys() - shown == {f"{PREFIX}last_{what}_timestamp_seconds" for what in ("run", "success")}
+    derived_from = ("last_run_timestamp_seconds", "last_success_timestamp_seconds", "shards")
+    assert exported.keys() - shown == {f"{PREFIX}{name}" for name in derived_from}
+
+
+@needs_promtool
+def test_former_shards_are_not_on_the_dashboard(exported: Exported, tmp_path: Path) -> None:
+    """Each query shows a shard; none shows it once runs of another number of shards report."""
+    queries = [one for one in QUERIES if "customer_sync:shards_missing" not in one]
+    series = [
+        Series(metric.removeprefix(PREFIX), dict(zip(labels, texts, strict=True)), lambda _: 1)
+        for metric, labels in exported.items()
+        for texts in product(*labels.values())
+    ]
+    incomplete = [replace(one, values=lambda _: 0) if one.metric == "page_complete" else one for one in series]
+    newer = [
+        Series("last_run_timestamp_seconds", shard({"pass": one}, 0, 3), every(5, first=10))
+        for one in exported[f"{PREFIX}exit_code"]["pass"]
+    ]
+    check_results([*incomplete, *newer], queries, {5: True, 15: False}, tmp_path)
 
 
 @needs_promtool
