@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+_EXAMPLE = "https://example.com/api"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -44,12 +45,16 @@ def _is_address(value: str) -> bool:
         return False
 
 
-def read_base_address(text: str) -> str:
+def _address(example: str) -> Callable[[str], str]:
+    return _reader(f"an address such as {example}", convert=lambda text: text.rstrip("/"), is_valid=_is_address)
+
+
+def read_base_address(text: str, example: str = _EXAMPLE) -> str:
     """An address to which paths are added, so that nothing may follow its own path."""
     for character, what in (("?", "a query"), ("#", "a fragment"), ("\\", "a backslash")):
         if character in text:
             raise ValueError(f"give the address without {what}: nothing may come from {character} on")
-    address: str = read_address(text)
+    address: str = _address(example)(text)
     if "@" in urlsplit(address).netloc:
         raise ValueError("give the address without a login: tokens have their own variables")
     if not text.isprintable() or " " in text:
@@ -71,9 +76,7 @@ def duration(low: float, high: float) -> Callable[[str], float]:
 read_text = _reader("a text")
 read_header_value = _reader("only characters of an HTTP header: no spaces, no accents", r"[\x21-\x7e]+")
 read_switch = _reader("1 or 0", "[01]", lambda text: text == "1")
-read_address = _reader(
-    "an address such as https://example.com/api", convert=lambda text: text.rstrip("/"), is_valid=_is_address
-)
+read_address = _address(_EXAMPLE)
 read_url_path = _reader("a path such as /customer", r"(/[\w-]+)+")
 read_duration: Callable[[str], int] = _reader(
     "a duration such as 30, 30s, 4m or 2h", r"\d{1,9}[smhd]?", lambda text: int(_seconds(text))
