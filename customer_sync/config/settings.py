@@ -92,10 +92,10 @@ def variables() -> list[str]:
 
 def place_of(secret: str) -> str:
     """Where a new value of a secret's variable belongs: where the present one comes from, else in the file in use."""
-    file, is_set = env_file.loaded(), bool(os.environ.get(secret))
-    if not is_set and (path := os.environ.get(f"{secret}_FILE")):
+    if not os.environ.get(secret) and (path := os.environ.get(f"{secret}_FILE")):
         return path
-    return file.path if file.path and (secret in file.variables or not is_set) else "the environment"
+    file = env_file.loaded()
+    return file.path if file.path and (secret in file.variables or secret not in os.environ) else "the environment"
 
 
 def load_settings(environment: Mapping[str, str], options: Mapping[str, str | None]) -> Settings:
