@@ -60,7 +60,7 @@ def _time(customer: dict[str, Any]) -> str:
 
 def crowd() -> list[dict[str, Any]]:
     """100 customers: some alone, some in seconds of three, and of thirty, which is more than a batch."""
-    alone = people(25, 60, 100_000, "alone")
+    alone = people(25, 400, 100_000, "alone")
     tied = [person(f"tied{number:03}", 5_000 + 150_000 * (number // 3)) for number in range(15)]
     crowds = [person(f"crowd{number:03}", 100_000 * (1 + number // 30), notes=[number]) for number in range(60)]
     for customer in (*tied, *crowds):

@@ -27,7 +27,7 @@ from customer_sync.sandbox.json_text import canonical
 from customer_sync.services.document_paging import LARGEST_LIMIT
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import FolkFormClient
-from customer_sync.services.folkform_access import CHECK_TOKEN, SERVICE, FolkFormAccess, check_envelope
+from customer_sync.services.folkform_access import CHECK_ROLE, SERVICE, FolkFormAccess, check_envelope
 from customer_sync.services.folkform_pages import FolkFormPages
 from customer_sync.services.sign_in import BearerToken
 
@@ -79,7 +79,7 @@ def access_to(
     url = server.url if isinstance(server, RawServer) else server.environment["FOLKFORM_BASE_URL"]
     clock, redact = clock or PatientClock(), Redactor()
     redact.add(token)
-    service = Service(SERVICE, url, "FOLKFORM_BASE_URL", CHECK_TOKEN)
+    service = Service(SERVICE, url, "FOLKFORM_BASE_URL", CHECK_ROLE)
     session = ApiSession(service, check_envelope, clock=clock, redact=redact, timeout=10)
     paces, bearer = (AdaptiveRateLimiter(clock), AdaptiveRateLimiter(clock)), BearerToken(token, None, clock)
     return FolkFormAccess(session, *paces, token=bearer, role_id=role_id, customer_path=customer_path)

@@ -420,7 +420,9 @@ def test_how_to_renew_the_user_token(shop: Shop, passes: Passes, dead: str, refu
     assert (result.exit_code, _asked(box, MAKE)) == (3, [0 if dead == "none" else 1])
     assert page.error
     verb = "Get one" if dead == "none" else "Renew the user token"
-    assert page.error.next_step.startswith(f"{verb} at {ACCOUNT}, and set PANCAKE_ACCESS_TOKEN to it or store it")
+    assert page.error.next_step.startswith(
+        f"{verb} at {ACCOUNT}, and set PANCAKE_ACCESS_TOKEN to it in the environment, or store it"
+    )
     assert "as accessToken in FolkForm's page record" in page.error.next_step
     # The record's is dead or missing: the one that is set is used.
     box.tokens.revive()

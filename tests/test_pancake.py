@@ -17,7 +17,7 @@ from customer_sync.http.service import Service
 from customer_sync.http.session import ApiSession
 from customer_sync.sandbox import Behaviour, Sandbox
 from customer_sync.services import pancake
-from customer_sync.services.page_token import NO_USER_TOKEN, PageToken
+from customer_sync.services.page_token import PageToken, no_user_token
 from customer_sync.services.pancake import LARGEST_PAGE_SIZE, PancakeClient
 
 from .test_http import PatientClock, RawServer, reply
@@ -25,7 +25,7 @@ from .test_http import PatientClock, RawServer, reply
 LATER = 4_000_000_000
 _NUMBERS = count(1)
 _TOKEN = "page-token-of-the-test"
-_STEP = NO_USER_TOKEN.next_step
+_STEP = no_user_token().next_step
 
 
 @pytest.fixture(scope="module")

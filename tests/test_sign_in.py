@@ -310,7 +310,7 @@ def _several_roles(box: Sandbox) -> None:
 def test_the_only_role_is_used(sandbox: StartSandbox, run: Command, role_id: str, roles: str, how: str) -> None:
     """A wrong or missing role that is refused, or sees nothing: the user's only one is used, and logged once."""
     box = _shop(sandbox, 3, wrong_role=how, roles=roles)
-    outcome = run(box, "backfill", FOLKFORM_ROLE_ID=role_id)
+    outcome = run(box, "backfill", *([] if role_id else ["-v"]), FOLKFORM_ROLE_ID=role_id)
     assert outcome.code == 0
     (line,) = [line for line in outcome.err.splitlines() if "FOLKFORM_ROLE_ID" in line]
     assert line.endswith(f"{ROLE_ID}  Agent, Sandbox")

@@ -3,10 +3,14 @@
 import json
 import re
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from customer_sync.core.clock import Clock
+from customer_sync.core.errors import Unreachable
+from customer_sync.http.answer_watch import AnswerWatch, Attempt
 from customer_sync.sandbox import Fault
 
 from .conftest import STAMP, Command, StartSandbox, on_a_terminal, only_page, people, without_colours
@@ -112,3 +116,47 @@ def test_on_a_terminal(sandbox: StartSandbox, run: Command) -> None:
     plain = without_colours(shown)
     assert "FolkForm does not answer, attempt 1 of 5" in plain
     assert "FolkForm does not answer, attempt 2 of 5 (did not answer within 8 s" in plain
+
+
+class _SetClock(Clock):
+    """A clock that stands still until it is set."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def test_each_attempt_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However long an attempt lasts, its number is one line; the attempts of later calls are one line in 30 s."""
+    clock = _SetClock()
+    watch = AnswerWatch("FolkForm", clock)
+    silent = Unreachable("FolkForm", "did not answer within 30 s at http://x", "")
+    for call in range(3):
+        attempt = Attempt(1, 5)
+        for number in range(1, 6):
+            attempt.number = number
+            if number > 1:
+                watch.retrying(attempt, silent, 1)
+            with suppress(Unreachable), watch.during(attempt):
+                for _ in range(62):
+                    clock.seconds += 0.5
+                    watch.look()
+                raise silent
+        numbers = [int(record.getMessage().split("attempt ")[1][0]) for record in caplog.records]
+        assert numbers[:5] == [1, 2, 3, 4, 5]
+        assert len(numbers) <= 5 * (call + 1)
+
+
+def test_later_calls_are_one_line_in_half_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """Calls that begin anew while the service is still silent."""
+    clock = _SetClock()
+    watch = AnswerWatch("FolkForm", clock)
+    for _ in range(20):
+        attempt = Attempt(1, 5)
+        for attempt.number in range(2, 6):
+            clock.seconds += 2
+            watch.retrying(attempt, Unreachable("FolkForm", "refused the connection at http://x", ""), 1)
+    numbers = [int(record.getMessage().split("attempt ")[1][0]) for record in caplog.records]
+    assert numbers[:4] == [2, 3, 4, 5]
+    assert len(numbers) <= 4 + clock.seconds / 30

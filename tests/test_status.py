@@ -304,7 +304,20 @@ def test_a_narrow_terminal(sandbox: StartSandbox, run: Command, columns: int) ->
     for page_id in page_ids:
         assert any(page_id in line for line in table)
     joined = re.sub(r"[\s─]+", "", "".join(table))
-    words = ("mỹ", "旗舰", "[red]", r"\x1b", "forged", "14min", "3waiting", "countsagree", "100%", "2of2", "40%", "2of5")
+    words = (
+        "mỹ",
+        "旗舰",
+        "[red]",
+        r"\x1b",
+        "forged",
+        "14min",
+        "3waiting",
+        "countsagree",
+        "100%",
+        "2of2",
+        "40%",
+        "2of5",
+    )
     assert not [word for word in words if word not in joined]
 
 

@@ -291,6 +291,11 @@ def _forgetting(scene: Scene) -> Outcome:
     return scene.run(None, "backfill", **proxy.whole_environment)
 
 
+def _no_https(scene: Scene) -> Outcome:
+    box = scene.sandbox()
+    return scene.run(box, "incremental", FOLKFORM_BASE_URL=f"https{box.url.removeprefix('http')}/api/v1")
+
+
 def _second_record(scene: Scene) -> Outcome:
     box = scene.sandbox()
     box.pancake.add_customers(only_page(box), [person("twice", 90), {**person("twice", 900), "id": "older"}])
@@ -316,6 +321,7 @@ PROVOCATIONS: dict[str, Provocation] = {
     "new ones were renewed by another program": _renewed_by_another,
     "refused the connection at": _refused_connection,
     "did not answer within": _no_answer,
+    "is not an HTTPS server at": _no_https,
     "cannot be trusted at": _certificate,
     "answered 404": _not_the_api,
     "with a web page, not JSON": _with_fault(Fault("html", service="folkform", status=200, times=None)),

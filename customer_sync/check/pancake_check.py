@@ -15,10 +15,10 @@ from customer_sync.results.findings import Finding, State, found_wrong
 from customer_sync.services.factory import SWITCHED_OFF
 from customer_sync.services.page_token import (
     NEW_ONE_REFUSED,
-    NO_USER_TOKEN,
     PRESENT_ONE_REFUSED,
     RenewalDisabled,
     is_passing,
+    no_user_token,
     renew_user_token,
 )
 from customer_sync.services.pancake import SERVICE as PANCAKE
@@ -83,7 +83,7 @@ def _renewal(page: Page, user_tokens: UserTokens, settings: Settings) -> Finding
     """Whether a pass could make a new page token when this one dies."""
     what, accepted, obstacle = f"{page.page_id} renewal", user_tokens.accepted, _obstacle(user_tokens, settings)
     refusals = "; ".join(user_tokens.refusals)
-    if obstacle in (SWITCHED_OFF, NO_USER_TOKEN):
+    if obstacle in (SWITCHED_OFF, no_user_token()):
         return Finding(PANCAKE, what, State.OK, f"cannot be renewed: {obstacle.reason}")
     if accepted:
         also = f" ({refusals})" if refusals else ""
@@ -102,7 +102,7 @@ def _obstacle(user_tokens: UserTokens, settings: Settings) -> RenewalDisabled | 
     if user_tokens.accepted or user_tokens.unknown:
         return None
     if not user_tokens.refusals:
-        return NO_USER_TOKEN
+        return no_user_token()
     reason = f"no user token can make a new one: {'; '.join(user_tokens.refusals)}"
     return RenewalDisabled(reason, renew_user_token())
 

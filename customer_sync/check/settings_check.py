@@ -22,7 +22,8 @@ def check_settings(
     report: Report, raw: Sequence[RawSetting], settings: Settings, environment: Mapping[str, str]
 ) -> None:
     """Reports each setting that was given or is wrong on its own, the others together."""
-    given = [one for one in raw if one.source != "default" or one.problem]
+    in_file = env_file.loaded().problems  # What seems to be missing may be there.
+    given = [one for one in raw if one.source != "default" or (one.problem and not (in_file and one.is_missing))]
     with report.section(SETTINGS, [one.variable for one in given]):
         _check_env_file(report)
         for one in given:

@@ -17,6 +17,7 @@ from customer_sync.core.regular_file import is_public, read_regular
 
 ENV_FILE = "CUSTOMER_SYNC_ENV_FILE"
 _MAX_BYTES = 65536
+_MOST_LINES = 3
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 _QUOTED = re.compile(r"""'([^']*)'|"((?:[^"\\$`]|\\["\\$`])*)\"""")
 # Outside of quotes these mean something to a shell.
@@ -140,4 +141,6 @@ def _unquoted(value: str) -> str:
 
 
 def _lines(numbers: list[int]) -> str:
-    return f"line {numbers[0]}{f' (as {len(numbers) - 1} more)' if numbers[1:] else ''}"
+    first, *others = map(str, numbers)
+    more = [f"{len(others) - _MOST_LINES} more"] if len(others) > _MOST_LINES else []
+    return f"line {first} (also {', '.join([*others[:_MOST_LINES], *more])})" if others else f"line {first}"

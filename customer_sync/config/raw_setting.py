@@ -15,6 +15,7 @@ _MAX_SECRET = 65536
 _LOGIN_IN_ADDRESS = re.compile("//.*@", re.DOTALL)
 # It may hold a token.
 _QUERY_OF_ADDRESS = re.compile("(//[^?#]*[?#]).+", re.DOTALL)
+IS_MISSING = "is missing"
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -66,6 +67,11 @@ class RawSetting:
         return self.declaration.variable
 
     @property
+    def is_missing(self) -> bool:
+        """Whether nothing was given, and something must be."""
+        return self.problem is not None and self.problem.wrong == IS_MISSING
+
+    @property
     def shown(self) -> str:
         """The text as far as it may be shown; empty where nothing was given."""
         if self.text is None:
@@ -110,7 +116,7 @@ def read_setting(
     if declaration.secret and (path := environment.get(file)):
         return _read_file(RawSetting(name, declaration, None, f"the file of {file}"), file, path)
     raw = RawSetting(name, declaration, declaration.default)
-    return raw.wrong("is missing", f"set {variable} ({declaration.purpose})") if declaration.required else raw.read()
+    return raw.wrong(IS_MISSING, f"set {variable} ({declaration.purpose})") if declaration.required else raw.read()
 
 
 def _read_file(secret: RawSetting, variable: str, path: str) -> RawSetting:

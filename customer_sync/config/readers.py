@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _DURATION = r"\d{1,9}(\.\d{1,9})?[smhd]?"
+_EXAMPLE = "https://example.com/api"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -46,12 +47,16 @@ def _is_address(value: str) -> bool:
         return False
 
 
-def read_base_address(text: str) -> str:
+def _address(example: str) -> Callable[[str], str]:
+    return _reader(f"an address such as {example}", convert=lambda text: text.rstrip("/"), is_valid=_is_address)
+
+
+def read_base_address(text: str, example: str = _EXAMPLE) -> str:
     """An address to which paths are added, so that nothing may follow its own path."""
     for character, what in (("?", "a query"), ("#", "a fragment"), ("\\", "a backslash")):
         if character in text:
             raise ValueError(f"give the address without {what}: nothing may come from {character} on")
-    address: str = read_address(text)
+    address: str = _address(example)(text)
     if "@" in urlsplit(address).netloc:
         raise ValueError("give the address without a login: tokens have their own variables")
     if not text.isprintable() or " " in text:
@@ -73,9 +78,7 @@ def duration(low: float, high: float) -> Callable[[str], float]:
 read_text = _reader("a text")
 read_header_value = _reader("only characters of an HTTP header: no spaces, no accents", r"[\x21-\x7e]+")
 read_switch = _reader("1 or 0", "[01]", lambda text: text == "1")
-read_address = _reader(
-    "an address such as https://example.com/api", convert=lambda text: text.rstrip("/"), is_valid=_is_address
-)
+read_address = _address(_EXAMPLE)
 read_url_path = _reader("a path such as /customer", r"(/[\w-]+)+")
 read_duration: Callable[[str], int] = _reader(
     "a duration such as 30, 30s, 4m or 1.5h", _DURATION, lambda text: ceil(_seconds(text))

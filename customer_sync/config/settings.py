@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from customer_sync.config import env_file
-from customer_sync.config.raw_setting import Declaration, RawSetting, read_setting
+from customer_sync.config.raw_setting import IS_MISSING, Declaration, RawSetting, read_setting
 from customer_sync.config.readers import (
     duration,
     number,
@@ -40,11 +41,14 @@ def setting(variable: str, read: Callable[[str], Any], purpose: str, default: st
     return field(metadata={"declaration": declaration}, repr=not declaration.secret)
 
 
+_read_folkform = partial(read_base_address, example="https://example.com/api/v1")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every setting, ready to use; durations are seconds."""
 
-    folkform_base_url: str = setting("FOLKFORM_BASE_URL", read_base_address, "address ending in /api/v1", required=True)
+    folkform_base_url: str = setting("FOLKFORM_BASE_URL", _read_folkform, "address ending in /api/v1", required=True)
     folkform_token: str | None = setting("FOLKFORM_TOKEN", read_header_value, "FolkForm's bearer token", secret=True)
     folkform_email: str | None = setting("FOLKFORM_EMAIL", read_text, "instead of a token: sign in as this user")
     folkform_password: str | None = setting("FOLKFORM_PASSWORD", read_text, "that user's password", secret=True)
@@ -86,13 +90,22 @@ def variables() -> list[str]:
     return [*(one.variable for one in declared().values()), *secrets, SHARDS, LOG_FORMAT, env_file.ENV_FILE]
 
 
+def place_of(secret: str) -> str:
+    """Where a new value of a secret's variable belongs: where the present one comes from, else in the file in use."""
+    if not os.environ.get(secret) and (path := os.environ.get(f"{secret}_FILE")):
+        return path
+    file = env_file.loaded()
+    return file.path if file.path and (secret in file.variables or secret not in os.environ) else "the environment"
+
+
 def load_settings(environment: Mapping[str, str], options: Mapping[str, str | None]) -> Settings:
     """The settings of *environment*, overridden by *options* (field name → text).
 
     Raises SettingsError that names everything missing or malformed, with its source.
     """
     raw = read_settings(environment, options)
-    if problems := [*env_file.loaded().problems, *(str(one.problem) for one in raw if one.problem)]:
+    in_file = env_file.loaded().problems
+    if problems := [*in_file, *(str(one.problem) for one in raw if one.problem and not (in_file and one.is_missing))]:
         raise SettingsError(problems)
     return usable_settings(raw)
 
@@ -123,9 +136,9 @@ def _sign_in_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str
     missing = [name for name in needed if not values[name]]
     listed = ", ".join(declared()[name].variable for name in needed)
     if missing == list(needed):
-        yield "folkform_token", "is missing", f"set FOLKFORM_TOKEN or FOLKFORM_TOKEN_FILE, or sign in with {listed}"
+        yield "folkform_token", IS_MISSING, f"set FOLKFORM_TOKEN or FOLKFORM_TOKEN_FILE, or sign in with {listed}"
     else:
-        yield from ((name, "is missing", f"to sign in, set {listed}") for name in missing)
+        yield from ((name, IS_MISSING, f"to sign in, set {listed}") for name in missing)
 
 
 def _jitter_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

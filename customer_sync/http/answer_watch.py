@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 # An answer seldom takes as long.
 _SILENCE = 5.0
-# The same attempt, or an earlier one of another thread, is not logged again within this time.
+# An attempt whose number was logged for another call is not logged within this time.
 _PAUSE = 30.0
 _LONG_WAIT = 5.0
 
@@ -26,6 +26,8 @@ class Attempt:
     number: int
     tries: int
     began: float = math.inf
+    reported: int = 0
+    """The number that was last logged, for this call or another."""
 
 
 class AnswerWatch:
@@ -86,9 +88,15 @@ class AnswerWatch:
     def _log(self, attempt: Attempt, text: str) -> None:
         with self._lock:
             now = self._clock.monotonic()
+            if attempt.reported == attempt.number:
+                return
+            attempt.reported = attempt.number
             if attempt.number <= self._logged_number and now - self._logged_at < _PAUSE:
                 return
-            self._logged_number, self._logged_at = attempt.number, now
+            lasts = self._silent_since is not None
+            # The next page's calls begin with attempt 1 again.
+            self._logged_number = max(attempt.number, self._logged_number if lasts else 0)
+            self._logged_at = now
             if self._silent_since is None:
                 self._silent_since = now - self._silence(attempt)
         facts = {"service": self._service, "attempt": attempt.number, "attempts": attempt.tries}

@@ -7,7 +7,7 @@ import requests
 import urllib3
 
 from customer_sync.core.command_line import quoted
-from customer_sync.core.errors import ExitCode, Refused, ServiceError, Unreachable
+from customer_sync.core.errors import Refused, ServiceError, Unreachable
 from customer_sync.core.loopback import is_this_machine
 from customer_sync.http.service import Service
 
@@ -42,7 +42,7 @@ def connection_error(
     elif isinstance(reason, urllib3.exceptions.NewConnectionError):
         problem = "refused the connection"
     elif any(sign in str(reason) for sign in _NO_TLS):
-        return _no_https(service, address)
+        return _no_https(service, address, Unreachable if is_proven else Refused)
     else:
         problem = "closed the connection"
         if address.startswith("http:") and not is_proven:
@@ -50,14 +50,12 @@ def connection_error(
     return Unreachable(name, f"{problem} at {address}", f"{step}; the next run retries.")
 
 
-def _no_https(service: Service, address: str) -> ServiceError:
+def _no_https(service: Service, address: str, kind: type[ServiceError]) -> ServiceError:
     step = f"Check the host and port in {service.address_setting}: plain HTTP is spoken there."
     if is_this_machine(urlsplit(address).hostname):
         plain = quoted(f"http:{address.removeprefix('https:')}")
         step = f"Set {service.address_setting}={plain} instead."
-    error = Unreachable(service.name, f"is not an HTTPS server at {address}", step)
-    error.exit_code = ExitCode.REFUSED
-    return error
+    return kind(service.name, f"is not an HTTPS server at {address}", step)
 
 
 def _distrust(error: Exception, cause: object) -> str:

@@ -20,11 +20,13 @@ class Service:
     address_setting: str
     """The variable that holds the base address."""
     token_step: str
-    """What to do when the service refuses the token."""
+    """What to do when the service refuses the token (401)."""
     base_path: str = ""
     """What every base address of this service ends in."""
     not_found_step: str = ""
     """What to do when the service has no such path (404), although the address ends as it should."""
+    role_step: str = ""
+    """What to do when it forbids a request (403); the same as for the token where it is empty."""
     too_large_step: str = ""
     """What to do when its answers are too large."""
 

@@ -29,7 +29,8 @@ def check_status(service: Service, answer: Answer, path: str, redact: Callable[[
     if not 300 <= status < 400:
         problem += with_web_page(answer.headers)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise TokenRefused(service.name, problem, service.token_step, status=status, code=code)
+        token_step = (status == HTTPStatus.FORBIDDEN and service.role_step) or service.token_step
+        raise TokenRefused(service.name, problem, token_step, status=status, code=code)
     step = ""
     if 300 <= status < 400:
         location = redact(answer.headers.get("Location", "nowhere"))[:_MAX_ADDRESS]

@@ -7,14 +7,13 @@ are left to the passes.
 """
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from math import ceil
 
-from customer_sync.core.clock import check_clocks, clocks_differ, local_time
+from customer_sync.core.clock import check_clocks, clocks_differ
 from customer_sync.core.command_line import command
 from customer_sync.core.customer import Key, Window, key_of
 from customer_sync.core.errors import CustomerSyncError, Refused, ServiceError, SettingsError
@@ -22,6 +21,7 @@ from customer_sync.core.locks import Holder
 from customer_sync.core.stored_value import unstorable
 from customer_sync.inspect.differences import count_malformed, ids_held_elsewhere, problems
 from customer_sync.inspect.suspects import ListedCustomer, Suspects, in_chunks
+from customer_sync.results.page_status import NORMAL_LAG
 from customer_sync.results.problems import Problem
 from customer_sync.results.verified_page import CountedPage, VerifiedPage
 from customer_sync.services.document_paging import LARGEST_LIMIT
@@ -170,13 +170,16 @@ class _PageComparison:
         self._find_changed(last.until)
         self._find_stored()
         blocked = {**self._unstorable, **self._blocked()}
+        newest = newest_watermark(self._newest, last.until)
+        if self._result.page.is_sync:
+            self._set_waiting(newest, blocked)
         for problem in problems(self._suspects, blocked):
             self._result.add(problem)
         self._result.malformed_in_folkform = count_malformed(self._suspects)
         self._result.changed = self._suspects.count_changed_listed()
         changed, left_out = self._suspects.count_changed()
         self._report_unlisted(last, changed)
-        self._set_remedy(blocked, last.until)
+        self._set_remedy(blocked, newest)
         if left_out:
             text = f"{left_out:,} changed during the comparison; the next incremental copies them"
             self._result.warnings.append(text)
@@ -252,20 +255,19 @@ class _PageComparison:
                 f"compared: run {command(VERIFY, '--page', self._page_id)} again"
             )
 
-    def _set_remedy(self, blocked: Mapping[Key, str], until: int) -> None:
-        """The command that copies what is missing or stale, except the *blocked* customers. A run that holds the page's
-        lock may do it, and the command would find the page locked.
+    def _set_waiting(self, newest: int, blocked: Mapping[Key, str]) -> None:
+        """Counts recent changes, above the *newest* watermark: the next scheduled incremental copies them."""
+        now = int(self._context.clock.now() + (self._pancake.clock_ahead or 0))
+        waiting = self._suspects.set_waiting(max(newest, now - NORMAL_LAG), blocked)
+        self._result.waiting, self._result.waiting_in_folkform = waiting
+
+    def _set_remedy(self, blocked: Mapping[Key, str], newest: int) -> None:
+        """The command that copies what is missing or stale, except the *blocked* customers; `incremental` where all are
+        above the *newest* watermark. None while a run holds the page's lock: it may do it, and locks the command out.
         """
-        count, oldest, newest = 0, math.inf, 0
-        for listed in self._suspects.missing_or_stale():
-            if listed.key not in blocked:
-                count, oldest, newest = count + 1, min(oldest, listed.time), max(newest, listed.time)
-        if self._runs or not count:
+        times = (listed.time for listed in self._suspects.missing_or_stale() if listed.key not in blocked)
+        oldest = min(times, default=None)
+        if self._runs or oldest is None:
             return
-        recent = oldest >= newest_watermark(self._newest, until) and self._result.page.is_sync
-        remedy = command("incremental") if recent else command("backfill", "--page", self._page_id)
-        self._result.remedy = remedy
-        when = " – ".join(dict.fromkeys(map(local_time, (oldest, newest))))
-        customers = "1 missing or stale customer" if count == 1 else f"{count:,} missing or stale customers"
-        text = f"run {remedy} to copy {customers} (changed {when}); it gives the reason for each that FolkForm refuses"
-        self._result.warnings.append(text)
+        recent = oldest >= newest and self._result.page.is_sync
+        self._result.remedy = command("incremental") if recent else command("backfill", "--page", self._page_id)

@@ -99,7 +99,7 @@ class Screen:
         style = "red" if page.has_problems and problem.problem != "malformed" else "yellow"
         facts = {"page_id": page_id, "psid": problem.psid, "id": problem.pancake_id, "reason": problem.reason}
         text = f"Page {page_id}, {problem.customer} {problem.problem}: {problem.reason}"
-        step = problem.next_step(page_id)
+        step = problem.next_step(page_id, page.remedy)
         # What all customers of a state need is printed once, in the end.
         shown = f"{text.rstrip('.')}. {step}" if problem.problem == FAILED or problem.own_next_step else text
         self.log(shown, style, event=f"customer_{problem.problem}", message=text, **facts, next_step=step)

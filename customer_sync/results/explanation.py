@@ -194,8 +194,8 @@ class Explanation(PageResult):
         records = self.records if len(self.records) > 1 else []
         return [
             [Cell("version"), *map(self._version, sides)],
-            [Cell("psid"), *(_identifier(side.psid if side else None) for side in sides)],
-            [Cell("id"), *(_identifier(side.pancake_id if side else None) for side in sides)],
+            [Cell("psid"), *(self._identifier(side, side.psid if side else None) for side in sides)],
+            [Cell("id"), *(self._identifier(side, side.pancake_id if side else None) for side in sides)],
             *([Cell(f"record {one.record_id}"), Cell("none"), self._version(one)] for one in records),
             *([Cell(one.field), Cell(one.pancake, style=style), Cell(one.folkform, style=style)] for one in others),
         ]
@@ -208,6 +208,6 @@ class Explanation(PageResult):
         when = ago(self.asked_at - side.time) if side.time else ""
         return Cell(version, when, GOOD if same else DOUBTFUL)
 
-
-def _identifier(identifier: str | None) -> Cell:
-    return Cell(identifier or "none", style="" if identifier else BAD)
+    def _identifier(self, side: Side | None, identifier: str | None) -> Cell:
+        none = "none" if side or self.verdict else "unknown"
+        return Cell(identifier or none, style="" if identifier else BAD)

@@ -39,7 +39,7 @@ class Status(StrEnum):
 
 _STYLES = {Status.OK: GOOD, Status.FAILED: BAD, Status.OFF: QUIET}
 _TITLES = {"folkform": "FolkForm"}
-_NOT_IN_TABLES = ("skipped", "in_order", "malformed_in_folkform", "changed_in_folkform")
+_NOT_IN_TABLES = ("skipped", "in_order", "malformed_in_folkform", "waiting_in_folkform", "changed_in_folkform")
 
 
 @dataclass
@@ -137,7 +137,7 @@ class PageResult:
             **{name: getattr(self, name) for name in self.COUNTS},
             "error": None if self.error is None else str(self.error),
             "warnings": self.warnings,
-            "customers": (problem.as_json(self.page.page_id) for problem in self.problems),
+            "customers": (problem.as_json(self.page.page_id, self.remedy) for problem in self.problems),
         }
 
     def details(self) -> dict[str, Any]:

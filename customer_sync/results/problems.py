@@ -47,20 +47,20 @@ class Problem:
             return f"psid {self.psid:.80}"
         return f"Pancake id {self.pancake_id}" if self.pancake_id else "a customer without id"
 
-    def next_step(self, page_id: str) -> str:
-        """What to do about it."""
+    def next_step(self, page_id: str, remedy: str | None = None) -> str:
+        """What to do about it; *remedy* is the command that repairs its page, where one is known."""
         repair = command("backfill", "--page", page_id)
         if self.own_next_step:
             return f"{self.own_next_step} Then run {repair}."
-        return _NEXT_STEPS[self.problem].format(repair)
+        return _NEXT_STEPS[self.problem].format(remedy or repair)
 
-    def as_json(self, page_id: str) -> dict[str, Any]:
+    def as_json(self, page_id: str, remedy: str | None = None) -> dict[str, Any]:
         return {
             "psid": self.psid,
             "id": self.pancake_id,
             "problem": self.problem,
             "reason": self.reason,
-            "next_step": self.next_step(page_id),
+            "next_step": self.next_step(page_id, remedy),
         }
 
 

@@ -1,5 +1,6 @@
 """How the two sides of one page compare, by version (`verify`) or by count (`verify --quick`)."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -7,8 +8,17 @@ from typing import Any, Self
 from customer_sync.results.page_result import PageResult, Status, counted
 from customer_sync.results.problems import Problem
 
-_IN_PANCAKE = ("in_order", "missing", "stale", "malformed", "changed")
-_IN_FOLKFORM = ("in_order", "stale", "extra", "duplicate", "malformed_in_folkform", "changed_in_folkform")
+_IN_PANCAKE = ("in_order", "missing", "stale", "malformed", "waiting", "changed")
+_IN_FOLKFORM = (
+    "in_order",
+    "stale",
+    "extra",
+    "duplicate",
+    "malformed_in_folkform",
+    "waiting_in_folkform",
+    "changed_in_folkform",
+)
+_REMEDY = "to copy the missing and stale customers; it gives the reason for each that FolkForm refuses"
 
 
 @dataclass
@@ -32,6 +42,10 @@ class VerifiedPage(PageResult):
     """Second records of a customer in FolkForm."""
     malformed_in_folkform: int = 0
     """How many records FolkForm holds of customers that are malformed in Pancake."""
+    waiting: int = 0
+    """How many customers of Pancake's list have changed so recently that the next scheduled incremental copies them."""
+    waiting_in_folkform: int = 0
+    """How many records FolkForm holds of them."""
     changed: int = 0
     """How many customers of Pancake's list were not judged, since they changed during the comparison."""
     unlisted: int = 0
@@ -45,14 +59,14 @@ class VerifiedPage(PageResult):
     @property
     def in_order(self) -> int:
         """How many customers of Pancake's list FolkForm holds at the same version; 0 until all are compared."""
-        rest = self.missing + self.stale + self.malformed + self.changed
+        rest = self.missing + self.stale + self.malformed + self.waiting + self.changed
         return self.read - rest if self.complete else 0
 
     @property
     def changed_in_folkform(self) -> int:
         """How many records FolkForm holds that were not judged: of customers that changed during the comparison."""
-        judged = self.in_order + self.stale + self.extra + self.duplicate + self.malformed_in_folkform
-        return max(self.folkform - judged, 0)
+        judged = self.in_order + self.stale + self.extra + self.duplicate
+        return max(self.folkform - judged - self.malformed_in_folkform - self.waiting_in_folkform, 0)
 
     @property
     def has_problems(self) -> bool:
@@ -73,6 +87,11 @@ class VerifiedPage(PageResult):
         unfinished = len(pages) - len(compared)
         more = [f"{counted(unfinished, 'page')} not fully compared"] if unfinished else []
         return ", ".join([*(_sums(compared) if compared or not unfinished else []), *more])
+
+    @classmethod
+    def next_steps(cls, pages: Sequence[Self]) -> list[str]:
+        remedies = Counter(page.remedy for page in pages if page.remedy)
+        return [f"{counted(n, 'page')}: run {remedy} {_REMEDY}" for remedy, n in remedies.items()]
 
     def details(self) -> dict[str, Any]:
         return {"remedy": self.remedy}

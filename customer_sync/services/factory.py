@@ -158,9 +158,10 @@ class Services:
             folkform_access.SERVICE,
             settings.folkform_base_url,
             "FOLKFORM_BASE_URL",
-            folkform_access.CHECK_TOKEN,
+            folkform_access.new_token(),
             folkform_access.BASE_PATH,
             folkform_access.CHECK_PATH,
+            folkform_access.CHECK_ROLE,
         )
         session = self._open(service, folkform_access.check_envelope)
         return FolkFormAccess(

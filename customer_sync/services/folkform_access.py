@@ -9,6 +9,8 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
+from customer_sync.config.settings import place_of
+from customer_sync.core.command_line import command
 from customer_sync.core.errors import ContractBroken, Refused, ServerError, ServiceError, TokenRefused, Unreachable
 from customer_sync.http.rate_limiter import AdaptiveRateLimiter
 from customer_sync.http.service import Answer
@@ -18,7 +20,7 @@ from customer_sync.services.role import ActiveRole, Role, missing_permission, re
 from customer_sync.services.sign_in import RENEWED_IN_VAIN, BearerToken
 
 SERVICE = "FolkForm"
-CHECK_TOKEN = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and the permissions of that role."
+CHECK_ROLE = "Check FOLKFORM_TOKEN, FOLKFORM_ROLE_ID and the permissions of that role."
 BASE_PATH = "/api/v1"
 CHECK_PATH = "Check the host in FOLKFORM_BASE_URL, and FOLKFORM_CUSTOMER_PATH."
 CHECK_ADDRESS = "Check FOLKFORM_BASE_URL: another service seems to be there."
@@ -28,6 +30,12 @@ _MIN_TOKEN = 20
 # A proxy with no server behind it, or a server that fails at everything.
 _NOT_UP = (500, 502, 503, 504)
 _NO_ROLE, _WRONG_VALUE = "AUTH_003", "VAL_002"
+
+
+def new_token() -> str:
+    """What to do about a token that FolkForm no longer accepts."""
+    step = f"Set a new FOLKFORM_TOKEN in {place_of('FOLKFORM_TOKEN')}, or sign in with FOLKFORM_EMAIL instead"
+    return f"{step} (docs/operating.md, FolkForm's token); then run {command('check')}."
 
 
 class FolkFormAccess(Access):

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from customer_sync.config.settings import place_of
 from customer_sync.core.command_line import command
 from customer_sync.core.errors import ContractBroken, ServiceError, TokenRefused, Unreachable
 from customer_sync.core.page import Page
@@ -49,15 +50,19 @@ class RenewalDisabled:
     next_step: str
 
 
-_KEEP = (
-    f"at pages.fm → Account → Advanced, and set {SETTING} to it or store it as accessToken in FolkForm's page record"
-)
-NO_USER_TOKEN = RenewalDisabled("there is no user token to make one", f"Get one {_KEEP}.")
+def _keep_user_token() -> str:
+    keep = f"set {SETTING} to it in {place_of(SETTING)}, or store it as accessToken in FolkForm's page record"
+    return f"at pages.fm → Account → Advanced, and {keep}"
+
+
+def no_user_token() -> RenewalDisabled:
+    """There is nothing to make a page token with."""
+    return RenewalDisabled("there is no user token to make one", f"Get one {_keep_user_token()}.")
 
 
 def renew_user_token() -> str:
     """What to do about a dead user token; the one that is set is used where the record's is dead."""
-    return f"Renew the user token {_KEEP}; then run {command('check')}."
+    return f"Renew the user token {_keep_user_token()}; then run {command('check')}."
 
 
 def is_passing(error: ServiceError) -> bool:
@@ -180,7 +185,7 @@ class PageToken(Access):
             return PRESENT_ONE_REFUSED
         if refused and self._unhelpful.holds(refused, self._refused[refused]):
             return NEW_ONE_REFUSED
-        return None if user_tokens else NO_USER_TOKEN
+        return None if user_tokens else no_user_token()
 
     def _present(self, user_tokens: Iterable[str]) -> str:
         """The page token that Pancake's list of the user's pages shows; empty where it shows none."""

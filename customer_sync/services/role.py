@@ -54,7 +54,7 @@ class ActiveRole:
             why = f"{VARIABLE} {refused} is not a role of the token's user" if refused else f"{VARIABLE} is not set"
             if len(roles) != 1:
                 raise _unclear(why, roles)
-            log.info("%s; using the only one there is: %s", why, roles[0])
+            log.log(logging.INFO if refused else logging.DEBUG, "%s; using the only one there is: %s", why, roles[0])
             self.current = roles[0].role_id
             return self.current
 
