@@ -49,7 +49,7 @@ def _finding(one: RawSetting, settings: Settings) -> Finding:
         return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {what}", step)
     if one.warning:
         problem, _, step = one.warning.rpartition(": ")
-        return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {problem}", _sentence(step))
+        return Finding(SETTINGS, one.variable, State.WARNING, f"{detail}; {problem}", f"Run {step}.")
     if one.name == "folkform_base_url" and not one.value.endswith(BASE_PATH):
         address = quoted(complete_address(one.value, BASE_PATH))
         step = f"Set {one.variable}={address} (it must end in {BASE_PATH})."
@@ -64,7 +64,7 @@ def _check_env_file(report: Report) -> None:
         report.wrong(name, what, _sentence(step), ExitCode.USAGE)
     if file.warning:
         what, _, step = file.warning.rpartition(": ")
-        report.warn(name, what, _sentence(step))
+        report.warn(name, what, f"Run {step.removeprefix('run ')}.")
     elif file.path and not file.problems:
         report.ok(name, f"{file.path}; the environment takes precedence")
 

@@ -81,7 +81,7 @@ def _read(name: str) -> tuple[str, str, str, str]:
 
 def _unwise(path: Path) -> str:
     if is_public(path):
-        return f"{path} can be read or changed by every user of this machine: run chmod 600 {quoted(str(path))}"
+        return f"{path} can be read or changed by every user of this machine: chmod 600 {quoted(str(path))}"
     if os.geteuid() == 0 and (owner := _owner(path)):
         return f"{path} belongs to {owner}, and locks are per user: run the command with sudo -u {owner}"
     return ""

@@ -135,5 +135,5 @@ def _read_file(secret: RawSetting, variable: str, path: str) -> RawSetting:
         return secret.wrong(f"{path} cannot be read ({reason})", "name a file that this user can read", variable)
     if not text:
         return secret.wrong(f"{path} is empty", "put the secret into it", variable)
-    step = f"{variable} {path} can be read or changed by every user of this machine: run chmod 600 {quoted(path)}"
+    step = f"{variable} {path} can be read or changed by every user of this machine: chmod 600 {quoted(path)}"
     return replace(secret, text=text, warning=step if is_public(Path(path)) else "").read()
