@@ -17,7 +17,6 @@ from customer_sync.core.stored_value import unstorable
 from customer_sync.results.page_result import SyncedPage
 from customer_sync.services.documents import StoredVersion
 from customer_sync.services.folkform import CORRECT_RECORD, Filter
-from customer_sync.services.folkform_access import SERVICE as FOLKFORM
 from customer_sync.services.pancake import SERVICE as PANCAKE
 from customer_sync.sync.plan import LOOK_BACK, PassOptions, Plan, plan_backfill, plan_closing, plan_incremental
 from customer_sync.sync.run_context import RunContext
@@ -25,6 +24,7 @@ from customer_sync.sync.slices import Slices
 from customer_sync.sync.stored_versions import RecentVersions, StoredVersions, VersionsAtWatermark
 from customer_sync.sync.walk import LEAD, SETTLE_SECONDS, Batch, CustomerWalk
 from customer_sync.sync.watermarks import oldest_watermark
+from customer_sync.sync.write_progress import WriteProgressCheck
 from customer_sync.sync.writer import CustomerWriter, Order, Upserts
 
 INCREMENTAL, BACKFILL = "incremental", "backfill"
@@ -269,30 +269,6 @@ class _PageSync:
             if one.identity not in self._malformed:
                 self._malformed.add(one.identity)
                 self._result.add_malformed(one)
-
-
-class WriteProgressCheck:
-    """Proof that FolkForm keeps what a backfill writes: the oldest watermark comes down."""
-
-    def __init__(self, watermark: int | None, span: int) -> None:
-        self._watermark = watermark
-        self._span = span
-        self._written = 0
-
-    def written(self, customer: Customer) -> None:
-        """The customer has been written."""
-        if self._watermark is None or customer.updated_at < self._watermark:
-            self._written += 1
-
-    def check(self, oldest: list[StoredVersion]) -> None:
-        """Raises ContractBroken when the watermark should have come down and has not."""
-        watermark = oldest_watermark(oldest, self._span)
-        came_down = watermark is not None and (self._watermark is None or watermark < self._watermark)
-        if self._written >= self._span and not came_down:
-            problem = f"accepted {self._written} older customers, but its oldest ones are still the same"
-            raise ContractBroken(FOLKFORM, problem, "Check that it stores what is sent (role, permissions, database).")
-        if came_down:
-            self._watermark, self._written = watermark, 0
 
 
 def history_end(covered: Window) -> int:
