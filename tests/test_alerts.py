@@ -103,7 +103,7 @@ def test_a_dead_user_token_of_one_page(sandbox: StartSandbox, run: Command, tmp_
 def test_missing_customers(box: Sandbox, run: Command, tmp_path: Path) -> None:
     """Customers that verify finds missing, or that FolkForm rejects, are a ticket; no pass is late."""
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 0
-    box.pancake.add_customer(only_page(box), person("refused", 90))
+    box.pancake.add_customer(only_page(box), person("refused", 900))
     refuse(box, "refused")
     assert run(box, "verify", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 1
     assert run(box, "incremental", CUSTOMER_SYNC_METRICS_FILE=str(tmp_path)).code == 1

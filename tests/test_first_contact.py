@@ -20,7 +20,7 @@ def with_two_variables(run: Command, box: Sandbox, *arguments: str) -> Outcome:
 
 @pytest.mark.parametrize("server", ["2026-04", "2025-12"])
 def test_every_command(sandbox: StartSandbox, run: Command, server: str) -> None:
-    """Each finds the role and the path automatically, and logs the role once."""
+    """Each finds the role and the path automatically; `-v` logs the role once."""
     box = sandbox(server=server)
     page_id = only_page(box)
     box.pancake.add_customers(page_id, people(60, 60, 60))
@@ -29,7 +29,8 @@ def test_every_command(sandbox: StartSandbox, run: Command, server: str) -> None
         outcome = with_two_variables(run, box, *arguments)
         assert outcome.code == 0, outcome.output
         if arguments != ["check"]:
-            assert outcome.err.count("FOLKFORM_ROLE_ID is not set") == 1
+            assert "FOLKFORM_ROLE_ID" not in outcome.err
+            assert with_two_variables(run, box, *arguments, "-v").err.count("FOLKFORM_ROLE_ID is not set") == 1
     assert box.difference().equal
     assert box.other_folkform.documents(page_id) == []
 

@@ -82,7 +82,7 @@ def _monitor(status: int = 200) -> Iterator[Monitor]:
 def _recent(start: StartSandbox, count: int = 3, **more: Any) -> Sandbox:
     """One page with *count* recent customers."""
     box = start(**more)
-    box.pancake.add_customers(only_page(box), people(count, 60, 60))
+    box.pancake.add_customers(only_page(box), people(count, 600, 60))
     return box
 
 
@@ -188,7 +188,7 @@ def _wrong_settings(start: StartSandbox, run: Command) -> Outcome:
         (_no_setting, 2, "FOLKFORM_TOKEN", "customer-sync check"),
         (_unknown_page, 2, "unknown", "Available pages"),
         (_refused_customer, 1, "psid refused failed", "customer-sync backfill --page"),
-        (_customer_missing, 1, "missing", "customer-sync backfill --page"),
+        (_customer_missing, 1, "missing", "Run customer-sync incremental."),
         (_wrong_role, 2, "FOLKFORM_ROLE_ID", "FOLKFORM_ROLE_ID"),
         (_too_slow, 75, "--max-runtime", "next run"),
         (_unreachable, 75, "FolkForm", "next run"),

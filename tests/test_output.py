@@ -46,8 +46,8 @@ def _troubled(start: StartSandbox) -> Sandbox:
         "email": _EMAIL,
         "notes": [{"message": f"call {_NAME} at {_PHONE}"}],
     }
-    box.pancake.add_customers(page_id, [person(f"canary{number}", 60 + number, **private) for number in range(5)])
-    box.pancake.add_customer(page_id, person("refused", 90, **private))
+    box.pancake.add_customers(page_id, [person(f"canary{number}", 600 + number, **private) for number in range(5)])
+    box.pancake.add_customer(page_id, person("refused", 900, **private))
     refuse(box, "refused", "cannot store {name}, {phone}")
     box.pancake.add_customer(page_id, {**person("malformed", 95, **private), "id": None})
     box.pancake.add_customer(other, {**person("broken", 95, **private), "psid": {"name": _NAME}})

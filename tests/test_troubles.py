@@ -170,7 +170,7 @@ def _malformed(scene: Scene) -> Outcome:
 def _missing(scene: Scene) -> Outcome:
     box = scene.sandbox(customers=3)
     assert scene.run(box, "backfill").code == 0
-    box.pancake.add_customer(only_page(box), person("forgotten", 90))
+    box.pancake.add_customer(only_page(box), person("forgotten", 900))
     return scene.run(box, "verify")
 
 
