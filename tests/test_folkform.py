@@ -274,7 +274,7 @@ def test_the_only_role_is_used(
     box: Sandbox, wrong: str | None, status: int, shape: Literal["list", "roles"], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where FolkForm does not accept the role, and the user has exactly one, that is used: found and logged once."""
-    caplog.set_level(logging.INFO, "customer_sync")
+    caplog.set_level(logging.DEBUG, "customer_sync")
     box.behaviour.roles = shape
     folkform = client(box, role_id=wrong)
     folkform.upsert_customer(customer("1"))

@@ -281,7 +281,7 @@ def test_an_https_address_of_an_http_server() -> None:
                 hang(connection)
 
     with PlainServer() as server:
-        error = Caller(server.url.replace("http", "https")).fails(Unreachable, tries=1)
+        error = Caller(server.url.replace("http", "https")).fails(Refused)
     assert "not an HTTPS server" in error.problem
 
 

@@ -69,8 +69,8 @@ def filled(start: StartSandbox, customers: list[dict[str, Any]], **behaviour: An
 def _json_adds_up(page: dict[str, Any]) -> None:
     """Each side is the sum of its parts, which are no negative numbers."""
     on_both = page["in_order"] + page["stale"]
-    assert page["pancake"] == on_both + page["missing"] + page["malformed"] + page["waiting"] + page["changed"]
-    kinds = ("malformed", "waiting", "changed")
+    assert page["pancake"] == on_both + page["missing"] + page["malformed"] + page["changed"]
+    kinds = ("malformed", "changed")
     only_stored = page["extra"] + page["duplicate"] + sum(page[f"{kind}_in_folkform"] for kind in kinds)
     assert page["folkform"] == on_both + only_stored
     assert page["in_order"] >= 0
@@ -142,38 +142,6 @@ def test_an_incremental_meanwhile(sandbox: StartSandbox, run: Command) -> None:
     outcome = run.end(process)
     assert (outcome.code, outcome.json["totals"]["stale"]) == (0, 0)
     _json_adds_up(outcome.page(only_page(box)))
-
-
-def test_customers_that_wait(sandbox: StartSandbox, run: Command) -> None:
-    """Customers that changed seconds ago wait for the next scheduled incremental, and are no failure; except those of a
-    page that is off, those that FolkForm refuses, and after 5½ minutes.
-    """
-    box = filled(sandbox, people(60, 600, 60))
-    page_id = only_page(box)
-    box.folkform.upsert(person("theirs", 60, id="id-blocked", page_id="another"))
-    for psid, age in (("new", 5), ("earlier", 300)):
-        box.pancake.add_customer(page_id, person(psid, age))
-    box.pancake.change_customer(page_id, "p0030", {"updated_at": ago(60)})
-    outcome = run(box, "verify", "--json")
-    page = outcome.page(page_id)
-    assert (outcome.code, page["status"], page["customers"], page["remedy"]) == (0, "ok", [], None)
-    assert (page["waiting"], page["waiting_in_folkform"], page["changed_in_folkform"]) == (3, 1, 0)
-    _json_adds_up(page)
-    box.pancake.add_customers(page_id, [person("late", 340), person("blocked", 60)])
-    outcome = run(box, "verify", "--json")
-    assert (outcome.code, {one["psid"] for one in outcome.page(page_id)["customers"]}) == (1, {"late", "blocked"})
-    assert outcome.page(page_id)["waiting"] == 3
-    box.folkform.set_page(page_id, isSync=False)
-    outcome = run(box, "verify", "--json", "--page", page_id)
-    assert (outcome.code, outcome.page(page_id)["missing"], outcome.page(page_id)["waiting"]) == (1, 4, 0)
-
-
-def test_below_the_watermark_no_customer_waits(sandbox: StartSandbox, run: Command) -> None:
-    """A recent customer that no incremental will copy is missing at once."""
-    box = filled(sandbox, people(80, 20, 2))
-    box.folkform.delete(only_page(box), "p0070")
-    outcome = run(box, "verify", "--json")
-    assert (outcome.code, outcome.totals["missing"], outcome.totals["waiting"]) == (1, 1, 0)
 
 
 def test_a_remedy_of_several_pages(sandbox: StartSandbox, run: Command) -> None:
@@ -258,7 +226,7 @@ def test_a_psid_too_long_for_a_request(sandbox: StartSandbox, passes: Passes) ->
     box = sandbox(customers=60)
     box.pancake.add_customer(only_page(box), person("x" * 5000, 90))
     (page,) = passes.verify(box).pages
-    assert page.missing + page.waiting == 61
+    assert page.missing == 61
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -326,30 +294,26 @@ def test_everything_adds_up(sandbox: StartSandbox, run: Command) -> None:
     box.pancake.add_customer(page_id, {**person("a", 90), "id": None})
     box.pancake.add_customer(page_id, {**person("b", 90), "updated_at": "long ago"})
     box.folkform.upsert({**person("b", 900), "page_id": page_id})
-    box.pancake.add_customer(page_id, person("new", 60))
-    box.pancake.change_customer(page_id, "p0030", {"updated_at": ago(60)})
     outcome = run(box, "verify", "--json")
     assert {name: count for name, count in outcome.totals.items() if name not in ("pages", "requests")} == {
-        "pancake": 63,
-        "in_order": 54,
+        "pancake": 62,
+        "in_order": 55,
         "missing": 2,
         "stale": 3,
         "malformed": 2,
-        "waiting": 2,
         "changed": 0,
         "folkform": 68,
         "extra": 8,
         "duplicate": 1,
         "malformed_in_folkform": 1,
-        "waiting_in_folkform": 1,
         "changed_in_folkform": 0,
     }
     assert (
         run(box, "verify")
         .out.splitlines()[-1]
         .startswith(
-            "verify: differs, 1 page, 63 in Pancake = 54 in order + 2 missing + 3 stale + 2 malformed + 2 waiting, "
-            "68 in FolkForm = 54 in order + 3 stale + 8 extra + 1 duplicate + 1 malformed + 1 waiting; "
+            "verify: differs, 1 page, 62 in Pancake = 55 in order + 2 missing + 3 stale + 2 malformed, "
+            "68 in FolkForm = 55 in order + 3 stale + 8 extra + 1 duplicate + 1 malformed; "
         )
     )
 
@@ -663,8 +627,7 @@ def test_extra_customers(sandbox: StartSandbox, run: Command) -> None:
 def test_json(sandbox: StartSandbox, run: Command) -> None:
     """`--json` prints one object of exactly the documented shape."""
     outcome = run(sandbox(customers=3), "verify", "--json")
-    sides = {"pancake", "folkform", "in_order", "changed", "waiting"}
-    sides |= {f"{kind}_in_folkform" for kind in ("malformed", "waiting", "changed")}
+    sides = {"pancake", "folkform", "in_order", "changed", "malformed_in_folkform", "changed_in_folkform"}
     counts = {*KINDS, *sides, "requests"}
     assert set(outcome.totals) == {"pages", *counts}
     assert outcome.json["pass"] == "verify"

@@ -24,14 +24,10 @@ CREATE TABLE unmatched (key TEXT, record TEXT, PRIMARY KEY (key, record)) WITHOU
 CREATE TABLE stored (key TEXT, record TEXT, version TEXT, time INT, pancake_id TEXT, record_id TEXT);
 CREATE UNIQUE INDEX record ON stored (key, record);
 CREATE TABLE changed (key TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE waiting (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE malformed (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE timeless (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX listed_id ON listed (pancake_id);
 CREATE INDEX stored_id ON stored (pancake_id);
-CREATE VIEW differing AS SELECT key, version, time, pancake_id FROM listed
-WHERE NOT EXISTS (SELECT 1 FROM changed WHERE key = listed.key)
-AND version IS NOT (SELECT version FROM stored WHERE key = listed.key ORDER BY time DESC, rowid LIMIT 1);
 BEGIN;
 """
 _SUSPECTS = "SELECT key FROM listed UNION SELECT key FROM unmatched ORDER BY key"
@@ -51,10 +47,9 @@ WHERE key NOT IN (SELECT key FROM listed) AND key NOT IN (SELECT key FROM change
 """
 _IS_SUSPECT = "SELECT EXISTS(SELECT 1 FROM listed WHERE key = ?1) OR EXISTS(SELECT 1 FROM unmatched WHERE key = ?1)"
 _MISSING_OR_STALE = """
-SELECT * FROM differing WHERE NOT EXISTS (SELECT 1 FROM waiting WHERE key = differing.key) ORDER BY key
+SELECT key, version, time, pancake_id FROM listed WHERE NOT EXISTS (SELECT 1 FROM changed WHERE key = listed.key)
+AND version IS NOT (SELECT version FROM stored WHERE key = listed.key ORDER BY time DESC, rowid LIMIT 1) ORDER BY key
 """
-_ADD_WAITING = "INSERT INTO waiting SELECT key FROM differing WHERE time >= ?"
-_COUNT_WAITING_STORED = "SELECT count(*) FROM waiting WHERE EXISTS (SELECT 1 FROM stored WHERE key = waiting.key)"
 _RECORDS = """
 SELECT key, version, time, pancake_id, record_id FROM stored WHERE key = ? ORDER BY time DESC, rowid
 """
@@ -164,17 +159,8 @@ class Suspects:
 
     # What follows
 
-    def set_waiting(self, since: int, blocked: Iterable[Key]) -> tuple[int, int]:
-        """From now on customers that have changed since then are not missing or stale but waiting, except the *blocked*
-        ones. Returns how many wait, and how many of them FolkForm holds.
-        """
-        self._execute(_ADD_WAITING, since)
-        for key in blocked:
-            self._execute("DELETE FROM waiting WHERE key = ?", _name(key))
-        return self._number("SELECT count(*) FROM waiting"), self._number(_COUNT_WAITING_STORED)
-
     def missing_or_stale(self) -> Iterator[ListedCustomer]:
-        """The customers whose version FolkForm still does not hold, without those that wait."""
+        """The customers whose version FolkForm still does not hold."""
         for name, *rest in self._execute(_MISSING_OR_STALE):
             yield ListedCustomer(_key(name), *rest)
 

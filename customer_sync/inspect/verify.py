@@ -21,7 +21,6 @@ from customer_sync.core.locks import Holder
 from customer_sync.core.stored_value import unstorable
 from customer_sync.inspect.differences import count_malformed, ids_held_elsewhere, problems
 from customer_sync.inspect.suspects import ListedCustomer, Suspects, in_chunks
-from customer_sync.results.page_status import NORMAL_LAG
 from customer_sync.results.problems import Problem
 from customer_sync.results.verified_page import CountedPage, VerifiedPage
 from customer_sync.services.document_paging import LARGEST_LIMIT
@@ -171,8 +170,6 @@ class _PageComparison:
         self._find_stored()
         blocked = {**self._unstorable, **self._blocked()}
         newest = newest_watermark(self._newest, last.until)
-        if self._result.page.is_sync:
-            self._set_waiting(newest, blocked)
         for problem in problems(self._suspects, blocked):
             self._result.add(problem)
         self._result.malformed_in_folkform = count_malformed(self._suspects)
@@ -254,12 +251,6 @@ class _PageComparison:
                 f"Pancake counts {last.total:,} customers but did not list {unlisted:,} of them, which could not be "
                 f"compared: run {command(VERIFY, '--page', self._page_id)} again"
             )
-
-    def _set_waiting(self, newest: int, blocked: Mapping[Key, str]) -> None:
-        """Counts recent changes, above the *newest* watermark: the next scheduled incremental copies them."""
-        now = int(self._context.clock.now() + (self._pancake.clock_ahead or 0))
-        waiting = self._suspects.set_waiting(max(newest, now - NORMAL_LAG), blocked)
-        self._result.waiting, self._result.waiting_in_folkform = waiting
 
     def _set_remedy(self, blocked: Mapping[Key, str], newest: int) -> None:
         """The command that copies what is missing or stale, except the *blocked* customers; `incremental` where all are

@@ -14,7 +14,7 @@ from customer_sync.results.table import BAD, DOUBTFUL, GOOD, QUIET, Cell
 
 _UP_TO_MINUTES = len("2026-01-31 14:00")
 # An incremental every five minutes, some seconds late, and the settle time.
-NORMAL_LAG = 330
+_NORMAL_LAG = 330
 _RANKS = {Status.FAILED: 0, Status.OK: 2, Status.OFF: 3}
 _MISSING = "with missing customers: run {}; if some are still missing afterwards, run {}"
 _BEHIND = "with waiting customers: run {}"
@@ -71,7 +71,7 @@ class PageStatus(PageResult):
         """Failed pages first, then the furthest behind, then the least covered; switched off pages last."""
         behind = math.inf if self._is_empty or self._is_long_list else self.lag or 0
         coverage = 1.0 if self.coverage is None or not self.missing else self.coverage
-        return _RANKS.get(self.status, 1), -behind if behind > NORMAL_LAG else 0, coverage, -behind
+        return _RANKS.get(self.status, 1), -behind if behind > _NORMAL_LAG else 0, coverage, -behind
 
     @property
     def advice(self) -> tuple[str, str] | None:
@@ -100,7 +100,7 @@ class PageStatus(PageResult):
 
     @property
     def _is_behind(self) -> bool:
-        return self._is_long_list or (self.lag or 0) > NORMAL_LAG
+        return self._is_long_list or (self.lag or 0) > _NORMAL_LAG
 
     @property
     def is_unknown(self) -> bool:

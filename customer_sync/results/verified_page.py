@@ -8,16 +8,8 @@ from typing import Any, Self
 from customer_sync.results.page_result import PageResult, Status, counted
 from customer_sync.results.problems import Problem
 
-_IN_PANCAKE = ("in_order", "missing", "stale", "malformed", "waiting", "changed")
-_IN_FOLKFORM = (
-    "in_order",
-    "stale",
-    "extra",
-    "duplicate",
-    "malformed_in_folkform",
-    "waiting_in_folkform",
-    "changed_in_folkform",
-)
+_IN_PANCAKE = ("in_order", "missing", "stale", "malformed", "changed")
+_IN_FOLKFORM = ("in_order", "stale", "extra", "duplicate", "malformed_in_folkform", "changed_in_folkform")
 _REMEDY = "to copy the missing and stale customers; it gives the reason for each that FolkForm refuses"
 
 
@@ -42,10 +34,6 @@ class VerifiedPage(PageResult):
     """Second records of a customer in FolkForm."""
     malformed_in_folkform: int = 0
     """How many records FolkForm holds of customers that are malformed in Pancake."""
-    waiting: int = 0
-    """How many customers of Pancake's list have changed so recently that the next scheduled incremental copies them."""
-    waiting_in_folkform: int = 0
-    """How many records FolkForm holds of them."""
     changed: int = 0
     """How many customers of Pancake's list were not judged, since they changed during the comparison."""
     unlisted: int = 0
@@ -59,14 +47,14 @@ class VerifiedPage(PageResult):
     @property
     def in_order(self) -> int:
         """How many customers of Pancake's list FolkForm holds at the same version; 0 until all are compared."""
-        rest = self.missing + self.stale + self.malformed + self.waiting + self.changed
+        rest = self.missing + self.stale + self.malformed + self.changed
         return self.read - rest if self.complete else 0
 
     @property
     def changed_in_folkform(self) -> int:
         """How many records FolkForm holds that were not judged: of customers that changed during the comparison."""
-        judged = self.in_order + self.stale + self.extra + self.duplicate
-        return max(self.folkform - judged - self.malformed_in_folkform - self.waiting_in_folkform, 0)
+        judged = self.in_order + self.stale + self.extra + self.duplicate + self.malformed_in_folkform
+        return max(self.folkform - judged, 0)
 
     @property
     def has_problems(self) -> bool:
