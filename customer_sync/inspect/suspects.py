@@ -45,7 +45,7 @@ _MALFORMED_KEYS = """
 SELECT DISTINCT key FROM stored JOIN malformed USING (key)
 WHERE key NOT IN (SELECT key FROM listed) AND key NOT IN (SELECT key FROM changed) ORDER BY key
 """
-_IS_SUSPECT = "SELECT EXISTS(SELECT 1 FROM listed WHERE key = ?1) OR EXISTS(SELECT 1 FROM unmatched WHERE key = ?1)"
+_IS_SUSPECT = "SELECT EXISTS(SELECT 1 FROM listed WHERE key = ?) OR EXISTS(SELECT 1 FROM unmatched WHERE key = ?)"
 _MISSING_OR_STALE = """
 SELECT key, version, time, pancake_id FROM listed WHERE NOT EXISTS (SELECT 1 FROM changed WHERE key = listed.key)
 AND version IS NOT (SELECT version FROM stored WHERE key = listed.key ORDER BY time DESC, rowid LIMIT 1) ORDER BY key
@@ -114,7 +114,7 @@ class Suspects:
         return self._number(_COUNT)
 
     def __contains__(self, key: Key) -> bool:
-        return bool(self._number(_IS_SUSPECT, _name(key)))
+        return bool(self._number(_IS_SUSPECT, _name(key), _name(key)))
 
     def keys(self) -> Iterator[Key]:
         """Every suspect."""
@@ -188,8 +188,8 @@ class Suspects:
 
     def is_listed(self, key: Key) -> bool:
         """Whether Pancake listed the customer, malformed or not."""
-        listed = "SELECT EXISTS(SELECT 1 FROM listed WHERE key = ?1) OR EXISTS(SELECT 1 FROM malformed WHERE key = ?1)"
-        return bool(self._number(listed, _name(key)))
+        listed = "SELECT EXISTS(SELECT 1 FROM listed WHERE key = ?) OR EXISTS(SELECT 1 FROM malformed WHERE key = ?)"
+        return bool(self._number(listed, _name(key), _name(key)))
 
     def is_unmatched(self, stored: StoredVersion) -> bool:
         """Whether Pancake did not list the version of a record; records without a time were not compared."""
