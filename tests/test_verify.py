@@ -349,7 +349,7 @@ def test_a_run_at_work(sandbox: StartSandbox, run: Command, holder: str) -> None
 
 
 def test_a_lock_directory_of_another_user(sandbox: StartSandbox, run: Command) -> None:
-    """A lock that cannot be read keeps nobody from comparing."""
+    """A lock that cannot be read does not stop a comparison."""
     box = sandbox(customers=20)
     fill_folkform(box)
     run.lock_dir.write_text("no directory")

@@ -88,7 +88,7 @@ def _unwise(path: Path) -> str:
 
 
 def _owner(path: Path) -> str:
-    """The name of the user to whom a file belongs; empty where it is this one or root, or has no name."""
+    """The name of a file's owner; empty where that is this user or root, or has no name."""
     try:
         owner = path.stat().st_uid
         return "" if owner in (0, os.geteuid()) else pwd.getpwuid(owner).pw_name

@@ -41,7 +41,7 @@ class Finding:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether somebody must do something about it, now or in good time."""
+        """Whether an operator must act on it, now or in good time."""
         return self.state is not State.OK and not self.next_step.startswith("Nothing")
 
     def as_json(self) -> dict[str, Any]:
