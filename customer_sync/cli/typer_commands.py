@@ -1,4 +1,4 @@
-"""What Typer does not do itself: options declared once for several commands, and whose a misplaced one is."""
+"""What Typer does not do itself: options declared once for several commands, and the owner of a misplaced option."""
 
 import inspect
 from collections.abc import Callable, Sequence

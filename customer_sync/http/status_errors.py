@@ -42,7 +42,7 @@ def check_status(service: Service, answer: Answer, path: str, redact: Callable[[
 
 
 def with_web_page(headers: Mapping[str, str]) -> str:
-    """What else is to be said of an answer that is HTML; empty for any other."""
+    """The words to add for an answer that is HTML; empty for any other."""
     is_html = "html" in headers.get("Content-Type", "").lower()
     return " with a web page, not JSON (a web site, a login page or a proxy?)" if is_html else ""
 
